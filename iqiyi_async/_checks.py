@@ -1,0 +1,83 @@
+"""Checks of what callers hand in: each returns the clean value or raises ConfigurationError, before any request.
+
+What belongs here: checks that name the parameter, what it was and what it should be. What must not: rules of the wire
+(those are the protocol's), and anything that could print a secret.
+"""
+
+from __future__ import annotations
+
+import math
+import unicodedata
+from collections.abc import Callable, Iterable
+from typing import Any, cast
+
+import attrs
+
+from .errors import ConfigurationError
+
+#: A name longer than this is a mistake; the token and the names of one call must fit into a URL.
+MAX_TEXT = 4000
+
+
+def text(name: str, value: object, *, empty: bool = False, limit: int = MAX_TEXT) -> str:
+    """A string of printable characters, not blank unless `empty`."""
+    if not isinstance(value, str):
+        raise ConfigurationError(f"{name} must be a string, not {type(value).__name__}")
+    if not empty and not value.strip():
+        raise ConfigurationError(f"{name} must not be empty")
+    if len(value) > limit:
+        raise ConfigurationError(f"{name} has {len(value)} characters; the most is {limit}")
+    if any(unicodedata.category(c) in ("Cc", "Cs") and c not in "\t\n\r" for c in value):
+        raise ConfigurationError(f"{name} holds a control character or half a surrogate pair")
+    return value
+
+
+def whole(name: str, value: object, *, least: int, most: int | None = None, unit: str = "") -> int:
+    """A whole number within bounds; True and 4.0 are not whole numbers."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ConfigurationError(f"{name} must be a whole number, not {value!r}")
+    if value < least or (most is not None and value > most):
+        bounds = f"at least {least}" if most is None else f"from {least} to {most}"
+        raise ConfigurationError(f"{name} must be {bounds}{unit and ' ' + unit}, not {value}")
+    return value
+
+
+def seconds(name: str, value: object, *, least: float = 0.0) -> float:
+    """A finite number of seconds."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < least:
+        raise ConfigurationError(f"{name} must be a number of seconds, at least {least:g}, not {value!r}")
+    return float(value)
+
+
+def one_of(name: str, value: object, *allowed: str) -> None:
+    """One word of a closed set."""
+    if value not in allowed:
+        raise ConfigurationError(f"{name} must be {' or '.join(map(repr, allowed))}, not {value!r}")
+
+
+def file_ids(value: object, *, empty: bool) -> tuple[str, ...]:
+    """A collection of file_ids, each an identifier that can stand in a comma-separated list."""
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        raise ConfigurationError("file_ids must be a collection of strings, such as [file_id]")
+    ids = tuple(file_id(each) for each in cast("Iterable[object]", value))
+    if not ids and not empty:
+        raise ConfigurationError("file_ids must name at least one video")
+    return ids
+
+
+def file_id(value: object) -> str:
+    """One file_id: the service's word, but never able to split a header, a query or a list."""
+    if not isinstance(value, str) or not value:
+        raise ConfigurationError(f"file_id must be a non-empty string, not {type(value).__name__}")
+    if not value.isascii() or not value.isprintable() or any(c in " ,;&=?#/\\\"'" for c in value) or len(value) > 256:
+        raise ConfigurationError("file_id holds a character that no file_id has (or is longer than 256)")
+    return value
+
+
+def field(check: Callable[[str, Any], Any]) -> Callable[[Any, attrs.Attribute[Any], Any], None]:
+    """Turn one of these checks into an attrs validator."""
+
+    def validate(_: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
+        check(attribute.name, value)
+
+    return validate

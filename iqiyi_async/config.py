@@ -1,0 +1,155 @@
+"""How a client behaves: options that are checked when they are made, so that a wrong one fails before any request.
+
+What belongs here: numbers and addresses, each with its unit and the reason for its default.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal, Self, cast
+from urllib.parse import urlsplit
+
+import attrs
+
+from . import _checks
+from .errors import ConfigurationError
+
+__all__ = ["Endpoints", "RetryPolicy", "UploadOptions"]
+
+KIB = 1024
+MIB = 1024 * KIB
+GIB = 1024 * MIB
+
+
+def base_url(name: str, value: object) -> str:
+    """An http(s) address that paths can be put behind, without a trailing slash."""
+    if not isinstance(value, str):
+        raise ConfigurationError(f"{name} must be a URL, not {type(value).__name__}")
+    try:
+        parts = urlsplit(value)
+        port_is_fine = parts.port is None or parts.port > 0
+    except ValueError:
+        raise ConfigurationError(f"{name} is not a URL") from None
+    if parts.scheme not in ("http", "https") or not parts.hostname or not port_is_fine:
+        raise ConfigurationError(f"{name} must be a URL that begins with http:// or https:// and names a host")
+    if parts.username is not None or parts.password is not None:
+        raise ConfigurationError(f"{name} must not hold a user name or a password")
+    if parts.query or parts.fragment or not value.isascii() or any(c.isspace() or ord(c) < 32 for c in value):
+        raise ConfigurationError(f"{name} must be an address only: no query, no fragment, no spaces")
+    return value.rstrip("/")
+
+
+def _api(value: object) -> str:
+    return base_url("api", value)
+
+
+def _upload(value: object) -> str:
+    return base_url("upload", value)
+
+
+def _backups(value: object) -> Mapping[str, str]:
+    if not isinstance(value, Mapping):
+        raise ConfigurationError("backups must map one upload host to another, such as {'http://a': 'http://b'}")
+    pairs = cast("Mapping[object, object]", value).items()
+    return {base_url("backups", host): base_url("backups", backup) for host, backup in pairs}
+
+
+@attrs.frozen
+class Endpoints:
+    """Where the service lives.
+
+    Attributes:
+        api: authorizing, metadata, status, listing, URLs, deletion (the document shows https working for all of it).
+        upload: request, finish and cancel of an upload; plain http is what the document gives.
+        backups: for an upload host, the host that takes its ranges when it is down.
+
+    Raises:
+        ConfigurationError: not an http(s) address, or one with a user name, query or fragment.
+    """
+
+    api: str = attrs.field(default="https://openapi.iqiyi.com", converter=_api)
+    upload: str = attrs.field(default="http://upload.iqiyi.com", converter=_upload)
+    backups: Mapping[str, str] = attrs.field(
+        default={"http://qichuan.iqiyi.com": "http://qc.iqiyi.com"}, converter=_backups
+    )
+
+    @classmethod
+    def single(cls, base: str) -> Self:
+        """Everything on one address: an emulator, a proxy of your own.
+
+        Raises:
+            ConfigurationError: not an http(s) address.
+        """
+        return cls(api=base, upload=base, backups={})
+
+
+@attrs.frozen
+class RetryPolicy:
+    """When a request is sent again, and when it is given up.
+
+    Before its n-th repetition a request waits a random time up to ``min(max_backoff, initial_backoff * 2 ** (n - 1))``
+    (full jitter), or as long as the service asks with ``Retry-After``, up to `retry_after_cap`.
+
+    Attributes:
+        max_attempts: sends of one request without any progress of its upload between them; 1 means never again.
+        initial_backoff: upper bound of the first wait, in seconds.
+        max_backoff: upper bound of any wait, in seconds.
+        retry_after_cap: the longest ``Retry-After`` that is obeyed, in seconds; a longer one ends the call.
+        budget: repetitions that the whole client may spend without success. Each costs 1, each success gives back 0.1,
+            so that an outage is not multiplied by everyone's retries.
+
+    Raises:
+        ConfigurationError: a value out of its bounds.
+    """
+
+    max_attempts: int = attrs.field(
+        default=8, validator=_checks.field(lambda name, value: _checks.whole(name, value, least=1))
+    )
+    initial_backoff: float = attrs.field(default=0.5, validator=_checks.field(_checks.seconds))
+    max_backoff: float = attrs.field(default=20.0, validator=_checks.field(_checks.seconds))
+    retry_after_cap: float = attrs.field(default=120.0, validator=_checks.field(_checks.seconds))
+    budget: int = attrs.field(
+        default=100, validator=_checks.field(lambda name, value: _checks.whole(name, value, least=0))
+    )
+
+
+@attrs.frozen
+class UploadOptions:
+    """How files are cut and sent.
+
+    A client needs ``max_workers x chunk_size`` bytes for its buffers, whatever the size or number of the files.
+
+    Attributes:
+        max_workers: chunks in flight at once, over all uploads of the client (1 to 256).
+        chunk_size: bytes of one range (1 to 1 GiB); the last one of a file may be shorter.
+        parameters: how a range says what it is: ``"headers"``, as documented, or ``"body"``, as form fields with
+            ``?type=body``, for a proxy on the way that drops headers with underscores.
+        on_failure: what becomes of a failed or cancelled upload at the service: ``"keep"`` it, to resume later, or
+            ``"cancel"`` it.
+        connect_timeout: for one connection to be made, in seconds.
+        stall_timeout: the longest silence of a connection, in seconds. For the answer to a chunk the time is added that
+            a slow link needs for what is still in the system's buffers.
+
+    Raises:
+        ConfigurationError: a value out of its bounds.
+    """
+
+    max_workers: int = attrs.field(
+        default=8, validator=_checks.field(lambda name, value: _checks.whole(name, value, least=1, most=256))
+    )
+    chunk_size: int = attrs.field(
+        default=4 * MIB,
+        validator=_checks.field(lambda name, value: _checks.whole(name, value, least=1, most=GIB, unit="bytes")),
+    )
+    parameters: Literal["headers", "body"] = attrs.field(
+        default="headers", validator=_checks.field(lambda name, value: _checks.one_of(name, value, "headers", "body"))
+    )
+    on_failure: Literal["keep", "cancel"] = attrs.field(
+        default="keep", validator=_checks.field(lambda name, value: _checks.one_of(name, value, "keep", "cancel"))
+    )
+    connect_timeout: float = attrs.field(
+        default=10.0, validator=_checks.field(lambda name, value: _checks.seconds(name, value, least=0.001))
+    )
+    stall_timeout: float = attrs.field(
+        default=30.0, validator=_checks.field(lambda name, value: _checks.seconds(name, value, least=0.001))
+    )

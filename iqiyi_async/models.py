@@ -1,0 +1,294 @@
+"""The values that go in and come out: frozen, comparable, printable without a secret.
+
+What belongs here: what the words of the service mean to a caller. What must not: how they are spelt on the wire.
+Times are aware datetimes in UTC; sizes are bytes; durations are seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from enum import Enum, IntEnum, StrEnum
+from typing import cast
+
+import attrs
+
+from . import _checks
+from .errors import ConfigurationError
+
+__all__ = [
+    "Category",
+    "ChunkReceipt",
+    "Metadata",
+    "PlayUrls",
+    "Quality",
+    "Token",
+    "UploadProgress",
+    "UploadReceipt",
+    "UploadTicket",
+    "Video",
+    "VideoPage",
+    "VideoState",
+    "VideoStatus",
+]
+
+
+class Category(IntEnum):
+    """What a video is about: `file_type` of the document's section 1.5."""
+
+    FILM = 1
+    TV_SERIES = 2
+    DOCUMENTARY = 3
+    ANIMATION = 4
+    MUSIC = 5
+    VARIETY = 6
+    ENTERTAINMENT = 7
+    GAMES = 8
+    TRAVEL = 9
+    TRAILER = 10
+    EDUCATION = 12
+    FASHION = 13
+    CHILDREN = 15
+    SHORT_FILM = 16
+    SPORTS = 17
+    ADVERTISING = 20
+    LIFESTYLE = 21
+    COMEDY = 22
+    FINANCE = 24
+    NEWS = 25
+    CARS = 26
+    ORIGINAL = 27
+    MILITARY = 28
+
+
+class Quality(StrEnum):
+    """The quality keys of play URLs (sections 4 and 6). A key that is not here stays the plain string it came as."""
+
+    TOPSPEED = "96"
+    SMOOTH = "1"
+    HIGH = "2"
+    SUPER = "3"
+    P720 = "4"
+    P1080 = "5"
+
+
+class VideoState(Enum):
+    """Where a video stands (the codes of section 4 and `fileStatus` of section 5)."""
+
+    UPLOADING = "uploading"
+    PUBLISHING = "publishing"
+    PUBLISHED = "published"
+    REVIEW_FAILED = "review_failed"
+    PUBLISH_FAILED = "publish_failed"
+    CANCELLED = "cancelled"
+    ABSENT = "absent"
+    UNKNOWN = "unknown"
+
+    @property
+    def final(self) -> bool:
+        """Whether the service will not move the video out of this state by itself."""
+        return self not in (VideoState.UPLOADING, VideoState.PUBLISHING, VideoState.UNKNOWN)
+
+
+def _tags(value: object) -> tuple[str, ...]:
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        raise ConfigurationError("tags must be a collection of strings, such as ('beach', 'Hainan')")
+    tags = tuple(_checks.text("a tag", tag, limit=200) for tag in cast("Iterable[object]", value))
+    if any("," in tag for tag in tags):
+        raise ConfigurationError("a tag must not hold a comma: the service separates tags with commas")
+    return tags
+
+
+def _category(value: object) -> Category | None:
+    if value is None:
+        return None
+    try:
+        return Category(value)  # type: ignore[arg-type]
+    except ValueError:
+        raise ConfigurationError(f"{value!r} is not a category; use a member of Category") from None
+
+
+@attrs.frozen
+class Metadata:
+    """What a video is called and about (section 1.5). Set before an upload is finished, or it never enters production.
+
+    Attributes:
+        name: the title; not empty.
+        description: what the video shows; may be empty.
+        tags: short words; none may hold a comma.
+        category: the kind of video, or None for the application's default.
+
+    Raises:
+        ConfigurationError: a value that the service would not take.
+    """
+
+    name: str = attrs.field(validator=_checks.field(_checks.text))
+    description: str = attrs.field(
+        default="", validator=_checks.field(lambda name, value: _checks.text(name, value, empty=True))
+    )
+    tags: tuple[str, ...] = attrs.field(default=(), converter=_tags)
+    category: Category | None = attrs.field(default=None, converter=_category)
+
+
+@attrs.frozen
+class Token:
+    """An access token and what renews it (sections 2 and 3). Its repr hides both.
+
+    Attributes:
+        access_token: what the other operations carry.
+        refresh_token: what renews it, or None when the service gave none.
+        obtained_at: when it was asked for.
+        expires_at: when the service stops taking it.
+    """
+
+    access_token: str = attrs.field(repr=False)
+    refresh_token: str | None = attrs.field(repr=False)
+    obtained_at: datetime
+    expires_at: datetime
+
+
+@attrs.frozen
+class UploadTicket:
+    """Permission to upload one file (section 1.1): where its ranges go, and under which name."""
+
+    file_id: str
+    upload_url: str
+    file_size: int
+
+
+@attrs.frozen
+class ChunkReceipt:
+    """A range that the service holds: `first` to `last` inclusive, with an MD5 that both sides agree on."""
+
+    first: int
+    last: int
+    md5: str
+    attempts: int = 1
+
+    @property
+    def size(self) -> int:
+        """How many bytes the range has."""
+        return self.last - self.first + 1
+
+
+@attrs.frozen
+class UploadReceipt:
+    """A finished upload.
+
+    Attributes:
+        file_id: the video's name at the service.
+        size: its bytes.
+        chunks: how many ranges it was sent in, by this call.
+        retries: how many requests had to be repeated.
+        resumed_bytes: bytes that an earlier, interrupted upload had brought there already.
+        elapsed: how long this call took, in seconds.
+    """
+
+    file_id: str
+    size: int
+    chunks: int
+    retries: int
+    resumed_bytes: int
+    elapsed: float
+
+
+@attrs.frozen
+class UploadProgress:
+    """How far an upload is: absolute numbers that never go backwards.
+
+    Attributes:
+        file_id: the upload.
+        total: the size of the source, in bytes.
+        sent: bytes handed to the network at least once.
+        accepted: bytes that the service confirmed with the right MD5.
+        chunks_done: ranges confirmed.
+        chunks_in_flight: ranges under way at this moment (the one number that may fall).
+        retries: requests repeated so far.
+        elapsed: seconds since the upload began.
+    """
+
+    file_id: str
+    total: int
+    sent: int
+    accepted: int
+    chunks_done: int
+    chunks_in_flight: int
+    retries: int
+    elapsed: float
+
+
+@attrs.frozen
+class PlayUrls:
+    """Where a video can be played: quality key to URL (section 6). Each needs the second exchange (`resolve_url`).
+
+    Attributes:
+        mp4: URLs of MP4 files, by `Quality`.
+        m3u8: URLs of HLS playlists, by `Quality`.
+        expires_at: when they stop working: about 15 minutes after they were asked for.
+    """
+
+    mp4: Mapping[str, str]
+    m3u8: Mapping[str, str]
+    expires_at: datetime
+
+
+@attrs.frozen
+class VideoStatus:
+    """The full status of a video (section 4).
+
+    Attributes:
+        file_id: the video.
+        state: what the code means.
+        code: the service's code as it came.
+        message: the service's words, possibly empty.
+        urls: play URLs, once published.
+        image: the cover picture, or None.
+        thumbnail: the small picture, or None.
+        flash_url: the player of the old days, or None.
+        duplicate_of: the file_id of the earlier video that this one repeats, or None.
+    """
+
+    file_id: str
+    state: VideoState
+    code: str
+    message: str
+    urls: PlayUrls
+    image: str | None = None
+    thumbnail: str | None = None
+    flash_url: str | None = None
+    duplicate_of: str | None = None
+
+
+@attrs.frozen
+class Video:
+    """One entry of the list of videos (section 5)."""
+
+    file_id: str
+    name: str
+    description: str
+    size: int
+    state: VideoState
+    created_at: datetime | None
+    play_count: int
+    duration: float
+    image: str | None
+    original_image: str | None
+    thumbnail: str | None
+    page_url: str | None
+
+
+@attrs.frozen
+class VideoPage:
+    """One page of the list of videos (section 5).
+
+    Attributes:
+        videos: the entries of this page.
+        total: how many videos the user has in all, as the service counts.
+        page: which page this is, from 1.
+        page_size: how many entries were asked for.
+    """
+
+    videos: tuple[Video, ...]
+    total: int
+    page: int
+    page_size: int

@@ -1,0 +1,216 @@
+"""Section 1 of the document: request an upload, send ranges, finish, cancel, describe."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import attrs
+
+from .. import _checks
+from ..config import Endpoints
+from ..errors import AuthorizationError, ConfigurationError, ResponseError
+from ..models import Metadata, UploadTicket
+from . import hosts
+from .answers import (
+    FAILED,
+    INVALID_PARAMETER,
+    OVER_QUOTA,
+    UNKNOWN_FILE,
+    Meaning,
+    expect_success,
+    read,
+    structure,
+)
+from .forms import content_type, form
+from .wire import Answer, Call, Fields, Request, Secret
+
+#: What the official uploader admits (contract, B14).
+FILE_TYPES = frozenset(
+    ["mpg", "mpeg", "mp4", "m4v", "flv", "f4v", "mkv", "avi", "rm", "rmvb", "wmv", "mov", "ts", "vob"]
+)
+
+_REQUEST_CODES = {
+    "A00005": Meaning(AuthorizationError, "the application is still waiting for its review"),
+    "A00007": Meaning(AuthorizationError, "the application was rejected at its review"),
+    "A00008": Meaning(AuthorizationError, "the application is frozen"),
+    "A00009": Meaning(AuthorizationError, "the application was deleted"),
+    "A00010": INVALID_PARAMETER,
+    "A00018": OVER_QUOTA,
+}
+_RANGE_CODES = {"A00005": UNKNOWN_FILE, "A00010": INVALID_PARAMETER}
+
+
+@attrs.frozen
+class RangeAnswer:
+    """What the service says it stored of a range.
+
+    Attributes:
+        md5: lower-case hex MD5 of the bytes it stored.
+        accepted: how many bytes it stored.
+        file_id: for which upload, or None if it did not say.
+    """
+
+    md5: str
+    accepted: int
+    file_id: str | None
+
+
+@attrs.frozen
+class _TicketFields:
+    file_id: str
+    upload_url: str
+
+
+@attrs.frozen
+class _RangeFields:
+    range_md5: str
+    file_range_accepted: int
+    file_id: str | None = None
+
+
+def check_file_type(value: object) -> str:
+    """The type of a file as the service wants it: ``mp4`` for ``.MP4``.
+
+    Raises:
+        ConfigurationError: not a type that the service's own uploader admits.
+    """
+    kind = _checks.text("file_type", value).strip().removeprefix(".").lower()
+    if kind not in FILE_TYPES:
+        raise ConfigurationError(
+            f"file_type {kind[:20]!r} is not one the service takes: {', '.join(sorted(FILE_TYPES))}"
+        )
+    return kind
+
+
+def check_file_size(value: object) -> int:
+    """The size of a file in bytes; nothing can be published of an empty one.
+
+    Raises:
+        ConfigurationError: not a whole number above 0.
+    """
+    return _checks.whole("file_size", value, least=1, most=2**53, unit="bytes")
+
+
+def check_ticket(ticket: UploadTicket, endpoints: Endpoints) -> None:
+    """A ticket may have been kept or made by the caller: the same is checked again as when the service gave it.
+
+    Raises:
+        ConfigurationError: its file_id, size or address can't be right.
+    """
+    _checks.file_id(ticket.file_id)
+    check_file_size(ticket.file_size)
+    problem = hosts.problem_with(ticket.upload_url, private_allowed=not hosts.is_public(endpoints))
+    if problem:
+        raise ConfigurationError(f"the ticket's upload_url is refused: {problem}")
+
+
+def request_upload(endpoints: Endpoints, file_type: str, file_size: int) -> Call[UploadTicket]:
+    """Section 1.1. Not repeatable blindly: each success makes a new upload."""
+    kind, size = check_file_type(file_type), check_file_size(file_size)
+    request = Request(
+        "GET",
+        f"{endpoints.upload}/openupload",
+        headers=(("filetype", kind), ("filesize", str(size)), ("access_token", Secret.ACCESS_TOKEN)),
+    )
+
+    def decode(answer: Answer) -> UploadTicket:
+        reply = read("request_upload", answer)
+        expect_success("request_upload", reply, _REQUEST_CODES)
+        fields = structure("request_upload", reply.data, _TicketFields, answer)
+        ticket = UploadTicket(fields.file_id, fields.upload_url, size)
+        try:
+            check_ticket(ticket, endpoints)
+        except ConfigurationError as problem:
+            # Here it is the service's word, not the caller's.
+            raise ResponseError(
+                f"request_upload: the service gave a ticket that is refused: {problem}",
+                status=answer.status,
+                operation="request_upload",
+            ) from None
+        return ticket
+
+    return Call("request_upload", request, decode, repeatable=False)
+
+
+def upload_chunk(
+    ticket: UploadTicket, first: int, data: bytes | memoryview, *, parameters: str = "headers", boundary: str
+) -> Call[RangeAnswer]:
+    """Section 1.2: one range, from `first` on, inclusive and counted from 0. Carries no token.
+
+    Args:
+        ticket: which upload, and where it goes.
+        first: index of the range's first byte.
+        data: the bytes of the range; sent from where they are, not copied.
+        parameters: ``"headers"`` as documented, or ``"body"`` for form fields with ``?type=body`` (contract, B1).
+        boundary: a random string that the data can't hold.
+
+    Raises:
+        ConfigurationError: an empty range, or one outside of the file.
+    """
+    _checks.whole("first", first, least=0)
+    last = first + len(data) - 1
+    if last < first or last >= ticket.file_size:
+        raise ConfigurationError(
+            f"a range of {len(data)} bytes from {first} on is empty or outside of a file of {ticket.file_size} bytes"
+        )
+    naming: tuple[tuple[str, str], ...] = (
+        ("file_id", ticket.file_id),
+        ("file_size", str(ticket.file_size)),
+        ("range", f"{first}-{last}"),
+    )
+    fields = naming if parameters == "body" else ()
+    query = (("type", "body"),) if parameters == "body" else ()
+    headers = (*(naming if parameters == "headers" else ()), ("Content-Type", content_type(boundary)))
+    request = Request("POST", ticket.upload_url, headers=headers, query=query, body=form(boundary, fields, data))
+
+    def decode(answer: Answer) -> RangeAnswer:
+        reply = read("upload_chunk", answer)
+        expect_success("upload_chunk", reply, _RANGE_CODES, file_id=ticket.file_id)
+        # At the top level as documented; in the envelope if the service should ever wrap it.
+        stored = structure("upload_chunk", {**reply.data, **reply.fields}, _RangeFields, answer)
+        return RangeAnswer(stored.range_md5.lower(), stored.file_range_accepted, stored.file_id)
+
+    return Call("upload_chunk", request, decode, file_id=ticket.file_id)
+
+
+def finish_upload(endpoints: Endpoints, file_id: str) -> Call[None]:
+    """Section 1.3. Not repeatable blindly: if the answer is lost, the status tells whether it had its effect."""
+    return _ending(endpoints, "finish_upload", "uploadfinish", ("range_finished", "true"), file_id, repeatable=False)
+
+
+def cancel_upload(endpoints: Endpoints, file_id: str) -> Call[None]:
+    """Section 1.4."""
+    return _ending(endpoints, "cancel_upload", "cancelupload", ("status", "2"), file_id, repeatable=True)
+
+
+def set_metadata(endpoints: Endpoints, file_id: str, metadata: Metadata) -> Call[None]:
+    """Section 1.5. To be sent before `finish_upload`, or the video never enters production."""
+    query: Fields = (
+        ("access_token", Secret.ACCESS_TOKEN),
+        ("file_id", _checks.file_id(file_id)),
+        ("file_name", metadata.name),
+        ("description", metadata.description),
+    )
+    if metadata.tags:
+        query += (("tags", ",".join(metadata.tags)),)
+    if metadata.category is not None:
+        query += (("file_type", str(int(metadata.category))),)
+    request = Request("GET", f"{endpoints.api}/api/file/info", query=query)
+    return Call("set_metadata", request, _done("set_metadata", file_id), file_id=file_id)
+
+
+def _ending(
+    endpoints: Endpoints, operation: str, path: str, word: tuple[str, str], file_id: str, *, repeatable: bool
+) -> Call[None]:
+    headers: Fields = (word, ("access_token", Secret.ACCESS_TOKEN), ("file_id", _checks.file_id(file_id)))
+    request = Request("POST", f"{endpoints.upload}/{path}", headers=headers)
+    return Call(operation, request, _done(operation, file_id), repeatable=repeatable, file_id=file_id)
+
+
+def _done(operation: str, file_id: str) -> Callable[[Answer], None]:
+    """How to read an answer that is a code and nothing more."""
+
+    def decode(answer: Answer) -> None:
+        expect_success(operation, read(operation, answer), FAILED, file_id=file_id)
+
+    return decode

@@ -1,0 +1,146 @@
+"""What a call, a request and an answer are, and where a secret goes.
+
+The law of this file: a `Request` never holds a secret, only the place for one (`Secret`), so that it can be logged,
+printed
+and kept. `fill` puts the secrets in, at the last moment and for the service's own hosts only; what it returns must not
+be kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from enum import Enum
+from typing import Generic, TypeVar
+from urllib.parse import quote, urlencode
+
+import attrs
+
+from . import hosts
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+
+class Secret(Enum):
+    """The place of a secret in a request."""
+
+    ACCESS_TOKEN = "access token"  # noqa: S105 - a name, not a token
+    REFRESH_TOKEN = "refresh token"  # noqa: S105
+    APP_KEY = "app key"
+    APP_SECRET = "app secret"  # noqa: S105
+
+
+Fields = tuple[tuple[str, str | Secret], ...]
+Body = tuple[bytes | memoryview, ...]
+
+
+@attrs.frozen
+class Request:
+    """One HTTP request, without its secrets.
+
+    Attributes:
+        method: GET or POST.
+        url: the address, perhaps with a query of its own (an `upload_url` is the server's word and stays as it came).
+        headers: in order; a value may be the place of a secret.
+        query: appended to the URL, in order; a value may be the place of a secret.
+        body: pieces to be sent one after the other; never joined, so that a chunk is not copied.
+    """
+
+    method: str
+    url: str
+    headers: Fields = ()
+    query: Fields = ()
+    body: Body = attrs.field(default=(), repr=False, eq=False)
+
+    @property
+    def body_size(self) -> int:
+        """Bytes of the body."""
+        return sum(len(piece) for piece in self.body)
+
+    @property
+    def secrets(self) -> frozenset[Secret]:
+        """Which secrets this request carries."""
+        return frozenset(value for _, value in (*self.headers, *self.query) if isinstance(value, Secret))
+
+
+@attrs.frozen
+class Answer:
+    """One HTTP answer, read whole.
+
+    Attributes:
+        status: the HTTP status.
+        content: the body.
+        asked_at: when the request was begun (Unix time, seconds); life times are counted from there, to be on the safe
+        side.
+        retry_after: the header of that name, as it came.
+    """
+
+    status: int
+    content: bytes = attrs.field(repr=False)
+    asked_at: float
+    retry_after: str | None = None
+
+
+@attrs.frozen
+class Call(Generic[T_co]):
+    """One operation of the service as a value.
+
+    Attributes:
+        operation: its name in errors and logs.
+        request: what goes out.
+        decode: what makes a value, or an error, of what comes back.
+        repeatable: whether it may be sent again although the first try may have had its effect.
+        file_id: the upload or video it is about.
+    """
+
+    operation: str
+    request: Request
+    decode: Callable[[Answer], T_co] = attrs.field(repr=False)
+    repeatable: bool = True
+    file_id: str | None = None
+
+
+class MisdirectedSecretError(AssertionError):
+    """A request would have carried a secret to a host that must not have it: a mistake in this library."""
+
+
+@attrs.frozen
+class Outgoing:
+    """A request with its secrets in place: for the wire only. It prints nothing of them."""
+
+    method: str
+    url: str = attrs.field(repr=False)
+    headers: tuple[tuple[str, str], ...] = attrs.field(repr=False)
+    body: Body = attrs.field(repr=False)
+
+
+def fill(request: Request, secrets: Mapping[Secret, str], trusted: frozenset[str]) -> Outgoing:
+    """Put the secrets of a request in their places.
+
+    Args:
+        request: the request.
+        secrets: at least those that it has places for.
+        trusted: the origins that secrets may be sent to.
+
+    Raises:
+        MisdirectedSecretError: the request has a place for a secret but its host is not a trusted one.
+    """
+    if request.secrets and hosts.origin(request.url) not in trusted:
+        raise MisdirectedSecretError(f"a secret must not go to {hosts.origin(request.url)}")
+
+    def place(fields: Fields) -> tuple[tuple[str, str], ...]:
+        return tuple((name, secrets[value] if isinstance(value, Secret) else value) for name, value in fields)
+
+    url = request.url
+    if request.query:
+        url += ("&" if "?" in url else "?") + urlencode(place(request.query), quote_via=quote, safe="")
+    return Outgoing(request.method, url, place(request.headers), request.body)
+
+
+def redact(text: str, secrets: Mapping[Secret, str]) -> str:
+    """A text of the service with our secrets, plain or percent-encoded, taken out."""
+    for secret, value in secrets.items():
+        for form in {value, quote(value, safe="")}:
+            if form:
+                text = text.replace(form, f"<{secret.value}>")
+    return text
