@@ -9,11 +9,13 @@ from __future__ import annotations
 import math
 import unicodedata
 from collections.abc import Callable, Iterable
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import attrs
 
 from .errors import ConfigurationError
+
+T = TypeVar("T")
 
 #: A name longer than this is a mistake; the token and the names of one call must fit into a URL.
 MAX_TEXT = 4000
@@ -81,3 +83,17 @@ def field(check: Callable[[str, Any], Any]) -> Callable[[Any, attrs.Attribute[An
         check(attribute.name, value)
 
     return validate
+
+
+def kind(name: str, value: object, expected: type[Any]) -> None:
+    """An object of a kind."""
+    if not isinstance(value, expected):
+        raise ConfigurationError(f"{name} must be a {expected.__name__}, not {type(value).__name__}")
+
+
+def given(name: str, value: T | None, expected: type[Any], default: Callable[[], T]) -> T:
+    """An object of a kind, or a new default where none was given."""
+    if value is None:
+        return default()
+    kind(name, value, expected)
+    return value

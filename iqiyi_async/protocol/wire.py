@@ -8,7 +8,7 @@ be kept.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from enum import Enum
 from typing import Generic, TypeVar
 from urllib.parse import quote, urlencode
@@ -28,6 +28,13 @@ class Secret(Enum):
     REFRESH_TOKEN = "refresh token"  # noqa: S105
     APP_KEY = "app key"
     APP_SECRET = "app secret"  # noqa: S105
+
+
+class Vault(dict[Secret, str]):
+    """Secrets on their way to their places. It prints which they are, not what they are."""
+
+    def __repr__(self) -> str:
+        return f"<{', '.join(secret.value for secret in self)}>"
 
 
 Fields = tuple[tuple[str, str | Secret], ...]
@@ -114,7 +121,7 @@ class Outgoing:
     body: Body = attrs.field(repr=False)
 
 
-def fill(request: Request, secrets: Mapping[Secret, str], trusted: frozenset[str]) -> Outgoing:
+def fill(request: Request, secrets: Vault, trusted: frozenset[str]) -> Outgoing:
     """Put the secrets of a request in their places.
 
     Args:
@@ -137,7 +144,7 @@ def fill(request: Request, secrets: Mapping[Secret, str], trusted: frozenset[str
     return Outgoing(request.method, url, place(request.headers), request.body)
 
 
-def redact(text: str, secrets: Mapping[Secret, str]) -> str:
+def redact(text: str, secrets: Vault) -> str:
     """A text of the service with our secrets, plain or percent-encoded, taken out."""
     for secret, value in secrets.items():
         for form in {value, quote(value, safe="")}:

@@ -1,0 +1,236 @@
+"""A fresh access token for everyone, asked for once.
+
+Two windows: in the soft one the token is renewed in the background while everybody goes on with the old one; in the
+hard
+one everybody waits. All waiters share one flight, and the flight belongs to the client, so that cancelling any of them
+disturbs
+no other. Between processes the store's lease makes one of them renew and its compare-and-set keeps the newest token;
+whoever waited
+finds the new token in the store and asks for none.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import hashlib
+import logging
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from typing import TypeGuard
+
+import anyio
+import attrs
+
+from .config import Endpoints
+from .errors import AuthorizationError, ResponseError, ServiceError, VideoCloudError
+from .models import Token
+from .protocol import oauth
+from .protocol.wire import Call, Secret, Vault
+from .stores.base import StoredToken, TokenStore
+
+logger = logging.getLogger(__name__)
+
+#: The soft window is this last part of a token's life, spread a little so that many processes do not wake at once.
+SOFT = 0.2
+#: The hard window: a request made now must still arrive in time. For tokens of minutes it shrinks with their life.
+HARD_SECONDS = 60.0
+HARD = 0.05
+#: Longer than any renewal takes with its retries; a holder that died is replaced after this many seconds.
+LEASE_SECONDS = 60.0
+#: After a renewal in the soft window failed, the old token is used for at least this long before the next one is tried.
+COOL_DOWN_SECONDS = 15.0
+
+Send = Callable[[Call[Token], Vault], Awaitable[Token]]
+
+
+class Auth:
+    """The token of one account at one service."""
+
+    def __init__(
+        self,
+        *,
+        app_key: str,
+        app_secret: str,
+        endpoints: Endpoints,
+        store: TokenStore,
+        send: Send,
+        clock: Callable[[], float],
+        random: Callable[[], float],
+    ) -> None:
+        self._credentials = Vault({Secret.APP_KEY: app_key, Secret.APP_SECRET: app_secret})
+        self._endpoints = endpoints
+        self._store = store
+        self._send = send
+        self._clock = clock
+        self._random = random
+        self._key = hashlib.blake2b(f"{app_key}\n{endpoints.api}".encode(), digest_size=16).hexdigest()
+        self._now: StoredToken | None = None
+        self._flight: asyncio.Task[StoredToken] | None = None
+        self._next_try = 0.0
+        self._store_failed = False
+
+    @property
+    def account(self) -> str:
+        """A name of the account that is no secret: what its token is stored under."""
+        return self._key
+
+    @property
+    def secrets(self) -> Vault:
+        """All secrets known at this moment, to be kept out of texts."""
+        known = Vault(self._credentials)
+        if self._now is not None:
+            known[Secret.ACCESS_TOKEN] = self._now.token.access_token
+            known[Secret.REFRESH_TOKEN] = self._now.token.refresh_token or ""
+        return known
+
+    async def token(self) -> StoredToken:
+        """A token that can be used now.
+
+        Raises:
+            AuthorizationError: the service refuses the credentials or the application.
+            VideoCloudError: none could be had.
+        """
+        now = self._now
+        if now is not None:
+            left, life = self._left(now.token), _life(now.token)
+            if left > life * SOFT * (0.9 + 0.2 * self._random()):
+                return now
+            if left > self._hard(now.token):
+                if self._clock() >= self._next_try:
+                    self._take_off(now)
+                return now
+        return await self._join(self._take_off(now))
+
+    async def replace(self, refused: StoredToken) -> StoredToken:
+        """Another token than the one that the service has just refused."""
+        if self._now is not None and not _same(self._now, refused):
+            return self._now
+        return await self._join(self._take_off(refused))
+
+    async def authorize(self) -> Token:
+        """Ask for a new token with key and secret, whatever there is, and keep it."""
+        token = await self._send(oauth.authorize(self._endpoints), self._credentials)
+        return (await self._keep(token, await self._load())).token
+
+    async def refresh(self) -> Token:
+        """Renew the token now, whatever its age."""
+        return (await self._join(self._take_off(self._now or await self._load()))).token
+
+    async def aclose(self) -> None:
+        """End a renewal that is under way."""
+        flight, self._flight = self._flight, None
+        if flight is not None and not flight.done():
+            flight.cancel()
+            with anyio.CancelScope(shield=True):
+                await asyncio.wait([flight])
+
+    def _take_off(self, stale: StoredToken | None) -> asyncio.Task[StoredToken]:
+        if self._flight is None or self._flight.done():
+            self._flight = asyncio.create_task(self._renew(stale), name="iqiyi-async token renewal")
+            self._flight.add_done_callback(self._landed)
+        return self._flight
+
+    async def _join(self, flight: asyncio.Task[StoredToken]) -> StoredToken:
+        try:
+            return await asyncio.shield(flight)
+        except VideoCloudError as error:
+            # Every waiter gets an error of its own: a shared one would gather everybody's frames.
+            raise copy.copy(error) from error.__cause__
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if flight.cancelled() and task is not None and not task.cancelling():
+                raise VideoCloudError("the client was closed while its token was renewed") from None
+            raise
+
+    def _landed(self, flight: asyncio.Task[StoredToken]) -> None:
+        if not flight.cancelled() and (error := flight.exception()) is not None:
+            # Also reached when nobody waits: a renewal in the soft window may fail, there is time for another.
+            self._next_try = self._clock() + COOL_DOWN_SECONDS
+            logger.warning("the access token could not be renewed: %s", error)
+
+    async def _renew(self, stale: StoredToken | None) -> StoredToken:
+        """Get another token than `stale`: somebody else's from the store, or one of our own."""
+        found = await self._load()
+        if self._good(found, stale):
+            return self._use(found)
+        async with self._lease():
+            found = await self._load()
+            if self._good(found, stale):
+                return self._use(found)
+            return await self._keep(await self._ask(found or stale), found)
+
+    async def _ask(self, before: StoredToken | None) -> Token:
+        refresh_token = None if before is None else before.token.refresh_token
+        if refresh_token:
+            secrets = Vault({**self._credentials, Secret.REFRESH_TOKEN: refresh_token})
+            try:
+                token = await self._send(oauth.refresh(self._endpoints), secrets)
+            except (AuthorizationError, ServiceError, ResponseError) as error:
+                logger.info("the token was not refreshed (%s); authorizing with key and secret", type(error).__name__)
+            else:
+                # RFC 6749, 6: a service that does not rotate its refresh token need not send it again.
+                return token if token.refresh_token else attrs.evolve(token, refresh_token=refresh_token)
+        return await self._send(oauth.authorize(self._endpoints), self._credentials)
+
+    async def _keep(self, token: Token, before: StoredToken | None) -> StoredToken:
+        """Store a new token. Should somebody have been faster, theirs is the newest, and ours is dropped."""
+        for _ in range(3):
+            with self._store_may_fail():
+                written = await self._store.compare_and_set(self._key, before.version if before else None, token)
+                if written is not None:
+                    return self._use(written)
+                newer = await self._store.load(self._key)
+                if self._good(newer, before):
+                    return self._use(newer)
+                before = newer
+                continue
+            break
+        return self._use(StoredToken(before.version if before else 0, token))
+
+    async def _load(self) -> StoredToken | None:
+        with self._store_may_fail():
+            return await self._store.load(self._key)
+        return None
+
+    @asynccontextmanager
+    async def _lease(self) -> AsyncGenerator[None, None]:
+        """The store's lease, if it can be had; without it the compare-and-set still keeps the newest token."""
+        async with AsyncExitStack() as held:
+            with self._store_may_fail():
+                async with asyncio.timeout(2 * LEASE_SECONDS):
+                    await held.enter_async_context(self._store.lease(self._key, ttl=LEASE_SECONDS))
+            yield
+
+    @contextmanager
+    def _store_may_fail(self) -> Generator[None, None, None]:
+        try:
+            yield
+        except Exception as problem:  # noqa: BLE001 - a store of the caller's may raise whatever its library does
+            if not self._store_failed:
+                self._store_failed = True
+                kind = type(problem).__name__
+                logger.warning("the token store failed (%s); going on with the token in memory", kind)
+
+    def _good(self, found: StoredToken | None, stale: StoredToken | None) -> TypeGuard[StoredToken]:
+        if found is None or (stale is not None and _same(found, stale)):
+            return False
+        return self._left(found.token) > self._hard(found.token)
+
+    def _use(self, stored: StoredToken) -> StoredToken:
+        self._now = stored
+        return stored
+
+    def _left(self, token: Token) -> float:
+        return token.expires_at.timestamp() - self._clock()
+
+    def _hard(self, token: Token) -> float:
+        return min(HARD_SECONDS, _life(token) * HARD)
+
+
+def _life(token: Token) -> float:
+    return (token.expires_at - token.obtained_at).total_seconds()
+
+
+def _same(one: StoredToken, other: StoredToken) -> bool:
+    return one.token.access_token == other.token.access_token

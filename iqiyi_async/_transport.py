@@ -1,0 +1,277 @@
+"""The door to the network: the only module that knows httpx.
+
+What belongs here: one request out, one answer in, over one connection, within deadlines and size limits. What must
+not: what an answer
+means, and whether to try again.
+
+No httpx client is used, only its transports: a client would log every URL, follow the environment's proxies, and keep
+cookies.
+Secrets are put into a request here and nowhere else, and nothing that leaves this module (errors, their causes, their
+tracebacks) holds one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from collections.abc import AsyncIterator, Callable
+from urllib.parse import urlsplit
+
+import anyio
+import attrs
+import httpx
+
+from .config import KIB, MIB
+from .errors import ResponseError, TransportError
+from .protocol.hosts import is_private_address, origin
+from .protocol.wire import Answer, Body, Outgoing, Request, Vault, fill
+
+#: What a caller may bring in place of this library's own connections.
+Transport = httpx.AsyncBaseTransport
+
+#: One write. Small enough that neither it nor the stall timer around it takes long, large enough that calls do not
+#: count.
+PIECE = 256 * KIB
+
+#: No answer of the service has a reason to be longer: a full page of 100 videos has some 100 KiB.
+MAX_ANSWER = 2 * MIB
+
+#: Idle connections are closed before usual servers do it (nginx: 75 s), so that a request seldom meets one just closed.
+KEEPALIVE = 25.0
+
+#: The slowest link that is waited for, in bytes a second, while what was written drains from the system's buffers.
+SLOWEST_DRAIN = 64 * KIB
+_MOST_BUFFERED = 4 * MIB
+
+_USER_AGENT = "iqiyi-async"
+
+
+@attrs.frozen
+class Timeouts:
+    """How long to wait, in seconds.
+
+    Attributes:
+        connect: for a connection.
+        stall: for any sign of life once there is one.
+    """
+
+    connect: float
+    stall: float
+
+    def for_answer(self, body_size: int) -> float:
+        """For the first byte of the answer: the body may still be in the system's buffers when the last write is
+        done."""
+        return self.stall + min(body_size, _MOST_BUFFERED) / SLOWEST_DRAIN
+
+    def in_all(self, body_size: int) -> float:
+        """For the whole exchange, so that a peer that drips single bytes does not hold a lane for ever."""
+        return self.connect + self.stall * (2 + body_size // PIECE) + 2 * self.for_answer(body_size)
+
+
+class _SealedRequest(httpx.Request):
+    """A request that prints neither its query nor its headers: it stands in frames that a traceback may show."""
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}({self.method!r})>"
+
+
+class _Pieces(httpx.AsyncByteStream):
+    """A body in pieces. `on_sent` hears of a piece when the network has taken it."""
+
+    def __init__(self, body: Body, on_sent: Callable[[int], None] | None) -> None:
+        self._body = body
+        self._on_sent = on_sent
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for part in self._body:
+            view = memoryview(part)
+            for start in range(0, len(view), PIECE):
+                piece = bytes(view[start : start + PIECE])
+                yield piece
+                if self._on_sent is not None:
+                    self._on_sent(len(piece))
+
+
+class Network:
+    """What all connections of a client share: the trust of TLS, the deadlines, and a transport that the caller may
+    have brought."""
+
+    def __init__(
+        self,
+        *,
+        timeouts: Timeouts,
+        trusted: frozenset[str],
+        public: bool,
+        clock: Callable[[], float],
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self.timeouts = timeouts
+        self.trusted = trusted
+        self.clock = clock
+        self.borrowed = transport
+        self._guard_names = public and transport is None
+        self._known_names: set[str] = set()
+        self._tls: ssl.SSLContext | None = None
+
+    def connection(self) -> Connection:
+        """A connection of its own; made when it is first used."""
+        return Connection(self)
+
+    async def tls(self) -> ssl.SSLContext:
+        """One context for all connections: making one reads a file and takes some 20 ms, so it is done once, in a
+        thread."""
+        if self._tls is None:
+            self._tls = await anyio.to_thread.run_sync(httpx.create_ssl_context)
+        return self._tls
+
+    async def check_name(self, url: str) -> None:
+        """Refuse a name, given by the service, that leads to a private address while the configured service is public.
+
+        Raises:
+            TransportError: the name can't be resolved.
+            ResponseError: it is private.
+        """
+        where = origin(url)
+        if not self._guard_names or where in self.trusted or where in self._known_names:
+            return
+        host = urlsplit(url).hostname
+        try:
+            found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
+        except OSError as problem:
+            raise TransportError(f"the host {host} was not found: {problem.strerror}", sent=False) from _bare(problem)
+        if any(is_private_address(str(address[0])) for *_, address in found):
+            raise ResponseError(f"the service named the host {host}, which leads to a private address", status=200)
+        self._known_names.add(where)
+
+
+class Connection:
+    """One connection to one host at a time, kept alive between requests; for one request at a time."""
+
+    def __init__(self, network: Network) -> None:
+        self._network = network
+        self._transport: httpx.AsyncBaseTransport | None = None
+
+    async def send(
+        self,
+        request: Request,
+        secrets: Vault,
+        on_sent: Callable[[int], None] | None = None,
+    ) -> Answer:
+        """Send a request and read its answer whole. Redirects are not followed.
+
+        Args:
+            request: what goes out.
+            secrets: what goes into its places for secrets.
+            on_sent: hears, for each piece of the body, how many bytes the network has taken.
+
+        Raises:
+            TransportError: no whole answer came, in time; `sent` says whether the request may have arrived.
+            ResponseError: the answer is too long.
+        """
+        await self._network.check_name(request.url)
+        outgoing = fill(request, secrets, self._network.trusted)
+        asked_at = self._network.clock()
+        limit = self._network.timeouts.in_all(request.body_size)
+        whole = False
+        try:
+            async with asyncio.timeout(limit):
+                status, headers, content = await self._exchange(outgoing, request.body_size, on_sent)
+            whole = True
+        except TimeoutError:
+            where = origin(request.url)
+            raise TransportError(f"no whole answer from {where} within {limit:.0f} s", sent=True) from None
+        except (httpx.TransportError, OSError) as problem:
+            raise _transport_error(problem, request.url) from _bare(problem)
+        finally:
+            if not whole:
+                # After an error or a cancellation nobody knows what state the connection is in (httpcore 1.0 keeps
+                # slots for ever that task.cancel() interrupted): it is closed, and a new one made when it is needed.
+                await self.aclose()
+        return Answer(status, content, asked_at, headers.get("retry-after"))
+
+    async def aclose(self) -> None:
+        """Close the connection. It may be used again: a new one is made then."""
+        transport, self._transport = self._transport, None
+        if transport is not None:
+            with anyio.CancelScope(shield=True), anyio.move_on_after(5):
+                await transport.aclose()
+
+    async def _exchange(
+        self, outgoing: Outgoing, size: int, on_sent: Callable[[int], None] | None
+    ) -> tuple[int, httpx.Headers, bytes]:
+        timeouts = self._network.timeouts
+        request = _SealedRequest(
+            outgoing.method,
+            outgoing.url,
+            headers=[
+                ("Host", urlsplit(outgoing.url).netloc),
+                ("User-Agent", _USER_AGENT),
+                ("Accept", "*/*"),
+                ("Accept-Encoding", "identity"),
+                *outgoing.headers,
+                *([("Content-Length", str(size))] if outgoing.method == "POST" else []),
+            ],
+            stream=_Pieces(outgoing.body, on_sent),
+            extensions={
+                "timeout": {
+                    "connect": timeouts.connect,
+                    "pool": timeouts.connect + timeouts.stall,
+                    "write": timeouts.stall,
+                    "read": timeouts.for_answer(size),
+                }
+            },
+        )
+        transport = await self._open(outgoing.url)
+        response = await transport.handle_async_request(request)
+        try:
+            return response.status_code, response.headers, await _read(response)
+        finally:
+            with anyio.CancelScope(shield=True), anyio.move_on_after(5):
+                await response.aclose()
+
+    async def _open(self, url: str) -> httpx.AsyncBaseTransport:
+        if self._network.borrowed is not None:
+            return self._network.borrowed
+        if self._transport is None:
+            context = await self._network.tls() if url.startswith("https:") else _NO_TLS
+            self._transport = httpx.AsyncHTTPTransport(
+                verify=context, limits=httpx.Limits(max_connections=1, keepalive_expiry=KEEPALIVE)
+            )
+        return self._transport
+
+
+#: For connections that never speak TLS: trusts nobody, costs nothing to make.
+_NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+
+async def _read(response: httpx.Response) -> bytes:
+    """The body of an answer, as long as it is a reasonable one: a server may not fill our memory."""
+    content = bytearray()
+    stream = response.stream
+    assert isinstance(stream, httpx.AsyncByteStream)
+    async for part in stream:
+        content += part
+        if len(content) > MAX_ANSWER:
+            raise ResponseError(
+                f"the answer (HTTP {response.status_code}) is longer than {MAX_ANSWER} bytes",
+                status=response.status_code,
+            )
+    if response.headers.get("content-encoding", "identity").strip().lower() not in ("identity", ""):
+        raise ResponseError("the answer is compressed, which was not asked for", status=response.status_code)
+    return bytes(content)
+
+
+def _transport_error(problem: Exception, url: str) -> TransportError:
+    never_sent = isinstance(problem, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)
+    kind = type(problem).__name__
+    return TransportError(f"no whole answer from {origin(url)} ({kind})", sent=not never_sent)
+
+
+def _bare(problem: BaseException) -> BaseException:
+    """An exception and its causes without their frames: the HTTP library's hold whole requests, secrets and all."""
+    seen: BaseException | None = problem
+    while seen is not None:
+        seen.__traceback__ = None
+        seen = seen.__cause__ or seen.__context__
+    return problem

@@ -1,0 +1,437 @@
+"""The facade: `AsyncVideoCloud`, one short method per operation, and the whole journey in `upload`.
+
+What belongs here: checks of what callers hand in, and the words that explain each operation. What must not: any rule
+of the protocol,
+any step of an upload, and any wiring.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Iterable
+from types import TracebackType
+from typing import Self, cast
+
+from . import _checks
+from ._transport import Transport
+from ._wiring import Wiring
+from .config import Endpoints, RetryPolicy, UploadOptions
+from .errors import ConfigurationError, ServiceError, UnknownFileError
+from .models import (
+    ChunkReceipt,
+    Metadata,
+    PlayUrls,
+    Token,
+    UploadReceipt,
+    UploadTicket,
+    Video,
+    VideoPage,
+    VideoState,
+    VideoStatus,
+)
+from .protocol import uploads, videos
+from .protocol.wire import Secret, Vault
+from .stores import MemoryTokenStore
+from .stores.base import TokenStore, UploadJournal
+from .upload.byhand import send_chunk
+from .upload.finish import FinishInDoubtError, finish
+from .upload.inputs import Input, make_source
+from .upload.progress import OnProgress, check_on_progress
+
+__all__ = ["AsyncVideoCloud"]
+
+#: The first wait between two looks at a video that is being published, and the longest, in seconds.
+POLL_FIRST, POLL_LONGEST = 0.5, 15.0
+
+
+class AsyncVideoCloud:
+    """The iQIYI video cloud of one application.
+
+    Use it as an async context manager, or call `aclose` at the end. One client serves any number of tasks of one
+    event loop; all its
+    uploads share ``options.max_workers`` connections for their chunks.
+
+    Args:
+        app_key: the application's key.
+        app_secret: the application's secret. It is sent to the configured API host only.
+        token_store: where access tokens are kept; in memory unless given.
+        journal: what lets an upload go on after a crash; none unless given.
+        endpoints: where the service lives.
+        options: how files are cut and sent.
+        retry: when a request is sent again.
+        transport: carries every request instead of the client's own connections (a proxy, a test); it is not closed.
+
+    Raises:
+        ConfigurationError: a parameter is of the wrong kind or empty.
+    """
+
+    def __init__(
+        self,
+        app_key: str,
+        app_secret: str,
+        *,
+        token_store: TokenStore | None = None,
+        journal: UploadJournal | None = None,
+        endpoints: Endpoints | None = None,
+        options: UploadOptions | None = None,
+        retry: RetryPolicy | None = None,
+        transport: Transport | None = None,
+    ) -> None:
+        credentials = Vault({Secret.APP_KEY: app_key, Secret.APP_SECRET: app_secret})
+        # From here on no frame of this library names them, whatever is raised.
+        del app_key, app_secret
+        for name, secret in (("app_key", Secret.APP_KEY), ("app_secret", Secret.APP_SECRET)):
+            _check_credential(name, credentials, secret)
+        for name, value, kind in (("journal", journal, UploadJournal), ("transport", transport, Transport)):
+            if value is not None:
+                _checks.kind(name, value, kind)
+        self._wiring = Wiring(
+            credentials,
+            token_store=_checks.given("token_store", token_store, TokenStore, MemoryTokenStore),
+            journal=journal,
+            endpoints=_checks.given("endpoints", endpoints, Endpoints, Endpoints),
+            options=_checks.given("options", options, UploadOptions, UploadOptions),
+            retry=_checks.given("retry", retry, RetryPolicy, RetryPolicy),
+            transport=transport,
+        )
+        self._endpoints = self._wiring.endpoints
+
+    @classmethod
+    def from_env(
+        cls,
+        *,
+        token_store: TokenStore | None = None,
+        journal: UploadJournal | None = None,
+        endpoints: Endpoints | None = None,
+        options: UploadOptions | None = None,
+        retry: RetryPolicy | None = None,
+        transport: Transport | None = None,
+    ) -> Self:
+        """A client for ``IQIYI_APP_KEY`` and ``IQIYI_APP_SECRET``, at ``IQIYI_ENDPOINT_URL`` if that is set.
+
+        Args:
+            token_store: as for the class, like all others; `endpoints` goes before the environment.
+
+        Raises:
+            ConfigurationError: a variable is missing or wrong.
+        """
+        for name in ("IQIYI_APP_KEY", "IQIYI_APP_SECRET"):
+            if not os.environ.get(name):
+                raise ConfigurationError(f"the environment variable {name} is not set")
+        base = os.environ.get("IQIYI_ENDPOINT_URL")
+        return cls(
+            os.environ["IQIYI_APP_KEY"],
+            os.environ["IQIYI_APP_SECRET"],
+            token_store=token_store,
+            journal=journal,
+            endpoints=endpoints or (Endpoints.single(base) if base else None),
+            options=options,
+            retry=retry,
+            transport=transport,
+        )
+
+    async def __aenter__(self) -> Self:
+        self._wiring.check_usable()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    def __repr__(self) -> str:
+        return f"<AsyncVideoCloud {self._endpoints.api} {self._wiring.state}, {self._wiring.uploads} uploads>"
+
+    async def aclose(self) -> None:
+        """Close the client. Uploads under way end with `UploadError`; a store, a journal or a transport that was
+        given stays open."""
+        await self._wiring.aclose()
+
+    async def drain(self, timeout: float) -> None:
+        """Get ready to close: take no new uploads, and end those under way where they can go on later.
+
+        Uploads that will be done in time are finished. The others finish the ranges they are sending, and end with
+        an `UploadError`
+        that is `resumable`; with a journal, the next `upload` of the same source goes on from there.
+
+        Args:
+            timeout: seconds until what is still under way is cut off.
+        """
+        await self._wiring.drain(_checks.seconds("timeout", timeout))
+
+    # Section 1: uploads
+
+    async def upload(
+        self,
+        source: Input,
+        metadata: Metadata,
+        *,
+        file_type: str | None = None,
+        size: int | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> UploadReceipt:
+        """Bring a video to the service and have it published (section 1): request, chunks, metadata, finish.
+
+        With a journal, an upload of the same source with the same metadata that was interrupted goes on where it
+        was, and one that
+        was finished is not done again.
+
+        Args:
+            source: a path; bytes; an async iterable of bytes; or an object with an async ``read(n)``.
+            metadata: what the video is called and about.
+            file_type: such as ``"mp4"``; taken from the name of the file if there is one.
+            size: bytes of the source; needed for streams only.
+            on_progress: called with an `UploadProgress` up to ten times a second, and once at the end. It must not
+            block.
+
+        Returns:
+            The receipt: the service holds every byte, and has been told to publish.
+
+        Raises:
+            ConfigurationError: the source or the metadata can't be uploaded; nothing was sent.
+            AuthorizationError: the credentials or the application were refused.
+            QuotaExceededError: the application has no room left.
+            UploadError: the upload stopped after it had got its file_id; `resumable` says whether it can go on.
+            SourceChangedError: the source became shorter, longer or different; nothing was published.
+            IntegrityError: the service kept storing other bytes than were sent.
+        """
+        self._wiring.check_usable(new_upload=True)
+        _checks.kind("metadata", metadata, Metadata)
+        check_on_progress(on_progress)
+        made = await make_source(source, size=size, file_type=file_type)
+        return await self._wiring.upload(made, metadata, on_progress)
+
+    async def request_upload(self, file_type: str, file_size: int) -> UploadTicket:
+        """Ask for an upload (section 1.1).
+
+        Args:
+            file_type: such as ``"mp4"``.
+            file_size: bytes.
+
+        Raises:
+            ConfigurationError: a type that the service does not take, or no bytes.
+            AuthorizationError: the application may not upload (yet).
+            QuotaExceededError: the application has no room left.
+        """
+        self._wiring.check_usable()
+        return await self._wiring.session.send(uploads.request_upload(self._endpoints, file_type, file_size))
+
+    async def upload_chunk(
+        self, ticket: UploadTicket, first: int, data: bytes | bytearray | memoryview
+    ) -> ChunkReceipt:
+        """Send one range (section 1.2) over a lane of the pool, and check its MD5; again if it has to be.
+
+        Args:
+            ticket: of `request_upload`.
+            first: index of the range's first byte in the file, from 0.
+            data: the bytes of the range.
+
+        Raises:
+            ConfigurationError: an empty range, or one outside of the file.
+            UnknownFileError: the service does not know the upload.
+            IntegrityError: the service kept storing other bytes.
+        """
+        self._wiring.check_usable()
+        _checks.kind("ticket", ticket, UploadTicket)
+        uploads.check_ticket(ticket, self._endpoints)
+        return await send_chunk(self._wiring.session, self._wiring.pool, ticket, first, data)
+
+    async def set_metadata(self, file_id: str, metadata: Metadata) -> None:
+        """Describe an upload (section 1.5); before it is finished, or it never enters production.
+
+        Raises:
+            ServiceError: the service refused.
+        """
+        self._wiring.check_usable()
+        _checks.kind("metadata", metadata, Metadata)
+        await self._wiring.session.send(uploads.set_metadata(self._endpoints, file_id, metadata))
+
+    async def finish_upload(self, file_id: str) -> None:
+        """Say that every range is there (section 1.3). If the answer is lost, the video's status is asked before it
+        is said again.
+
+        Raises:
+            ServiceError: the service refused, for instance because a range is missing.
+            TransportError: neither an answer nor a status could be had: the upload may be finished or not.
+        """
+        self._wiring.check_usable()
+        _checks.file_id(file_id)
+        try:
+            await finish(self._wiring.session, self._endpoints, file_id)
+        except FinishInDoubtError as doubt:
+            raise doubt.error from doubt.error.__cause__
+
+    async def cancel_upload(self, file_id: str) -> None:
+        """Call an upload off (section 1.4).
+
+        Raises:
+            ServiceError: the service refused.
+        """
+        self._wiring.check_usable()
+        await self._wiring.session.send(uploads.cancel_upload(self._endpoints, file_id))
+
+    # Sections 2 and 3: the token
+
+    async def authorize(self) -> Token:
+        """Get a new access token for key and secret (section 2). Normally automatic.
+
+        Raises:
+            AuthorizationError: key or secret are wrong.
+        """
+        self._wiring.check_usable()
+        return await self._wiring.auth.authorize()
+
+    async def refresh_token(self) -> Token:
+        """Renew the access token now (section 3), by key and secret if its refresh token is refused. Normally
+        automatic.
+
+        Raises:
+            AuthorizationError: key or secret are wrong.
+        """
+        self._wiring.check_usable()
+        return await self._wiring.auth.refresh()
+
+    # Sections 4 to 7: videos
+
+    async def get_status(self, file_id: str) -> VideoStatus:
+        """Where a video stands (section 4). A video that is absent or was refused is a state, not an error.
+
+        Raises:
+            ServiceError: the service failed.
+        """
+        self._wiring.check_usable()
+        return await self._wiring.session.send(videos.get_status(self._endpoints, file_id))
+
+    async def wait_until_published(self, file_id: str, *, timeout: float | None = None) -> VideoStatus:
+        """Look at a video's status (section 4), ever less often, until it is published.
+
+        Args:
+            file_id: the video.
+            timeout: seconds to wait at most; for ever if None.
+
+        Raises:
+            TimeoutError: it is not published yet.
+            UnknownFileError: there is no such video.
+            ServiceError: it will never be published: its review or its publishing failed, or it was cancelled.
+        """
+        wait = POLL_FIRST
+        if timeout is not None:
+            _checks.seconds("timeout", timeout)
+        state = VideoState.UNKNOWN
+        try:
+            async with asyncio.timeout(timeout):
+                while True:
+                    status = await self.get_status(file_id)
+                    state = status.state
+                    if state is VideoState.PUBLISHED:
+                        return status
+                    if state.final:
+                        raise _never_published(status)
+                    await asyncio.sleep(wait * (0.9 + 0.2 * self._wiring.random()))
+                    wait = min(wait * 1.5, POLL_LONGEST)
+        except TimeoutError:
+            raise TimeoutError(f"video {file_id} is not published after {timeout:g} s ({state.value})") from None
+
+    async def list_videos(self, file_ids: Iterable[str] = (), *, page: int = 1, page_size: int = 20) -> VideoPage:
+        """One page of the videos that are transcoded and approved (section 5).
+
+        Args:
+            file_ids: only these, at most 100; all of the user's if there are none.
+            page: which page, from 1.
+            page_size: entries of a page, 1 to 100.
+
+        Raises:
+            ConfigurationError: a number outside of its bounds.
+            ServiceError: the service failed.
+        """
+        self._wiring.check_usable()
+        ids = _checks.file_ids(file_ids, empty=True)
+        return await self._wiring.session.send(videos.list_videos(self._endpoints, ids, page, page_size))
+
+    async def iter_videos(self, file_ids: Iterable[str] = (), *, page_size: int = 100) -> AsyncIterator[Video]:
+        """Every video of the list (section 5), page after page.
+
+        Args:
+            file_ids: only these, any number; all of the user's if there are none.
+            page_size: entries asked for at once, 1 to 100.
+
+        Raises:
+            ConfigurationError: a number outside of its bounds.
+            ServiceError: the service failed.
+        """
+        ids = _checks.file_ids(file_ids, empty=True)
+        for batch in videos.batches(ids) if ids else [()]:
+            page, seen = 1, 0
+            while True:
+                found = await self.list_videos(batch, page=page, page_size=page_size)
+                for video in found.videos:
+                    yield video
+                seen += len(found.videos)
+                if len(found.videos) < page_size or seen >= (len(batch) or found.total):
+                    break
+                page += 1
+
+    async def get_urls(self, file_id: str) -> PlayUrls:
+        """Where a video can be played, for about 15 minutes (section 6). Each URL needs `resolve_url` before it is
+        played.
+
+        Raises:
+            ServiceError: the service failed, or there is nothing to play.
+        """
+        self._wiring.check_usable()
+        return await self._wiring.session.send(videos.get_urls(self._endpoints, file_id))
+
+    async def resolve_url(self, url: str) -> str:
+        """The second exchange of a play URL (note 1 of section 6): the URL of the media itself. No token is sent.
+
+        Raises:
+            ConfigurationError: not an http(s) URL, or one that leads into a private network.
+            ResponseError: the answer holds no URL.
+        """
+        self._wiring.check_usable()
+        return await self._wiring.session.send(videos.resolve_url(self._endpoints, url))
+
+    async def delete_videos(self, file_ids: Iterable[str]) -> None:
+        """Delete these videos and no others (section 7), 100 at a time.
+
+        Args:
+            file_ids: at least one.
+
+        Raises:
+            ConfigurationError: none, or something that is no file_id; nothing was deleted.
+            ServiceError: the service failed; of more than 100, some may be deleted.
+        """
+        self._wiring.check_usable()
+        for batch in videos.batches(_checks.file_ids(file_ids, empty=False)):
+            await self._wiring.session.send(videos.delete_videos(self._endpoints, batch))
+
+    async def delete_all_videos(self) -> None:
+        """Delete every video of the user (section 7).
+
+        Raises:
+            ServiceError: the service failed.
+        """
+        self._wiring.check_usable()
+        await self._wiring.session.send(videos.delete_all_videos(self._endpoints))
+
+
+def _check_credential(name: str, credentials: Vault, secret: Secret) -> None:
+    value = cast("object", credentials[secret])
+    fine = isinstance(value, str) and value.isprintable() and value.strip() == value and value != ""
+    del value
+    if not fine:
+        raise ConfigurationError(f"{name} must be a non-empty string without spaces around it")
+
+
+def _never_published(status: VideoStatus) -> ServiceError:
+    kind = UnknownFileError if status.state is VideoState.ABSENT else ServiceError
+    why = f"it repeats video {status.duplicate_of}" if status.duplicate_of else status.state.value.replace("_", " ")
+    words = f": {status.message}" if status.message else ""
+    return kind(
+        f"video {status.file_id} will not be published ({status.code}): {why}{words}",
+        code=status.code,
+        message=status.message,
+        operation="get_status",
+        file_id=status.file_id,
+    )

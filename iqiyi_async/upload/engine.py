@@ -1,0 +1,237 @@
+"""One upload's life: begin or go on, send every range, describe, finish; and whatever can go wrong on the way.
+
+The laws of this file:
+
+- What was accepted is never sent again, and what was published is never published twice.
+- Every range is checked. Success means that the service holds the source's bytes, all of them, and nothing else.
+- One error leaves, typed; never a group. Cancellation passes through unchanged.
+- Wait, then clean up: when `run` is over no task, lane or file is left, and the service has been told what the
+caller chose.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from functools import partial
+
+import anyio
+import attrs
+
+from .._session import Session
+from ..config import Endpoints
+from ..errors import SourceChangedError, UnknownFileError, UploadError, VideoCloudError
+from ..models import Metadata, UploadReceipt, UploadTicket
+from ..protocol import uploads
+from ..stores.base import JournalEntry, Phase
+from .finish import FinishInDoubtError, finish, is_finished
+from .journal import Log
+from .plan import Range, covered
+from .pool import Pool
+from .progress import Progress
+from .sending import Sender
+from .source import Source, settled
+
+logger = logging.getLogger(__name__)
+
+#: Telling the service that an upload is off must not keep a cancelled caller waiting for longer, in seconds.
+CANCEL_SECONDS = 5.0
+
+
+@attrs.frozen
+class Start:
+    """Where an upload begins: a ticket, and what the service holds already."""
+
+    ticket: UploadTicket
+    accepted: tuple[Range, ...] = ()
+
+
+class Upload:
+    """One upload of one source."""
+
+    def __init__(
+        self,
+        *,
+        session: Session,
+        pool: Pool,
+        endpoints: Endpoints,
+        source: Source,
+        metadata: Metadata,
+        log: Log,
+        progress: Progress,
+    ) -> None:
+        self._session = session
+        self._pool = pool
+        self._endpoints = endpoints
+        self._source = source
+        self._metadata = metadata
+        self._log = log
+        self._progress = progress
+        self._sender: Sender | None = None
+        self._finishing = False
+        self._stopping = False
+        self._scope = anyio.CancelScope()
+
+    async def run(self) -> UploadReceipt:
+        """Bring the source to the service and have it published.
+
+        Raises:
+            UploadError: it stopped half way.
+            VideoCloudError: it did not even begin.
+        """
+        try:
+            with self._scope:
+                await self._source.open()
+                async with self._log.claimed() as entry:
+                    return await self._journey(entry)
+            raise UploadError("the upload was stopped because the client was closed", retryable=True)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await self._source.aclose()
+
+    def stop(self, within: float) -> None:
+        """Stop taking new ranges, unless the upload will be done within so many seconds; ranges under way are
+        finished."""
+        left = self._source.size - self._progress.accepted
+        rate = self._progress.rate
+        soon = left <= rate * within if rate else left <= self._pool.options.max_workers * self._pool.options.chunk_size
+        if not soon:
+            self._stopping = True
+            if self._sender is not None:
+                self._sender.stopping = True
+
+    def abort(self) -> None:
+        """Stop at once, as if cancelled; `run` then raises `UploadError`."""
+        self._scope.cancel()
+
+    async def _journey(self, entry: JournalEntry | None) -> UploadReceipt:
+        start = None if entry is None else await self._earlier(entry)
+        if isinstance(start, UploadReceipt):
+            return start
+        try:
+            return await self._from(start or await self._begin())
+        except UnknownFileError as error:
+            if not self._source.rereadable:
+                raise self._failed(error) from error
+            logger.warning("the service has dropped upload %s; it starts over", self._progress.file_id)
+        await self._log.forget()
+        self._progress = self._progress.anew()
+        try:
+            return await self._from(await self._begin())
+        except UnknownFileError as error:
+            raise self._failed(error) from error
+
+    async def _begin(self) -> Start:
+        call = uploads.request_upload(self._endpoints, self._source.file_type, self._source.size)
+        ticket = await self._session.send(call)
+        if self._log.active:
+            await self._log.begin(ticket, await self._source.fingerprint())
+        return Start(ticket)
+
+    async def _from(self, start: Start) -> UploadReceipt:
+        """From a ticket to a receipt. Whatever fails is cleaned up after; a dropped upload has nothing to clean
+        up."""
+        self._progress.resumed(start.ticket.file_id, covered(self._source.size, start.accepted))
+        try:
+            await self._send(start)
+            await self._source.check_unchanged()
+            await self._publish(start.ticket.file_id)
+        except UnknownFileError:
+            raise
+        except FinishInDoubtError as doubt:
+            raise self._failed(doubt.error) from doubt.error
+        except BaseException as problem:
+            await settled(self._clean_up(start.ticket.file_id, problem))
+            if not isinstance(problem, VideoCloudError):
+                raise
+            failed = self._failed(problem)
+            raise failed from problem if failed is not problem else problem.__cause__
+        self._progress.finished()
+        return self._receipt()
+
+    async def _send(self, start: Start) -> None:
+        self._sender = Sender(self._session, self._pool, self._source, start.ticket, self._log, self._progress)
+        self._sender.stopping = self._stopping
+        await self._sender.send_all(start.accepted)
+
+    async def _publish(self, file_id: str) -> None:
+        self._log.check()
+        await self._session.send(uploads.set_metadata(self._endpoints, file_id, self._metadata))
+        await self._log.advance(Phase.FINISHING)
+        self._finishing = True
+        await finish(self._session, self._endpoints, file_id)
+        await self._log.advance(Phase.FINISHED)
+
+    async def _earlier(self, entry: JournalEntry) -> Start | UploadReceipt | None:
+        """What an earlier run has left, if it still holds: of the source, and of the service."""
+        self._progress.file_id = entry.file_id
+        try:
+            if not await self._proven(entry):
+                logger.warning("the source has changed since its upload %s began; it starts over", entry.file_id)
+                if entry.phase is Phase.SENDING:
+                    await self._cancel_remote(entry.file_id)
+                return None
+            finished = await is_finished(self._session, self._endpoints, entry.file_id)
+        except UnknownFileError:
+            logger.warning("the service has dropped upload %s; it starts over", entry.file_id)
+            return None
+        except VideoCloudError as error:
+            raise self._failed(error) from error
+        accepted = tuple(Range(chunk.first, chunk.size) for chunk in entry.accepted)
+        if not finished:
+            return Start(UploadTicket(entry.file_id, entry.upload_url, self._source.size), accepted)
+        await self._log.advance(Phase.FINISHED)
+        self._progress.resumed(entry.file_id, self._source.size)
+        self._progress.finished()
+        return self._receipt()
+
+    async def _proven(self, entry: JournalEntry) -> bool:
+        """Whether the source is the one whose upload was begun: by its looks, and by reading some of it again."""
+        if await self._source.fingerprint() != entry.fingerprint:
+            return False
+        known = sorted(entry.accepted, key=lambda chunk: chunk.first)
+        for chunk in {known[0], known[len(known) // 2], known[-1]} if known else ():
+            data = await self._source.read(Range(chunk.first, chunk.size), partial(bytearray, chunk.size))
+            if data.md5 != chunk.md5:
+                return False
+        return True
+
+    async def _clean_up(self, file_id: str, problem: BaseException) -> None:
+        """Leave the service what the caller chose. Nothing is in flight any more."""
+        if isinstance(problem, SourceChangedError):
+            await self._log.forget()
+        if self._pool.options.on_failure == "cancel":
+            await self._cancel_remote(file_id)
+            await self._log.forget()
+
+    async def _cancel_remote(self, file_id: str) -> None:
+        """Tell the service that an upload is off, unless it has become a video meanwhile."""
+        try:
+            async with asyncio.timeout(CANCEL_SECONDS):
+                if self._finishing and await is_finished(self._session, self._endpoints, file_id):
+                    return
+                await self._session.send(uploads.cancel_upload(self._endpoints, file_id))
+        except (VideoCloudError, TimeoutError) as error:
+            logger.warning("upload %s could not be cancelled at the service: %s", file_id, str(error) or "no answer")
+
+    def _failed(self, error: VideoCloudError) -> UploadError:
+        """The one error that leaves, once there is a file_id."""
+        kept = self._pool.options.on_failure == "keep" or self._finishing
+        lost = isinstance(error, SourceChangedError | UnknownFileError)
+        failed = error if isinstance(error, UploadError) else UploadError(f"the upload stopped: {error}")
+        failed.file_id = self._progress.file_id
+        failed.accepted = self._progress.accepted
+        failed.resumable = kept and not lost and self._source.rereadable
+        failed.retryable = error.retryable
+        return failed
+
+    def _receipt(self) -> UploadReceipt:
+        progress = self._progress
+        return UploadReceipt(
+            file_id=progress.file_id,
+            size=self._source.size,
+            chunks=progress.chunks,
+            retries=progress.retries,
+            resumed_bytes=progress.resumed_bytes,
+            elapsed=progress.elapsed,
+        )

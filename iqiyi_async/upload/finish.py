@@ -1,0 +1,82 @@
+"""The end of an upload, once and only once.
+
+A finish whose answer is lost may have had its effect. It is never sent again blindly: the video's status tells first.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from .._session import Session, outcome_unknown
+from ..config import Endpoints
+from ..errors import UnknownFileError, VideoCloudError
+from ..models import VideoState
+from ..protocol import uploads, videos
+
+logger = logging.getLogger(__name__)
+
+#: What a video can be once its upload was finished.
+FINISHED = frozenset({VideoState.PUBLISHING, VideoState.PUBLISHED, VideoState.REVIEW_FAILED, VideoState.PUBLISH_FAILED})
+_GONE = frozenset({VideoState.ABSENT, VideoState.CANCELLED})
+
+
+class FinishInDoubtError(Exception):
+    """The finish was sent, and neither its answer nor the status tells what became of it."""
+
+    def __init__(self, error: VideoCloudError) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+async def finish(session: Session, endpoints: Endpoints, file_id: str) -> None:
+    """Finish an upload (section 1.3).
+
+    Raises:
+        FinishInDoubtError: it can't be told whether the service has finished it.
+        VideoCloudError: it was not finished, and why.
+    """
+    in_doubt = False
+
+    async def attempt() -> None:
+        nonlocal in_doubt
+        if in_doubt and await is_finished(session, endpoints, file_id):
+            return
+        try:
+            await session.send(uploads.finish_upload(endpoints, file_id))
+        except VideoCloudError as error:
+            if outcome_unknown(error):
+                in_doubt = True
+            elif in_doubt and await is_finished(session, endpoints, file_id):
+                # The first finish has arrived after all, and the second was refused for it.
+                return
+            raise
+
+    def repeatable(error: VideoCloudError) -> bool:
+        return in_doubt and error.retryable
+
+    try:
+        await session.retries.run(attempt, repeatable=repeatable)
+    except UnknownFileError:
+        raise
+    except VideoCloudError as error:
+        if in_doubt:
+            raise FinishInDoubtError(error) from error
+        raise
+
+
+async def is_finished(session: Session, endpoints: Endpoints, file_id: str) -> bool:
+    """Whether the service has taken the upload as a whole already.
+
+    Raises:
+        UnknownFileError: it does not know it any more, or it was cancelled.
+    """
+    status = await session.send(videos.get_status(endpoints, file_id))
+    if status.state in _GONE:
+        raise UnknownFileError(
+            f"the service has dropped the upload ({status.state.value})",
+            code=status.code,
+            message=status.message,
+            operation="get_status",
+            file_id=file_id,
+        )
+    return status.state in FINISHED

@@ -1,0 +1,76 @@
+"""The lanes that all uploads of a client share, each a connection and a buffer; and which of two hosts is up.
+
+A chunk borrows a lane, first come, first served. As every upload stands in the queue once, uploads share the lanes
+fairly, whatever
+their sizes; and memory is ``max_workers x chunk_size``, however many they are.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+from .._lanes import Lanes
+from .._transport import Connection, Network
+from ..config import UploadOptions
+
+
+class Lane:
+    """A connection and a reusable buffer."""
+
+    def __init__(self, connection: Connection, chunk_size: int) -> None:
+        self.connection = connection
+        self._chunk_size = chunk_size
+        self._buffer: bytearray | None = None
+
+    def buffer(self) -> bytearray:
+        """Memory for one chunk; made when a source first needs it, as bytes in memory never do."""
+        if self._buffer is None:
+            self._buffer = bytearray(self._chunk_size)
+        return self._buffer
+
+    async def aclose(self) -> None:
+        """Close the connection."""
+        await self.connection.aclose()
+
+
+class Pool(Lanes[Lane]):
+    """The chunk lanes of one client."""
+
+    def __init__(self, network: Network, options: UploadOptions, backups: Mapping[str, str]) -> None:
+        super().__init__(options.max_workers, lambda: Lane(network.connection(), options.chunk_size))
+        self.options = options
+        #: Parts the fields of a form; 128 bits that no content can foresee.
+        self.boundary = secrets.token_hex(16)
+        self.hosts = Hosts(backups)
+
+
+class Hosts:
+    """Which host takes the ranges: the one the service named, or its backup while that one is down (contract, B6)."""
+
+    def __init__(self, backups: Mapping[str, str]) -> None:
+        self._backups = {_host(host): _host(backup) for host, backup in backups.items()}
+        self._down: set[str] = set()
+
+    def route(self, upload_url: str) -> str:
+        """The address to use now for an `upload_url`."""
+        host = _host(upload_url)
+        if host not in self._down:
+            return upload_url
+        return self._backups[host] + upload_url[len(host) :]
+
+    def failed(self, upload_url: str, used: str) -> None:
+        """Note that a request to `used`, for `upload_url`, did not get through: the next one tries the other host."""
+        host = _host(upload_url)
+        if host not in self._backups:
+            return
+        if _host(used) == host:
+            self._down.add(host)
+        else:
+            self._down.discard(host)
+
+
+def _host(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"

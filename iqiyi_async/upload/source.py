@@ -1,0 +1,112 @@
+"""What a source of bytes is, whatever it is made of, and how its bytes are hashed.
+
+What belongs here: the promises every source keeps. The kinds are next door: `files`, `streams`; `inputs` tells them
+apart.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Literal, TypeVar
+
+import anyio
+import attrs
+
+from ..config import KIB
+from ..stores.base import Fingerprint
+from .plan import Range
+
+T = TypeVar("T")
+
+#: Hashing less than this takes less time than the way to a thread and back.
+INLINE_HASH = 64 * KIB
+
+
+@attrs.frozen
+class Data:
+    """The bytes of a range and their MD5 in lower-case hex."""
+
+    view: bytes | memoryview = attrs.field(repr=False)
+    md5: str
+
+
+class Source(ABC):
+    """Bytes of a known number, read range by range.
+
+    Attributes:
+        size: in bytes.
+        file_type: what the service calls its kind.
+        rereadable: whether a range can be read again; otherwise ranges must be asked for in order, once.
+    """
+
+    size: int
+    file_type: str
+    rereadable: bool = True
+
+    async def open(self) -> None:  # noqa: B027 - most kinds have nothing to do
+        """Begin to read: from now on changes are noticed."""
+
+    @abstractmethod
+    async def read(self, part: Range, buffer: Callable[[], bytearray]) -> Data:
+        """The bytes of a range.
+
+        Args:
+            part: which.
+            buffer: gives the memory to read into, if the source needs any.
+
+        Raises:
+            SourceChangedError: the source is shorter than it was.
+        """
+
+    async def identify(self) -> str | None:
+        """What tells this source from others, for the journal; None if it can't be found again."""
+        return None
+
+    async def fingerprint(self) -> Fingerprint:
+        """What the source looks like."""
+        return Fingerprint(self.size, 0, 0, "")
+
+    async def check_unchanged(self) -> None:  # noqa: B027 - nor to look at
+        """Look whether the source is what it was when it was opened.
+
+        Raises:
+            SourceChangedError: it is not.
+        """
+
+    async def aclose(self) -> None:  # noqa: B027 - nor to close
+        """Let go of the source, as far as it was opened here."""
+
+
+async def settled(work: Awaitable[T]) -> T:
+    """Await work that is done in a thread, and do not leave before it has ended, even when cancelled.
+
+    Otherwise the thread would still read into a buffer that the next upload has got, or from a file that is closed.
+    """
+    task = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        with anyio.CancelScope(shield=True):
+            while not task.done():
+                with suppress(asyncio.CancelledError):
+                    await asyncio.wait([task])
+        if not task.cancelled():
+            task.exception()
+        raise
+
+
+async def hashed(view: memoryview, kind: Literal["md5", "blake2b"]) -> str:
+    """The digest of some bytes, in hex: in a thread if there are many, where hashlib lets go of the interpreter's
+    lock."""
+    if len(view) <= INLINE_HASH:
+        return _digest(view, kind)
+    return await settled(anyio.to_thread.run_sync(_digest, view, kind))
+
+
+def _digest(view: memoryview, kind: str) -> str:
+    # The service's own check; nothing here rests on its being hard to forge.
+    return hashlib.new(kind, view, usedforsecurity=False).hexdigest()

@@ -1,0 +1,103 @@
+"""What is checked before anything lands: `nox` runs the linters, the type checkers and the tests.
+
+Python versions come from the classifiers of pyproject.toml; those that this machine does not have are left out. What
+is
+tested is the built package, not the checkout.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import nox
+
+ROOT = Path(__file__).parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+SUPPORTED = [
+    line.rsplit(" ", 1)[1] for line in PROJECT["classifiers"] if line.startswith("Programming Language :: Python :: 3.")
+]
+
+nox.options.sessions = ["lint", "types", "tests"]
+nox.options.error_on_external_run = True
+nox.options.reuse_existing_virtualenvs = True
+nox.needs_version = ">=2025.2.9"
+
+
+def _interpreters() -> list[str]:
+    """Interpreters of the supported versions that really start: a version manager's shim may be there for one that
+    does not."""
+    found: list[str] = []
+    for version in SUPPORTED:
+        candidates = [sys.executable, shutil.which(f"python{version}"), *_managed(version)]
+        found += [path for path in candidates if path and _version_of(path) == version][:1]
+    return found
+
+
+def _managed(version: str) -> list[str]:
+    root = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
+    return [str(path) for path in sorted(root.glob(f"versions/{version}.*/bin/python"))]
+
+
+def _version_of(path: str) -> str | None:
+    script = "import sys; print('%d.%d' % sys.version_info[:2])"
+    answer = subprocess.run([path, "-c", script], capture_output=True, text=True, check=False)
+    return answer.stdout.strip() if answer.returncode == 0 else None
+
+
+PYTHONS = _interpreters()
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Style and formatting."""
+    session.install(*_group("lint"))
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Both type checkers, and how complete the types of the public face are."""
+    session.install(".[all]", *_group("lint"))
+    session.run("mypy")
+    session.run("pyright")
+    session.run("pyright", "--verifytypes", "iqiyi_async", "--ignoreexternal")
+
+
+@nox.session(python=PYTHONS)
+def tests(session: nox.Session) -> None:
+    """The suite, against the installed package, on every Python that is there."""
+    session.install(".[all]", *_group("test"))
+    # A folder of its own: from the checkout, its sources would be imported instead of the package.
+    with session.chdir(session.create_tmp()):
+        session.run(
+            "python",
+            "-X",
+            "dev",
+            "-m",
+            "pytest",
+            "-c",
+            str(ROOT / "pyproject.toml"),
+            "--rootdir",
+            str(ROOT),
+            str(ROOT / "tests"),
+            "-n",
+            "2",
+            *session.posargs,
+        )
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """The benchmarks: a table on the terminal, JSON in benchmarks/results."""
+    session.install(".[all]", "-r", str(ROOT / "benchmarks" / "requirements.txt"))
+    session.run("python", "-m", "benchmarks", *session.posargs)
+
+
+def _group(name: str) -> tuple[str, ...]:
+    return nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), name)
