@@ -1,11 +1,13 @@
 """The asyncio client library for the iQIYI open-platform video cloud.
 
     async with AsyncVideoCloud(app_key, app_secret, token_store=FileTokenStore()) as cloud:
-        receipt = await cloud.upload("holiday.mp4", Metadata("Holiday"))
-        status = await cloud.wait_until_published(receipt.file_id)
+        receipt = await cloud.upload("holiday.mp4", Metadata("Holiday")) status = await
+        cloud.wait_until_published(receipt.file_id)
 
 What is listed here is the public face; everything else may change.
 """
+
+from typing import TYPE_CHECKING
 
 from .client import AsyncVideoCloud
 from .config import Endpoints, RetryPolicy, UploadOptions
@@ -43,11 +45,13 @@ from .stores import (
     FileTokenStore,
     MemoryJournal,
     MemoryTokenStore,
-    RedisTokenStore,
     SqliteJournal,
     TokenStore,
     UploadJournal,
 )
+
+if TYPE_CHECKING:
+    from .stores import RedisTokenStore
 
 __all__ = [
     "AsyncVideoCloud",
@@ -88,3 +92,12 @@ __all__ = [
     "VideoState",
     "VideoStatus",
 ]
+
+
+def __getattr__(name: str) -> type:
+    # Its library is an extra: looked up when it is named, not when the package is imported.
+    if name == "RedisTokenStore":
+        from .stores import RedisTokenStore
+
+        return RedisTokenStore
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,12 +1,9 @@
 """A fresh access token for everyone, asked for once.
 
 Two windows: in the soft one the token is renewed in the background while everybody goes on with the old one; in the
-hard
-one everybody waits. All waiters share one flight, and the flight belongs to the client, so that cancelling any of them
-disturbs
-no other. Between processes the store's lease makes one of them renew and its compare-and-set keeps the newest token;
-whoever waited
-finds the new token in the store and asks for none.
+hard one everybody waits. All waiters share one flight, and the flight belongs to the client, so that cancelling any
+of them disturbs no other. Between processes the store's lease makes one of them renew and its compare-and-set keeps
+the newest token; whoever waited finds the new token in the store and asks for none.
 """
 
 from __future__ import annotations
@@ -38,7 +35,8 @@ HARD_SECONDS = 60.0
 HARD = 0.05
 #: Longer than any renewal takes with its retries; a holder that died is replaced after this many seconds.
 LEASE_SECONDS = 60.0
-#: After a renewal in the soft window failed, the old token is used for at least this long before the next one is tried.
+#: After a renewal in the soft window failed, the old token is used for at least this long before the next one is
+#: tried.
 COOL_DOWN_SECONDS = 15.0
 
 Send = Callable[[Call[Token], Vault], Awaitable[Token]]

@@ -7,7 +7,7 @@ What belongs here: checks that name the parameter, what it was and what it shoul
 from __future__ import annotations
 
 import math
-import unicodedata
+import re
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar, cast
 
@@ -16,6 +16,9 @@ import attrs
 from .errors import ConfigurationError
 
 T = TypeVar("T")
+
+#: Control characters but for tab and line ends; halves of surrogate pairs, which no encoding takes.
+_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 
 #: A name longer than this is a mistake; the token and the names of one call must fit into a URL.
 MAX_TEXT = 4000
@@ -29,7 +32,7 @@ def text(name: str, value: object, *, empty: bool = False, limit: int = MAX_TEXT
         raise ConfigurationError(f"{name} must not be empty")
     if len(value) > limit:
         raise ConfigurationError(f"{name} has {len(value)} characters; the most is {limit}")
-    if any(unicodedata.category(c) in ("Cc", "Cs") and c not in "\t\n\r" for c in value):
+    if _UNPRINTABLE.search(value):
         raise ConfigurationError(f"{name} holds a control character or half a surrogate pair")
     return value
 
@@ -40,15 +43,20 @@ def whole(name: str, value: object, *, least: int, most: int | None = None, unit
         raise ConfigurationError(f"{name} must be a whole number, not {value!r}")
     if value < least or (most is not None and value > most):
         bounds = f"at least {least}" if most is None else f"from {least} to {most}"
-        raise ConfigurationError(f"{name} must be {bounds}{unit and ' ' + unit}, not {value}")
+        # Python refuses to write numbers of thousands of digits.
+        shown = str(value) if abs(value) < 10**20 else "a number of more than 20 digits"
+        raise ConfigurationError(f"{name} must be {bounds}{unit and ' ' + unit}, not {shown}")
     return value
 
 
 def seconds(name: str, value: object, *, least: float = 0.0) -> float:
     """A finite number of seconds."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < least:
-        raise ConfigurationError(f"{name} must be a number of seconds, at least {least:g}, not {value!r}")
-    return float(value)
+    try:
+        if not isinstance(value, bool) and isinstance(value, int | float) and least <= value < math.inf:
+            return float(value)
+    except OverflowError:
+        raise ConfigurationError(f"{name} must be a number of seconds that a float can hold") from None
+    raise ConfigurationError(f"{name} must be a number of seconds, at least {least:g}, not {value!r}")
 
 
 def one_of(name: str, value: object, *allowed: str) -> None:

@@ -1,8 +1,7 @@
 """Lanes: a fixed number of connections, borrowed first come, first served.
 
 The number of lanes is the only queue there is: nobody ever waits inside the HTTP library. Control calls have lanes of
-their own, so
-that the end of one upload never waits behind the gigabytes of another.
+their own, so that the end of one upload never waits behind the gigabytes of another.
 """
 
 from __future__ import annotations

@@ -48,9 +48,20 @@ class Retries:
             on_retry: hears of each error that will be followed by another try, and of the seconds until then.
         """
         count = _Count(progress)
+        try:
+            # Most calls succeed at once: they need not pay for what is only needed after an error.
+            immediate = await attempt()
+        except VideoCloudError as error:
+            if not repeatable(error):
+                raise
+            first: list[VideoCloudError] = [error]
+        else:
+            self._earn()
+            return immediate
 
         async def once() -> T:
-            # The library awaits coroutine functions only; `attempt` may be anything that gives an awaitable.
+            if first:
+                raise first.pop()
             return await attempt()
 
         def worth_it(error: BaseException) -> bool:
@@ -73,8 +84,11 @@ class Retries:
             reraise=True,
         )
         result: T = await retrying(once)
-        self._left = min(float(self.policy.budget), self._left + REFUND)
+        self._earn()
         return result
+
+    def _earn(self) -> None:
+        self._left = min(float(self.policy.budget), self._left + REFUND)
 
     def _spend(self) -> bool:
         if self._left < 1:

@@ -5,9 +5,8 @@ not: what an answer
 means, and whether to try again.
 
 No httpx client is used, only its transports: a client would log every URL, follow the environment's proxies, and keep
-cookies.
-Secrets are put into a request here and nowhere else, and nothing that leaves this module (errors, their causes, their
-tracebacks) holds one.
+cookies. Secrets are put into a request here and nowhere else, and nothing that leaves this module (errors, their
+causes, their tracebacks) holds one.
 """
 
 from __future__ import annotations
@@ -15,13 +14,16 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from functools import lru_cache
+from typing import Any
 from urllib.parse import urlsplit
 
 import anyio
 import attrs
 import httpx
 
+from ._http11 import BrokenError, Http11, StalledError
 from .config import KIB, MIB
 from .errors import ResponseError, TransportError
 from .protocol.hosts import is_private_address, origin
@@ -37,7 +39,8 @@ PIECE = 256 * KIB
 #: No answer of the service has a reason to be longer: a full page of 100 videos has some 100 KiB.
 MAX_ANSWER = 2 * MIB
 
-#: Idle connections are closed before usual servers do it (nginx: 75 s), so that a request seldom meets one just closed.
+#: Idle connections are closed before usual servers do it (nginx: 75 s), so that a request seldom meets one just
+#: closed.
 KEEPALIVE = 25.0
 
 #: The slowest link that is waited for, in bytes a second, while what was written drains from the system's buffers.
@@ -83,14 +86,86 @@ class _Pieces(httpx.AsyncByteStream):
         self._body = body
         self._on_sent = on_sent
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self._views(bytes)
+
+    async def _views(self, form: Callable[[memoryview], Any]) -> AsyncGenerator[Any, None]:
         for part in self._body:
             view = memoryview(part)
             for start in range(0, len(view), PIECE):
-                piece = bytes(view[start : start + PIECE])
-                yield piece
+                piece = view[start : start + PIECE]
+                yield form(piece)
                 if self._on_sent is not None:
                     self._on_sent(len(piece))
+
+    def uncopied(self) -> AsyncIterator[memoryview]:
+        """The same pieces where they are, for a transport that is done with each before it asks for the next."""
+        return self._views(memoryview)
+
+
+class LaneTransport(httpx.AsyncBaseTransport):
+    """One connection as an httpx transport. One request at a time; after any trouble it is closed with its
+    connection."""
+
+    def __init__(self, tls: Callable[[], Awaitable[ssl.SSLContext]]) -> None:
+        self._tls = tls
+        self._connection: Http11 | None = None
+        self._origin = ("", "", 0)
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        timeout: dict[str, float] = request.extensions["timeout"]
+        stream = request.stream
+        assert isinstance(stream, _Pieces)
+        try:
+            connection = await self._connect(request.url, timeout["connect"])
+            target, stall = request.url.raw_path, timeout["write"]
+            await connection.send(request.method.encode(), target, request.headers.raw, stream.uncopied(), stall=stall)
+            status, headers = await connection.head(stall=timeout["read"])
+        except StalledError:
+            raise httpx.ReadTimeout("nothing moved") from None
+        except BrokenError as problem:
+            raise httpx.RemoteProtocolError(str(problem)) from None
+        return httpx.Response(status, headers=headers, stream=_Answer(connection, timeout["read"]))
+
+    async def aclose(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.abort()
+
+    async def _connect(self, url: httpx.URL, seconds: float) -> Http11:
+        port = url.port or (443 if url.scheme == "https" else 80)
+        origin = (url.scheme, url.host, port)
+        kept = self._connection
+        if kept is not None and origin == self._origin and kept.reusable and kept.idle_for < KEEPALIVE:
+            return kept
+        await self.aclose()
+        tls = await self._tls() if url.scheme == "https" else None
+        try:
+            async with asyncio.timeout(seconds):
+                self._connection = await Http11.connect(url.host, port, tls)
+        except TimeoutError:
+            raise httpx.ConnectTimeout("no connection in time") from None
+        except OSError as problem:
+            raise httpx.ConnectError(problem.strerror or type(problem).__name__) from None
+        self._origin = origin
+        return self._connection
+
+
+class _Answer(httpx.AsyncByteStream):
+    """The body of an answer from a lane's connection."""
+
+    def __init__(self, connection: Http11, stall: float) -> None:
+        self._connection = connection
+        self._stall = stall
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        try:
+            async for part in self._connection.body(stall=self._stall):
+                yield part
+        except StalledError:
+            raise httpx.ReadTimeout("nothing moved") from None
+        except BrokenError as problem:
+            raise httpx.RemoteProtocolError(str(problem)) from None
 
 
 class Network:
@@ -126,7 +201,8 @@ class Network:
         return self._tls
 
     async def check_name(self, url: str) -> None:
-        """Refuse a name, given by the service, that leads to a private address while the configured service is public.
+        """Refuse a name, given by the service, that leads to a private address while the configured service is
+        public.
 
         Raises:
             TransportError: the name can't be resolved.
@@ -203,7 +279,7 @@ class Connection:
         timeouts = self._network.timeouts
         request = _SealedRequest(
             outgoing.method,
-            outgoing.url,
+            outgoing.url if outgoing.sealed else _known_url(outgoing.url),
             headers=[
                 ("Host", urlsplit(outgoing.url).netloc),
                 ("User-Agent", _USER_AGENT),
@@ -222,27 +298,27 @@ class Connection:
                 }
             },
         )
-        transport = await self._open(outgoing.url)
+        transport = self._open()
         response = await transport.handle_async_request(request)
         try:
-            return response.status_code, response.headers, await _read(response)
-        finally:
+            content = await _read(response)
+        except BaseException:
             with anyio.CancelScope(shield=True), anyio.move_on_after(5):
                 await response.aclose()
+            raise
+        await response.aclose()
+        return response.status_code, response.headers, content
 
-    async def _open(self, url: str) -> httpx.AsyncBaseTransport:
+    def _open(self) -> httpx.AsyncBaseTransport:
         if self._network.borrowed is not None:
             return self._network.borrowed
         if self._transport is None:
-            context = await self._network.tls() if url.startswith("https:") else _NO_TLS
-            self._transport = httpx.AsyncHTTPTransport(
-                verify=context, limits=httpx.Limits(max_connections=1, keepalive_expiry=KEEPALIVE)
-            )
+            self._transport = LaneTransport(self._network.tls)
         return self._transport
 
 
-#: For connections that never speak TLS: trusts nobody, costs nothing to make.
-_NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+#: Parsing a URL takes as long as sending the request. Only URLs without a secret may be kept.
+_known_url = lru_cache(maxsize=256)(httpx.URL)
 
 
 async def _read(response: httpx.Response) -> bytes:

@@ -1,8 +1,7 @@
 """The facade: `AsyncVideoCloud`, one short method per operation, and the whole journey in `upload`.
 
 What belongs here: checks of what callers hand in, and the words that explain each operation. What must not: any rule
-of the protocol,
-any step of an upload, and any wiring.
+of the protocol, any step of an upload, and any wiring.
 """
 
 from __future__ import annotations
@@ -12,6 +11,8 @@ import os
 from collections.abc import AsyncIterator, Iterable
 from types import TracebackType
 from typing import Self, cast
+
+import anyio
 
 from . import _checks
 from ._transport import Transport
@@ -49,8 +50,7 @@ class AsyncVideoCloud:
     """The iQIYI video cloud of one application.
 
     Use it as an async context manager, or call `aclose` at the end. One client serves any number of tasks of one
-    event loop; all its
-    uploads share ``options.max_workers`` connections for their chunks.
+    event loop; all its uploads share ``options.max_workers`` connections for their chunks.
 
     Args:
         app_key: the application's key.
@@ -151,9 +151,8 @@ class AsyncVideoCloud:
     async def drain(self, timeout: float) -> None:
         """Get ready to close: take no new uploads, and end those under way where they can go on later.
 
-        Uploads that will be done in time are finished. The others finish the ranges they are sending, and end with
-        an `UploadError`
-        that is `resumable`; with a journal, the next `upload` of the same source goes on from there.
+        Uploads that will be done in time are finished. The others finish the ranges they are sending, and end with an
+        `UploadError` that is `resumable`; with a journal, the next `upload` of the same source goes on from there.
 
         Args:
             timeout: seconds until what is still under way is cut off.
@@ -173,9 +172,8 @@ class AsyncVideoCloud:
     ) -> UploadReceipt:
         """Bring a video to the service and have it published (section 1): request, chunks, metadata, finish.
 
-        With a journal, an upload of the same source with the same metadata that was interrupted goes on where it
-        was, and one that
-        was finished is not done again.
+        With a journal, an upload of the same source with the same metadata that was interrupted goes on where it was,
+        and one that was finished is not done again.
 
         Args:
             source: a path; bytes; an async iterable of bytes; or an object with an async ``read(n)``.
@@ -200,7 +198,11 @@ class AsyncVideoCloud:
         _checks.kind("metadata", metadata, Metadata)
         check_on_progress(on_progress)
         made = await make_source(source, size=size, file_type=file_type)
-        return await self._wiring.upload(made, metadata, on_progress)
+        try:
+            return await self._wiring.upload(made, metadata, on_progress)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await made.aclose()
 
     async def request_upload(self, file_type: str, file_size: int) -> UploadTicket:
         """Ask for an upload (section 1.1).

@@ -34,7 +34,7 @@ def base_url(name: str, value: object) -> str:
         raise ConfigurationError(f"{name} must be a URL that begins with http:// or https:// and names a host")
     if parts.username is not None or parts.password is not None:
         raise ConfigurationError(f"{name} must not hold a user name or a password")
-    if parts.query or parts.fragment or not value.isascii() or any(c.isspace() or ord(c) < 32 for c in value):
+    if not value.isascii() or not value.isprintable() or any(c in " ?#" for c in value):
         raise ConfigurationError(f"{name} must be an address only: no query, no fragment, no spaces")
     return value.rstrip("/")
 
@@ -87,16 +87,16 @@ class Endpoints:
 class RetryPolicy:
     """When a request is sent again, and when it is given up.
 
-    Before its n-th repetition a request waits a random time up to ``min(max_backoff, initial_backoff * 2 ** (n - 1))``
-    (full jitter), or as long as the service asks with ``Retry-After``, up to `retry_after_cap`.
+    Before its n-th repetition a request waits a random time up to ``min(max_backoff, initial_backoff * 2 ** (n -
+    1))`` (full jitter), or as long as the service asks with ``Retry-After``, up to `retry_after_cap`.
 
     Attributes:
         max_attempts: sends of one request without any progress of its upload between them; 1 means never again.
         initial_backoff: upper bound of the first wait, in seconds.
         max_backoff: upper bound of any wait, in seconds.
         retry_after_cap: the longest ``Retry-After`` that is obeyed, in seconds; a longer one ends the call.
-        budget: repetitions that the whole client may spend without success. Each costs 1, each success gives back 0.1,
-            so that an outage is not multiplied by everyone's retries.
+        budget: repetitions that the whole client may spend without success. Each costs 1, each success gives back
+            0.1, so that an outage is not multiplied by everyone's retries.
 
     Raises:
         ConfigurationError: a value out of its bounds.
@@ -127,8 +127,8 @@ class UploadOptions:
         on_failure: what becomes of a failed or cancelled upload at the service: ``"keep"`` it, to resume later, or
             ``"cancel"`` it.
         connect_timeout: for one connection to be made, in seconds.
-        stall_timeout: the longest silence of a connection, in seconds. For the answer to a chunk the time is added that
-            a slow link needs for what is still in the system's buffers.
+        stall_timeout: the longest silence of a connection, in seconds. For the answer to a chunk the time is added
+            that a slow link needs for what is still in the system's buffers.
 
     Raises:
         ConfigurationError: a value out of its bounds.

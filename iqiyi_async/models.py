@@ -103,14 +103,16 @@ def _category(value: object) -> Category | None:
     if value is None:
         return None
     try:
-        return Category(value)  # type: ignore[arg-type]
+        # True is 1 to Python, and a film to nobody.
+        return Category(None if isinstance(value, bool) else value)  # type: ignore[arg-type]
     except ValueError:
         raise ConfigurationError(f"{value!r} is not a category; use a member of Category") from None
 
 
 @attrs.frozen
 class Metadata:
-    """What a video is called and about (section 1.5). Set before an upload is finished, or it never enters production.
+    """What a video is called and about (section 1.5). Set before an upload is finished, or it never enters
+    production.
 
     Attributes:
         name: the title; not empty.

@@ -1,21 +1,18 @@
-"""An answer's bytes into values or errors: what is tolerated, and what a code means where.
+"""What an answer means: its HTTP status, its code, and the errors that these stand for.
 
-The service is read liberally (contract, sections B and C): JSON is dug out of the text around it, keys and codes lose
-their spaces,
-numbers may be numeric strings, null and empty fields count as absent, unknown fields are ignored. A code's meaning
-depends on the operation, so every operation brings its own table.
+What belongs here: that a code's meaning depends on the operation, so every operation brings its own table; what must
+not: the values in an answer (`fields` reads them, the operations name them).
 """
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterator, Mapping
+import string
+from collections.abc import Mapping
+from datetime import UTC
 from email.utils import parsedate_to_datetime
-from typing import Any, TypeVar, cast
 
 import attrs
-import cattrs
 
 from ..errors import (
     AuthorizationError,
@@ -26,10 +23,8 @@ from ..errors import (
     ServiceUnavailableError,
     UnknownFileError,
 )
+from .fields import Json, mapping, object_in, one_line
 from .wire import Answer
-
-T = TypeVar("T")
-Json = Mapping[str, Any]
 
 SUCCESS = "A00000"
 
@@ -37,7 +32,9 @@ SUCCESS = "A00000"
 TOKEN_REFUSED = frozenset({"A21327", "A21332"})
 
 _EXCERPT = 160
-_OPAQUE = re.compile(r"[A-Za-z0-9_\-.~+/=%]{16,}")
+_LONGEST_CODE = 64
+_OPAQUE_CHARACTERS = string.ascii_letters + string.digits + "_-.~+/=%"
+_OPAQUE = re.compile(rf"[{re.escape(_OPAQUE_CHARACTERS)}]{{16,}}")
 _SECRET_FIELD = re.compile(r"""((?:access_token|refresh_token|client_secret|client_id)\W{1,6})([^"'&\s,}]+)""")
 
 
@@ -74,6 +71,7 @@ OVER_QUOTA = Meaning(QuotaExceededError, "the application is over its quota")
 class Reply:
     """A parsed answer: its code (None if it had none), the service's words, and all top-level fields."""
 
+    status: int
     code: str | None
     message: str
     fields: Json
@@ -97,7 +95,7 @@ def read(operation: str, answer: Answer, *, private: bool = False) -> Reply:
         ServiceError: another HTTP error without a code of the service.
         ResponseError: a redirect, or no JSON object in it.
     """
-    fields = _object_in(answer.content)
+    fields = object_in(answer.content)
     code = _code(fields)
     status = answer.status
     if status in (408, 429) or status >= 500:
@@ -125,8 +123,7 @@ def read(operation: str, answer: Answer, *, private: bool = False) -> Reply:
             operation=operation,
             retryable=True,
         )
-    message = fields.get("msg")
-    return Reply(code, message.strip() if isinstance(message, str) else "", fields)
+    return Reply(status, code, one_line(fields.get("msg")), fields)
 
 
 def expect_success(
@@ -142,10 +139,19 @@ def expect_success(
     Raises:
         AuthorizationError: the token, the credentials or the application were refused.
         ServiceError: any other code, known or not; the error carries it.
+        ResponseError: there is no code, so nobody knows what became of the request.
     """
-    if reply.code in success:
+    code = reply.code
+    if code is None:
+        raise ResponseError(
+            f"{operation}: the answer (HTTP {reply.status}) holds no code",
+            status=reply.status,
+            operation=operation,
+            file_id=file_id,
+            retryable=True,
+        )
+    if code in success:
         return
-    code = reply.code or "no code"
     meaning = meanings.get(code) or OAUTH_CODES.get(code) or Meaning(ServiceError, "the service refused")
     words = f": {reply.message[:_EXCERPT]}" if reply.message else ""
     text = f"{operation}: {meaning.text} ({code}){words}"
@@ -154,45 +160,18 @@ def expect_success(
     raise meaning.error(text, code=code, message=reply.message, operation=operation, file_id=file_id)
 
 
-def structure(operation: str, fields: Json, shape: type[T], answer: Answer) -> T:
-    """Make a value of a known shape out of JSON fields.
-
-    Raises:
-        ResponseError: a field is missing or is not what it should be; the error names it, never its value.
-    """
-    try:
-        return _converter.structure(present(fields), shape)
-    except (cattrs.BaseValidationError, ValueError, TypeError) as problem:
-        complaints = "; ".join(cattrs.transform_error(problem, path="answer", format_exception=_complaint))
-    raise ResponseError(
-        f"{operation}: the answer can't be read: {complaints}", status=answer.status, operation=operation
-    )
-
-
-def present(fields: Json) -> dict[str, Any]:
-    """The fields that say something: null and "" count as absent."""
-    return {key: value for key, value in fields.items() if value is not None and value != ""}
-
-
-def mapping(value: object) -> Json:
-    """A JSON object with its keys stripped, or an empty one for whatever else came."""
-    return _stripped(cast("Json", value)) if isinstance(value, dict) else {}
-
-
-def clean_text(value: object) -> str | None:
-    """A string without stray spaces, or None for nothing."""
-    return value.strip() or None if isinstance(value, str) else None
-
-
 def seconds_of(retry_after: str | None, now: float) -> float | None:
-    """A ``Retry-After`` header in seconds (RFC 9110, 10.2.3: a number or a date), or None if there is none to obey."""
+    """A ``Retry-After`` header in seconds (RFC 9110, 10.2.3: a number or a date), or None if there is none to
+    obey."""
     if retry_after is None:
         return None
     text = retry_after.strip()
     if text.isascii() and text.isdigit():
         return float(text[:9])
     try:
-        return max(0.0, parsedate_to_datetime(text).timestamp() - now)
+        date = parsedate_to_datetime(text)
+        # Dates of HTTP are in GMT even when they do not say so.
+        return max(0.0, (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() - now)
     except (ValueError, TypeError, OverflowError):
         return None
 
@@ -200,8 +179,10 @@ def seconds_of(retry_after: str | None, now: float) -> float | None:
 def excerpt_of(content: bytes) -> str:
     """The first characters of an answer without anything that looks like a secret."""
     text = content[: 8 * _EXCERPT].decode("utf-8", "replace")
-    text = _OPAQUE.sub("…", _SECRET_FIELD.sub(r"\1…", text))
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:_EXCERPT]
+    if len(content) > 8 * _EXCERPT:
+        # The cut may have left too little of a secret for it to look like one.
+        text = text.rstrip(_OPAQUE_CHARACTERS)
+    return one_line(_OPAQUE.sub("…", _SECRET_FIELD.sub(r"\1…", text)))[:_EXCERPT]
 
 
 def _http_error(operation: str, status: int) -> ServiceError | AuthorizationError:
@@ -214,56 +195,6 @@ def _http_error(operation: str, status: int) -> ServiceError | AuthorizationErro
     )
 
 
-def _object_in(content: bytes) -> Json | None:
-    """The JSON object in a text: clients of the service cut from the first bracket to the last (contract, B8)."""
-    text = content.decode("utf-8", "replace")
-    for start, end in _candidates(text):
-        try:
-            value = json.loads(text[start:end])
-        except (ValueError, RecursionError):
-            continue
-        if isinstance(value, dict):
-            return _stripped(cast("Json", value))
-    return None
-
-
-def _candidates(text: str) -> Iterator[tuple[int, int]]:
-    yield 0, len(text)
-    start, end = text.find("{"), text.rfind("}")
-    if 0 <= start < end:
-        yield start, end + 1
-
-
-def _stripped(fields: Json) -> dict[str, Any]:
-    return {str(key).strip(): value for key, value in fields.items()}
-
-
 def _code(fields: Json | None) -> str | None:
     code = None if fields is None else fields.get("code")
-    return str(code).strip() if isinstance(code, str | int) and str(code).strip() else None
-
-
-def _number(value: object, kind: type[Any]) -> Any:
-    if isinstance(value, str):
-        value = float(value) if kind is float else int(value.strip())
-    if isinstance(value, bool) or not isinstance(value, int | float) or value != value or abs(value) > 2**62:
-        raise ValueError("not a number")
-    return kind(value)
-
-
-def _text(value: object, _: type[str]) -> str:
-    if isinstance(value, bool) or not isinstance(value, str | int):
-        raise ValueError("not a text")  # noqa: TRY004 - cattrs gathers ValueErrors
-    return str(value).strip()
-
-
-def _complaint(problem: BaseException, _: type[Any] | None) -> str:
-    if isinstance(problem, KeyError):
-        return f"{problem.args[0]} is missing"
-    return str(problem) if str(problem) in ("not a number", "not a text") else "a field is not what it should be"
-
-
-_converter = cattrs.Converter()
-_converter.register_structure_hook(int, _number)
-_converter.register_structure_hook(float, _number)
-_converter.register_structure_hook(str, _text)
+    return one_line(str(code))[:_LONGEST_CODE] or None if isinstance(code, str | int) else None

@@ -1,7 +1,7 @@
 """multipart/form-data as section 1.2 wants it (RFC 7578): a few short fields, then the bytes in the file part `file`.
 
-The bytes are not copied: the body is a head, the caller's own data, and a tail. Nothing of the caller's names gets into
-the head, so there is nothing that could break out of it.
+The bytes are not copied: the body is a head, the caller's own data, and a tail. Nothing of the caller's names gets
+into the head, so there is nothing that could break out of it.
 """
 
 from __future__ import annotations

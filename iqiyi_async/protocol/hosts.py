@@ -1,17 +1,17 @@
 """Which host may be given what.
 
 Two rules live here. Secrets go to the configured API hosts and nowhere else. An address that the service names (an
-`upload_url`,
-a play URL) is followed only if it is plain http(s) without a user name, and does not lead into a private network while
-the
-configured service is public: otherwise whoever can forge one answer could make a web back end talk to its own
-neighbours.
+`upload_url`, a play URL) is followed only if it is plain http(s) without a user name, and does not lead into a
+private network while the configured service is public: otherwise whoever can forge one answer could make a web back
+end talk to its own neighbours.
 """
 
 from __future__ import annotations
 
-import ipaddress
+import re
 import socket
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from urllib.parse import urlsplit
 
 from ..config import Endpoints
@@ -19,8 +19,28 @@ from ..config import Endpoints
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _LOCAL_NAMES = ("localhost", "localhost.localdomain", "ip6-localhost", "ip6-loopback")
 _LOCAL_ZONES = (".localhost", ".local", ".internal", ".lan", ".home.arpa")
+#: Usual servers take no more, and the HTTP library refuses far longer ones with an error of its own.
+_LONGEST_URL = 8192
+
+_NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
+_NAME = re.compile(r"(?=.*[a-z0-9])[a-z0-9._-]+")
+
+#: All of IPv6 that is handed out to the world (RFC 4291, 2.4): the rest is nobody's or the neighbours'.
+_GLOBAL_UNICAST = IPv6Network("2000::/3")
+#: Addresses whose last 32 bits are the IPv4 address that such a packet ends at: compatible and mapped (RFC 4291,
+#: 2.5.5), translated (RFC 2765), NAT64 (RFC 6052).
+_HOLDS_IPV4 = (
+    IPv6Network("::/96"),
+    IPv6Network("::ffff:0:0/96"),
+    IPv6Network("::ffff:0:0:0/96"),
+    IPv6Network("64:ff9b::/96"),
+)
+#: Not all Python releases count the first (RFC 6890); the second is public by number, but answers each machine of one
+#: cloud with its own secrets.
+_INNER_IPV4 = (IPv4Network("192.0.0.0/24"), IPv4Network("168.63.129.16/32"))
 
 
+@lru_cache(maxsize=256)
 def origin(url: str) -> str:
     """Scheme, host and port of a URL, in one spelling.
 
@@ -32,7 +52,8 @@ def origin(url: str) -> str:
         raise ValueError("not a URL with a scheme and a host")
     host = parts.hostname.rstrip(".")
     host = f"[{host}]" if ":" in host else host
-    return f"{parts.scheme}://{host}:{parts.port or _DEFAULT_PORTS.get(parts.scheme, 0)}"
+    port = _DEFAULT_PORTS.get(parts.scheme, 0) if parts.port is None else parts.port
+    return f"{parts.scheme}://{host}:{port}"
 
 
 def trusted_origins(endpoints: Endpoints) -> frozenset[str]:
@@ -56,18 +77,28 @@ def is_private_host(host: str) -> bool:
 def is_private_address(text: str) -> bool:
     """Whether a text is an IP address, in any spelling that systems understand, that is not a public one."""
     try:
-        address: ipaddress.IPv4Address | ipaddress.IPv6Address = ipaddress.ip_address(text.partition("%")[0])
+        address = ip_address(text.partition("%")[0])
     except ValueError:
         try:
             # 127.1, 0x7f.1 and 2130706433 are loopback too: inet_aton reads what the resolver would.
-            address = ipaddress.IPv4Address(socket.inet_aton(text))
+            address = IPv4Address(socket.inet_aton(text))
         except (OSError, ValueError):
             return False
-    if isinstance(address, ipaddress.IPv6Address):
-        address = address.ipv4_mapped or address.sixtofour or address
-    return not address.is_global or address.is_multicast
+    if isinstance(address, IPv6Address):
+        inner = _inner(address)
+        if inner is None:
+            return address not in _GLOBAL_UNICAST or not address.is_global
+        address = inner
+    return not address.is_global or address.is_multicast or any(address in network for network in _INNER_IPV4)
 
 
+def _inner(address: IPv6Address) -> IPv4Address | None:
+    if any(address in network for network in _HOLDS_IPV4):
+        return IPv4Address(int(address) & 0xFFFFFFFF)
+    return address.sixtofour
+
+
+@lru_cache(maxsize=256)
 def problem_with(url: str, *, private_allowed: bool) -> str | None:
     """Why an address that the service gave must not be followed, or None if it may.
 
@@ -86,8 +117,36 @@ def problem_with(url: str, *, private_allowed: bool) -> str | None:
         return "it names no host"
     if parts.username is not None or parts.password is not None or "@" in parts.netloc:
         return "it holds a user name"
-    if not url.isascii() or not url.isprintable() or any(c in url for c in ' \\"<>^`{|}'):
+    if not url.isascii() or not url.isprintable() or any(c in url for c in ' \\"<>^`{|}') or not _is_plain(host):
         return "it holds a character that no URL has"
+    if len(url) > _LONGEST_URL:
+        return "it is too long"
+    if not _is_usual(host):
+        return "its host is a number that is not an address in the usual spelling"
     if not private_allowed and is_private_host(host):
         return "it leads to a private, loopback or link-local address"
     return None
+
+
+def _is_plain(host: str) -> bool:
+    """Whether a host is a name without escapes, or an address: some decode `%2e` in a host, and some do not."""
+    if ":" not in host:
+        return _NAME.fullmatch(host) is not None
+    return _reads_as(IPv6Address, host.partition("%")[0])
+
+
+def _is_usual(host: str) -> bool:
+    """Whether a host whose last label is a number is an IPv4 address in four decimal parts.
+
+    Resolvers take 127.1 and 0x7f.1 for addresses, some HTTP libraries take them for names, and others raise.
+    """
+    labels = host.rstrip(".").split(".")
+    return ":" in host or _NUMBER.fullmatch(labels[-1]) is None or _reads_as(IPv4Address, ".".join(labels))
+
+
+def _reads_as(kind: type[IPv4Address | IPv6Address], text: str) -> bool:
+    try:
+        kind(text)
+    except ValueError:
+        return False
+    return True

@@ -9,7 +9,8 @@ import attrs
 from ..config import Endpoints
 from ..errors import ResponseError, ServiceUnavailableError
 from ..models import Token
-from .answers import FAILED, Meaning, Reply, expect_success, mapping, read, structure
+from .answers import FAILED, Meaning, Reply, expect_success, read
+from .fields import structure
 from .wire import Answer, Call, Request, Secret
 
 _AUTHORIZE_CODES = {**FAILED, "A00007": Meaning(ServiceUnavailableError, "the service had a system error")}
@@ -20,9 +21,9 @@ _AUTHORIZE_SUCCESS = frozenset({"A00000", "A0000"})
 
 @attrs.frozen
 class _TokenFields:
-    access_token: str
+    access_token: str = attrs.field(repr=False)
     expires_in: float
-    refresh_token: str | None = None
+    refresh_token: str | None = attrs.field(default=None, repr=False)
 
 
 def authorize(endpoints: Endpoints) -> Call[Token]:
@@ -42,8 +43,8 @@ def authorize(endpoints: Endpoints) -> Call[Token]:
 
 
 def refresh(endpoints: Endpoints) -> Call[Token]:
-    """Section 3: a new access token for a refresh token. Repeating it is safe only because a refused one falls back to
-    `authorize`."""
+    """Section 3: a new access token for a refresh token. Repeating it is safe only because a refused one falls back
+    to `authorize`."""
     request = Request(
         "GET",
         f"{endpoints.api}/api/oauth2/token",
@@ -56,7 +57,7 @@ def refresh(endpoints: Endpoints) -> Call[Token]:
 
     def decode(answer: Answer) -> Token:
         reply = read("refresh_token", answer, private=True)
-        if reply.code is not None or "access_token" not in reply.fields:
+        if reply.code is not None:
             expect_success("refresh_token", reply, FAILED, success=_AUTHORIZE_SUCCESS)
         return _token("refresh_token", reply, answer)
 
@@ -65,7 +66,7 @@ def refresh(endpoints: Endpoints) -> Call[Token]:
 
 def _token(operation: str, reply: Reply, answer: Answer) -> Token:
     """The token of an answer: at its top level (section 3) or in its envelope (section 2 and contract, B11)."""
-    fields = reply.data if "access_token" in reply.data else mapping(dict(reply.fields))
+    fields = reply.data if "access_token" in reply.data else reply.fields
     token = structure(operation, fields, _TokenFields, answer)
     # A token travels in a header: what can't stand there would end up in an error text of the HTTP library.
     unfit = any(

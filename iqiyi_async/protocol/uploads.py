@@ -19,8 +19,8 @@ from .answers import (
     Meaning,
     expect_success,
     read,
-    structure,
 )
+from .fields import structure
 from .forms import content_type, form
 from .wire import Answer, Call, Fields, Request, Secret
 
@@ -145,22 +145,28 @@ def upload_chunk(
         boundary: a random string that the data can't hold.
 
     Raises:
-        ConfigurationError: an empty range, or one outside of the file.
+        ConfigurationError: an empty range, one outside of the file, or a file_id that no header can hold.
     """
     _checks.whole("first", first, least=0)
-    last = first + len(data) - 1
+    view = memoryview(data)
+    if not view.c_contiguous:
+        raise ConfigurationError("data must be contiguous bytes, not a view with gaps")
+    if view.itemsize != 1 or view.ndim != 1:
+        data = view.cast("B")
+    last = first + view.nbytes - 1
     if last < first or last >= ticket.file_size:
         raise ConfigurationError(
-            f"a range of {len(data)} bytes from {first} on is empty or outside of a file of {ticket.file_size} bytes"
+            f"a range of {view.nbytes} bytes from {first} on is empty or outside of a file of {ticket.file_size} bytes"
         )
     naming: tuple[tuple[str, str], ...] = (
-        ("file_id", ticket.file_id),
+        ("file_id", _checks.file_id(ticket.file_id)),
         ("file_size", str(ticket.file_size)),
         ("range", f"{first}-{last}"),
     )
-    fields = naming if parameters == "body" else ()
-    query = (("type", "body"),) if parameters == "body" else ()
-    headers = (*(naming if parameters == "headers" else ()), ("Content-Type", content_type(boundary)))
+    in_body = parameters == "body"
+    fields = naming if in_body else ()
+    query = (("type", "body"),) if in_body else ()
+    headers = (*(() if in_body else naming), ("Content-Type", content_type(boundary)))
     request = Request("POST", ticket.upload_url, headers=headers, query=query, body=form(boundary, fields, data))
 
     def decode(answer: Answer) -> RangeAnswer:

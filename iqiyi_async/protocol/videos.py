@@ -17,14 +17,10 @@ from .answers import (
     FAILED,
     OAUTH_CODES,
     SUCCESS,
-    Json,
-    clean_text,
     expect_success,
-    mapping,
-    present,
     read,
-    structure,
 )
+from .fields import Json, clean_text, mapping, one_line, present, structure
 from .wire import Answer, Call, Fields, Request, Secret
 
 #: The most entries of one page (section 5). The same bound keeps lists of ids within what servers take as a URL.
@@ -87,7 +83,7 @@ def get_status(endpoints: Endpoints, file_id: str) -> Call[VideoStatus]:
             file_id=file_id,
             state=_STATES.get(reply.code or "", VideoState.UNKNOWN),
             code=reply.code or "",
-            message=reply.message or clean_text(data.get("msg")) or "",
+            message=reply.message or one_line(data.get("msg")),
             urls=_play_urls(mapping(data.get("urllist")), answer),
             image=clean_text(data.get("img")),
             thumbnail=clean_text(data.get("thumbnail")),
@@ -114,13 +110,16 @@ def list_videos(endpoints: Endpoints, file_ids: tuple[str, ...], page: int, page
     def decode(answer: Answer) -> VideoPage:
         reply = read("list_videos", answer)
         expect_success("list_videos", reply, FAILED)
-        entries = reply.fields.get("data")
+        entries: object = reply.fields.get("data") or []
+        if not isinstance(entries, list):
+            # Never an empty page for what can't be read: whoever goes through the pages would miss videos.
+            raise ResponseError("list_videos: data is not a list", status=answer.status, operation="list_videos")
         videos = tuple(
             _video(structure("list_videos", mapping(entry), _VideoFields, answer))
-            for entry in (cast("list[object]", entries) if isinstance(entries, list) else [])
+            for entry in cast("list[object]", entries)
         )
-        counted = present(reply.fields).get("count", len(videos))
-        return VideoPage(videos, structure("list_videos", {"count": counted}, _Count, answer).count, page, page_size)
+        counted = structure("list_videos", {"count": len(videos), **present(reply.fields)}, _Count, answer)
+        return VideoPage(videos, counted.count, page, page_size)
 
     return Call("list_videos", request, decode)
 
@@ -199,9 +198,10 @@ def _delete(endpoints: Endpoints, operation: str, *query: tuple[str, str]) -> Ca
 
 def _joined(file_ids: tuple[str, ...]) -> str:
     """One separator: the document's prose says ';', its URL and the official client use ',' (contract, B7)."""
-    if len(file_ids) > MAX_PAGE:
-        raise ConfigurationError(f"{len(file_ids)} file_ids in one request; the most is {MAX_PAGE}")
-    return ",".join(file_ids)
+    ids = _checks.file_ids(file_ids, empty=False)
+    if len(ids) > MAX_PAGE:
+        raise ConfigurationError(f"{len(ids)} file_ids in one request; the most is {MAX_PAGE}")
+    return ",".join(ids)
 
 
 def _play_urls(lists: Json, answer: Answer) -> PlayUrls:

@@ -1,17 +1,18 @@
 """What a call, a request and an answer are, and where a secret goes.
 
 The law of this file: a `Request` never holds a secret, only the place for one (`Secret`), so that it can be logged,
-printed
-and kept. `fill` puts the secrets in, at the last moment and for the service's own hosts only; what it returns must not
-be kept.
+printed and kept. `fill` puts the secrets in, at the last moment and for the service's own hosts only; what it returns
+must not be kept.
 """
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable
 from enum import Enum
 from typing import Generic, TypeVar
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, quote_plus, urlencode
 
 import attrs
 
@@ -77,7 +78,8 @@ class Answer:
     Attributes:
         status: the HTTP status.
         content: the body.
-        asked_at: when the request was begun (Unix time, seconds); life times are counted from there, to be on the safe
+        asked_at: when the request was begun (Unix time, seconds); life times are counted from there, to be on the
+            safe
         side.
         retry_after: the header of that name, as it came.
     """
@@ -113,12 +115,16 @@ class MisdirectedSecretError(AssertionError):
 
 @attrs.frozen
 class Outgoing:
-    """A request with its secrets in place: for the wire only. It prints nothing of them."""
+    """A request with its secrets in place: for the wire only. It prints nothing of them.
+
+    `sealed`: a secret is in its URL.
+    """
 
     method: str
     url: str = attrs.field(repr=False)
     headers: tuple[tuple[str, str], ...] = attrs.field(repr=False)
     body: Body = attrs.field(repr=False)
+    sealed: bool = False
 
 
 def fill(request: Request, secrets: Vault, trusted: frozenset[str]) -> Outgoing:
@@ -138,16 +144,27 @@ def fill(request: Request, secrets: Vault, trusted: frozenset[str]) -> Outgoing:
     def place(fields: Fields) -> tuple[tuple[str, str], ...]:
         return tuple((name, secrets[value] if isinstance(value, Secret) else value) for name, value in fields)
 
-    url = request.url
+    # A fragment never goes out, and what is put behind it would not either.
+    url = request.url.partition("#")[0]
     if request.query:
         url += ("&" if "?" in url else "?") + urlencode(place(request.query), quote_via=quote, safe="")
-    return Outgoing(request.method, url, place(request.headers), request.body)
+    sealed = any(isinstance(value, Secret) for _, value in request.query)
+    return Outgoing(request.method, url, place(request.headers), request.body, sealed)
 
 
 def redact(text: str, secrets: Vault) -> str:
-    """A text of the service with our secrets, plain or percent-encoded, taken out."""
-    for secret, value in secrets.items():
-        for form in {value, quote(value, safe="")}:
-            if form:
-                text = text.replace(form, f"<{secret.value}>")
-    return text
+    """A text of the service with our secrets taken out, in whatever case and escaping it repeats them."""
+    names = {
+        form.lower(): f"<{secret.value}>" for secret, value in secrets.items() for form in _spellings(value) if form
+    }
+    if not names:
+        return text
+    # One pass, the longest first: a secret may be a part of another one.
+    pattern = "|".join(re.escape(form) for form in sorted(names, key=len, reverse=True))
+    return re.sub(pattern, lambda found: names[found.group().lower()], text, flags=re.IGNORECASE | re.ASCII)
+
+
+def _spellings(value: str) -> set[str]:
+    """A secret plain, percent-encoded, and as JSON writes it (PHP's with an escaped slash)."""
+    in_json = json.dumps(value)[1:-1]
+    return {value, quote(value), quote(value, safe=""), quote_plus(value), in_json, in_json.replace("/", "\\/")}

@@ -79,15 +79,10 @@ class Upload:
             UploadError: it stopped half way.
             VideoCloudError: it did not even begin.
         """
-        try:
-            with self._scope:
-                await self._source.open()
-                async with self._log.claimed() as entry:
-                    return await self._journey(entry)
-            raise UploadError("the upload was stopped because the client was closed", retryable=True)
-        finally:
-            with anyio.CancelScope(shield=True):
-                await self._source.aclose()
+        with self._scope:
+            async with self._log.claimed() as entry:
+                return await self._journey(entry)
+        raise UploadError("the upload was stopped because the client was closed", retryable=True)
 
     def stop(self, within: float) -> None:
         """Stop taking new ranges, unless the upload will be done within so many seconds; ranges under way are

@@ -1,8 +1,7 @@
 """A file as a source: the only module that reads files, with aiofiles, in threads.
 
 Ranges are read by position, never by the file's own, so that parallel workers do not disturb each other; the MD5 is
-taken in
-the same hop to a thread, while the bytes are warm.
+taken in the same hop to a thread, while the bytes are warm.
 """
 
 from __future__ import annotations
@@ -11,11 +10,10 @@ import hashlib
 import os
 import stat
 from collections.abc import Callable
+from io import FileIO
 from pathlib import Path
 
-import aiofiles
 from aiofiles.base import wrap
-from aiofiles.threadpool.binary import AsyncFileIO
 
 from ..config import KIB, MIB
 from ..errors import ConfigurationError, SourceChangedError
@@ -28,32 +26,41 @@ SAMPLE = 64 * KIB
 
 
 class PathSource(Source):
-    """A file."""
+    """A file. It is open from `open` to `aclose`."""
 
-    def __init__(self, path: Path, size: int, file_type: str) -> None:
+    def __init__(self, path: Path, file_type: str) -> None:
         self._path = path
-        self._file: AsyncFileIO | None = None
+        self._file: FileIO | None = None
         self._opened: os.stat_result | None = None
-        self.size = size
+        self.size = 0
         self.file_type = file_type
 
     async def open(self) -> None:
-        await settled(self._open())
+        """Open the file and remember what it looks like.
+
+        Raises:
+            ConfigurationError: it is not there, can't be read, or is not a file with anything in it.
+        """
+        try:
+            await settled(self._open())
+        except (OSError, ValueError) as problem:
+            why = problem.strerror if isinstance(problem, OSError) else "not a path"
+            raise ConfigurationError(f"{self._path} can't be read: {why}") from None
         assert self._opened is not None
-        if self._opened.st_size != self.size:
-            raise self._changed(f"it had {self.size} bytes, and now {self._opened.st_size}")
+        if not stat.S_ISREG(self._opened.st_mode):
+            raise ConfigurationError(f"{self._path} is not a regular file")
+        self.size = self._opened.st_size
+        if self.size == 0:
+            raise ConfigurationError(f"{self._path} is empty: nothing can be published of it")
 
     async def _open(self) -> None:
-        try:
-            self._file = await aiofiles.open(self._path, "rb", buffering=0)
-        except OSError as problem:
-            raise ConfigurationError(f"{self._path} can't be read: {problem.strerror}") from None
-        self._opened = await _fstat(self._file.fileno())
+        # Kept the moment it is there, so that it is closed even if nobody waits for it any more.
+        self._path, self._file, self._opened = await _open_and_look(self._path)
 
     async def read(self, part: Range, buffer: Callable[[], bytearray]) -> Data:
         assert self._file is not None
         view = memoryview(buffer())[: part.size]
-        count, md5 = await settled(_read_and_hash(self._file.fileno(), view, part.first))
+        count, md5 = await settled(_read_and_hash(self._file, view, part.first))
         if count < part.size:
             raise self._changed(f"it ends at byte {part.first + count}, and had {self.size}")
         return Data(view, md5)
@@ -64,13 +71,13 @@ class PathSource(Source):
     async def fingerprint(self) -> Fingerprint:
         assert self._file is not None
         assert self._opened is not None
-        digest = await settled(_sample(self._file.fileno(), self.size))
+        digest = await settled(_sample(self._file, self.size))
         return Fingerprint(self.size, self._opened.st_mtime_ns, self._opened.st_ino, digest)
 
     async def check_unchanged(self) -> None:
         assert self._file is not None
         assert self._opened is not None
-        now, was = await settled(_fstat(self._file.fileno())), self._opened
+        now, was = await settled(_look(self._file)), self._opened
         if now.st_size != was.st_size:
             raise self._changed(f"it had {was.st_size} bytes, and now {now.st_size}")
         if now.st_mtime_ns != was.st_mtime_ns:
@@ -79,45 +86,41 @@ class PathSource(Source):
     async def aclose(self) -> None:
         file, self._file = self._file, None
         if file is not None:
-            await settled(file.close())
+            await settled(_close(file))
 
     def _changed(self, how: str) -> SourceChangedError:
         return SourceChangedError(f"{self._path.name} changed while it was uploaded: {how}; nothing was published")
 
 
-async def path_source(path: Path, size: int | None, file_type: str) -> PathSource:
-    """A file that can be uploaded.
-
-    Raises:
-        ConfigurationError: it can't.
-    """
+@wrap
+def _open_and_look(path: Path) -> tuple[Path, FileIO, os.stat_result]:
+    # Without O_NONBLOCK, opening a pipe would wait for its other end for ever.
+    file = FileIO(path, opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NONBLOCK", 0)))
     try:
-        real, found = await settled(_look(path))
-    except (OSError, ValueError) as problem:
-        why = problem.strerror if isinstance(problem, OSError) else "not a path"
-        raise ConfigurationError(f"{path} can't be read: {why}") from None
-    if not stat.S_ISREG(found.st_mode):
-        raise ConfigurationError(f"{path} is not a regular file")
-    if found.st_size == 0:
-        raise ConfigurationError(f"{path} is empty: nothing can be published of it")
-    if size is not None and size != found.st_size:
-        raise ConfigurationError(f"size is {size!r}, but {path} has {found.st_size} bytes")
-    return PathSource(real, found.st_size, file_type)
+        return path.resolve(), file, os.fstat(file.fileno())
+    except BaseException:
+        file.close()
+        raise
 
 
 @wrap
-def _look(path: Path) -> tuple[Path, os.stat_result]:
-    return path.resolve(strict=True), path.stat()
+def _look(file: FileIO) -> os.stat_result:
+    return os.fstat(file.fileno())
 
 
 @wrap
-def _read_and_hash(fd: int, view: memoryview, first: int) -> tuple[int, str]:
+def _close(file: FileIO) -> None:
+    file.close()
+
+
+@wrap
+def _read_and_hash(file: FileIO, view: memoryview, first: int) -> tuple[int, str]:
     """Fill `view` from a place in a file: how many bytes there were, and their MD5. The file's position stays
     untouched."""
     hashing = hashlib.md5(usedforsecurity=False)
     done = 0
     while done < len(view):
-        count = os.preadv(fd, [view[done : done + MIB]], first + done)
+        count = os.preadv(file.fileno(), [view[done : done + MIB]], first + done)
         if count == 0:
             break
         hashing.update(view[done : done + count])
@@ -126,11 +129,8 @@ def _read_and_hash(fd: int, view: memoryview, first: int) -> tuple[int, str]:
 
 
 @wrap
-def _sample(fd: int, size: int) -> str:
+def _sample(file: FileIO, size: int) -> str:
     hashing = hashlib.blake2b(digest_size=16)
     for first in sorted({0, max(0, size // 2 - SAMPLE // 2), max(0, size - SAMPLE)}):
-        hashing.update(os.pread(fd, SAMPLE, first))
+        hashing.update(os.pread(file.fileno(), SAMPLE, first))
     return hashing.hexdigest()
-
-
-_fstat = wrap(os.fstat)

@@ -10,7 +10,7 @@ from typing import Any, Protocol, cast, runtime_checkable
 from ..config import MIB
 from ..errors import ConfigurationError
 from ..protocol.uploads import check_file_size, check_file_type
-from .files import path_source
+from .files import PathSource
 from .source import Source
 from .streams import BytesSource, StreamSource
 
@@ -28,14 +28,14 @@ Input = str | os.PathLike[str] | bytes | bytearray | memoryview | AsyncIterable[
 
 
 async def make_source(source: object, *, size: int | None, file_type: str | None) -> Source:
-    """Find out what kind of source this is, and whether it can be uploaded at all. Nothing is opened or sent yet.
+    """Find out what kind of source this is, and whether it can be uploaded. A file is opened; `aclose` closes it.
 
     Raises:
         ConfigurationError: nothing that can be uploaded, or what must be known of it is not.
     """
     if isinstance(source, str | os.PathLike):
         path = Path(cast("str | os.PathLike[str]", source))
-        return await path_source(path, size, _type_of(file_type, path.name))
+        return await _opened(PathSource(path, _type_of(file_type, path.name)), size)
     if isinstance(source, bytes | bytearray | memoryview):
         view = memoryview(cast("bytes", source))
         if not view.c_contiguous:
@@ -55,6 +55,17 @@ async def make_source(source: object, *, size: int | None, file_type: str | None
         f"source can't be a {type(source).__name__}: it must be a path, bytes, an async iterable of bytes,"
         " or an object with an async read()"
     )
+
+
+async def _opened(file: PathSource, size: int | None) -> PathSource:
+    try:
+        await file.open()
+        if size is not None and size != file.size:
+            raise ConfigurationError(f"size is {size!r}, but the file has {file.size} bytes")
+    except BaseException:
+        await file.aclose()
+        raise
+    return file
 
 
 def _type_of(file_type: object, name: object) -> str:

@@ -1,8 +1,7 @@
 """What survives a crash: the engine's way to its journal.
 
-What belongs here: the lease, and the rule that a journal which fails never fails the upload; it says so once, and
-the upload goes on
-without it. What must not: how a journal keeps things (`stores`).
+What belongs here: the lease, and the rule that a journal which fails never fails the upload; it says so once, and the
+upload goes on without it. What must not: how a journal keeps things (`stores`).
 """
 
 from __future__ import annotations

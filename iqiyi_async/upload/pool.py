@@ -1,8 +1,7 @@
 """The lanes that all uploads of a client share, each a connection and a buffer; and which of two hosts is up.
 
 A chunk borrows a lane, first come, first served. As every upload stands in the queue once, uploads share the lanes
-fairly, whatever
-their sizes; and memory is ``max_workers x chunk_size``, however many they are.
+fairly, whatever their sizes; and memory is ``max_workers x chunk_size``, however many they are.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """All ranges of one upload to the service, in parallel, each as often as it takes.
 
 The laws of this file: an upload stands in the queue for lanes once, so that uploads share them fairly; it never has
-more ranges under
-way than the pool has lanes, waiting ones included; a lane waits for nobody who is backing off.
+more ranges under way than the pool has lanes, waiting ones included; a lane waits for nobody who is backing off.
 """
 
 from __future__ import annotations

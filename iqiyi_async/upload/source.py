@@ -47,9 +47,6 @@ class Source(ABC):
     file_type: str
     rereadable: bool = True
 
-    async def open(self) -> None:  # noqa: B027 - most kinds have nothing to do
-        """Begin to read: from now on changes are noticed."""
-
     @abstractmethod
     async def read(self, part: Range, buffer: Callable[[], bytearray]) -> Data:
         """The bytes of a range.

@@ -1,8 +1,7 @@
 """Bytes in memory, and streams, as sources.
 
 Bytes are sent from where they are. A stream is read once, in order, into the lanes' buffers: so it can't be resumed
-in another process,
-and a slow one keeps a lane waiting.
+in another process, and a slow one keeps a lane waiting.
 """
 
 from __future__ import annotations

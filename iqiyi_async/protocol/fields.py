@@ -1,0 +1,128 @@
+"""An answer's bytes into JSON fields, and fields into values.
+
+What belongs here: how liberally JSON is read (contract, B8 and C): it is dug out of the text around it, keys lose
+their spaces, numbers may be numeric strings, null and blank fields count as absent, unknown fields are ignored. What
+must
+not: codes and HTTP statuses.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any, TypeVar
+
+import cattrs
+
+from ..errors import ResponseError
+from .wire import Answer
+
+T = TypeVar("T")
+Json = Mapping[str, Any]
+
+
+class Fields(dict[str, Any]):
+    """A JSON object. It may hold a token and stands in frames that a traceback shows, so it does not print its
+    values."""
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} fields>"
+
+
+def object_in(content: bytes) -> Json | None:
+    """The JSON object in a text: clients of the service cut from the first bracket to the last (contract, B8)."""
+    text = content.decode("utf-8", "replace")
+    for start, end in _candidates(text):
+        try:
+            value = json.loads(text[start:end], object_hook=_stripped)
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(value, Fields):
+            return value
+    return None
+
+
+def mapping(value: object) -> Json:
+    """A JSON object, or an empty one for whatever else came."""
+    return value if isinstance(value, Fields) else Fields()
+
+
+def present(fields: Json) -> Fields:
+    """The fields that say something: null and blank strings count as absent."""
+    return Fields(
+        (key, value)
+        for key, value in fields.items()
+        if value is not None and not (isinstance(value, str) and not value.strip())
+    )
+
+
+def clean_text(value: object) -> str | None:
+    """A string without stray spaces, or None for nothing."""
+    return _writable(value) or None if isinstance(value, str) else None
+
+
+def one_line(value: object) -> str:
+    """Words of the service on one printable line, so that they can't forge another one in a log or a terminal."""
+    text = value if isinstance(value, str) else ""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
+def structure(operation: str, fields: Json, shape: type[T], answer: Answer) -> T:
+    """Make a value of a known shape out of JSON fields.
+
+    Raises:
+        ResponseError: a field is missing or is not what it should be; the error names it, never its value.
+    """
+    fields = present(fields)
+    try:
+        return _converter.structure(fields, shape)
+    except (cattrs.BaseValidationError, ValueError, TypeError) as problem:
+        complaints = "; ".join(cattrs.transform_error(problem, path="answer", format_exception=_complaint))
+    raise ResponseError(
+        f"{operation}: the answer can't be read: {complaints}", status=answer.status, operation=operation
+    )
+
+
+def _candidates(text: str) -> Iterator[tuple[int, int]]:
+    yield 0, len(text)
+    start, end = text.find("{"), text.rfind("}")
+    if 0 <= start < end:
+        yield start, end + 1
+
+
+def _stripped(fields: Json) -> Fields:
+    return Fields((key.strip(), value) for key, value in fields.items())
+
+
+def _writable(text: str) -> str:
+    """JSON can spell half a surrogate pair; no file, terminal or database takes one."""
+    return text.strip().encode("utf-8", "replace").decode()
+
+
+def _number(value: object, kind: type[Any]) -> Any:
+    if isinstance(value, str):
+        value = float(value) if kind is float else int(value.strip())
+    if isinstance(value, bool) or not isinstance(value, int | float) or value != value or abs(value) > 2**62:
+        raise ValueError("not a number")
+    if kind is int and value != int(value):
+        raise ValueError("not a whole number")
+    return kind(value)
+
+
+def _text(value: object, _: type[str]) -> str:
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise ValueError("not a text")  # noqa: TRY004 - cattrs gathers ValueErrors
+    return _writable(str(value))
+
+
+def _complaint(problem: BaseException, _: type[Any] | None) -> str:
+    if isinstance(problem, KeyError):
+        return f"{problem.args[0]} is missing"
+    ours = ("not a number", "not a whole number", "not a text")
+    return str(problem) if str(problem) in ours else "a field is not what it should be"
+
+
+_converter = cattrs.Converter()
+_converter.register_structure_hook(int, _number)
+_converter.register_structure_hook(float, _number)
+_converter.register_structure_hook(str, _text)
