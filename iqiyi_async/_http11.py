@@ -98,7 +98,7 @@ class Http11(asyncio.Protocol):
                 return
             # h11 passes through whatever has a length; its annotation says less.
             self._put(h11.Data(data=cast("bytes", piece)))
-            while self._paused and not self._lost:
+            while self._blocked:
                 await self._wait(stall)
         self._put(h11.EndOfMessage())
         self._flush()
@@ -136,12 +136,19 @@ class Http11(asyncio.Protocol):
             self._h11.start_next_cycle()
         self._busy = False
         self._idle_since = self._loop.time()
+        if not self.reusable:
+            # The peer answered before it had everything: what is still to be sent must not outlive this exchange.
+            self.abort()
 
     def abort(self) -> None:
         """Close the connection now; what was not sent is forgotten, so that nothing refers to a lane's buffer any
         more."""
         self._lost = True
         self._transport.abort()
+
+    @property
+    def _blocked(self) -> bool:
+        return self._paused and not self._lost and not self._heard
 
     def _put(self, event: h11.Request | h11.Data | h11.EndOfMessage) -> None:
         """Hand an event's bytes to the system: small ones together, in one call; large ones as they are, uncopied."""

@@ -12,6 +12,7 @@ causes, their tracebacks) holds one.
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
@@ -25,7 +26,7 @@ import httpx
 
 from ._http11 import BrokenError, Http11, StalledError
 from .config import KIB, MIB
-from .errors import ResponseError, TransportError
+from .errors import ConfigurationError, ResponseError, TransportError
 from .protocol.hosts import is_private_address, origin
 from .protocol.wire import Answer, Body, Outgoing, Request, Vault, fill
 
@@ -146,7 +147,7 @@ class LaneTransport(httpx.AsyncBaseTransport):
         except TimeoutError:
             raise httpx.ConnectTimeout("no connection in time") from None
         except OSError as problem:
-            raise httpx.ConnectError(problem.strerror or type(problem).__name__) from None
+            raise httpx.ConnectError(_reason(problem)) from None
         self._origin = origin
         return self._connection
 
@@ -187,6 +188,7 @@ class Network:
         self.borrowed = transport
         self._guard_names = public and transport is None
         self._known_names: set[str] = set()
+        self.closed = False
         self._tls: ssl.SSLContext | None = None
 
     def connection(self) -> Connection:
@@ -215,7 +217,7 @@ class Network:
         try:
             found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
         except OSError as problem:
-            raise TransportError(f"the host {host} was not found: {problem.strerror}", sent=False) from _bare(problem)
+            raise TransportError(f"the host {host} was not found: {problem}", sent=False) from _bare(problem)
         if any(is_private_address(str(address[0])) for *_, address in found):
             raise ResponseError(f"the service named the host {host}, which leads to a private address", status=200)
         self._known_names.add(where)
@@ -245,6 +247,8 @@ class Connection:
             TransportError: no whole answer came, in time; `sent` says whether the request may have arrived.
             ResponseError: the answer is too long.
         """
+        if self._network.closed:
+            raise ConfigurationError("the client is closed; make a new one")
         await self._network.check_name(request.url)
         outgoing = fill(request, secrets, self._network.trusted)
         asked_at = self._network.clock()
@@ -340,8 +344,12 @@ async def _read(response: httpx.Response) -> bytes:
 
 def _transport_error(problem: Exception, url: str) -> TransportError:
     never_sent = isinstance(problem, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)
-    kind = type(problem).__name__
-    return TransportError(f"no whole answer from {origin(url)} ({kind})", sent=not never_sent)
+    why = _reason(problem) if isinstance(problem, OSError) else str(problem) or type(problem).__name__
+    return TransportError(f"no whole answer from {origin(url)}: {why}", sent=not never_sent)
+
+
+def _reason(problem: OSError) -> str:
+    return os.strerror(problem.errno) if problem.errno and problem.errno > 0 else str(problem)
 
 
 def _bare(problem: BaseException) -> BaseException:

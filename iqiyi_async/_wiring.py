@@ -104,6 +104,8 @@ class Wiring:
         progress = Progress(source.size, asyncio.get_running_loop().time, on_progress)
         identity = None if self._journal is None else await source.identify()
         key = "" if identity is None else journal_key(self.auth.account, identity, source.file_type, metadata)
+        # Nothing is awaited from here to the upload itself: `drain` and `aclose` see it, or it does not begin.
+        self.check_usable(new_upload=True)
         upload = Upload(
             session=self.session,
             pool=self.pool,
@@ -138,6 +140,7 @@ class Wiring:
         if self.state == "closed":
             return
         self.state = "closed"
+        self._network.closed = True
         with anyio.CancelScope(shield=True):
             await self._abort()
             await self.auth.aclose()

@@ -28,8 +28,9 @@ SAMPLE = 64 * KIB
 class PathSource(Source):
     """A file. It is open from `open` to `aclose`."""
 
-    def __init__(self, path: Path, file_type: str) -> None:
+    def __init__(self, path: Path, file_type: str, expected_size: int | None = None) -> None:
         self._path = path
+        self._expected_size = expected_size
         self._file: FileIO | None = None
         self._opened: os.stat_result | None = None
         self.size = 0
@@ -52,6 +53,8 @@ class PathSource(Source):
         self.size = self._opened.st_size
         if self.size == 0:
             raise ConfigurationError(f"{self._path} is empty: nothing can be published of it")
+        if self._expected_size not in (None, self.size):
+            raise ConfigurationError(f"size is {self._expected_size!r}, but {self._path} has {self.size} bytes")
 
     async def _open(self) -> None:
         # Kept the moment it is there, so that it is closed even if nobody waits for it any more.

@@ -35,7 +35,7 @@ async def make_source(source: object, *, size: int | None, file_type: str | None
     """
     if isinstance(source, str | os.PathLike):
         path = Path(cast("str | os.PathLike[str]", source))
-        return await _opened(PathSource(path, _type_of(file_type, path.name)), size)
+        return await _opened(PathSource(path, _type_of(file_type, path.name), size))
     if isinstance(source, bytes | bytearray | memoryview):
         view = memoryview(cast("bytes", source))
         if not view.c_contiguous:
@@ -57,11 +57,9 @@ async def make_source(source: object, *, size: int | None, file_type: str | None
     )
 
 
-async def _opened(file: PathSource, size: int | None) -> PathSource:
+async def _opened(file: PathSource) -> PathSource:
     try:
         await file.open()
-        if size is not None and size != file.size:
-            raise ConfigurationError(f"size is {size!r}, but the file has {file.size} bytes")
     except BaseException:
         await file.aclose()
         raise

@@ -41,6 +41,7 @@ class Sender:
         self._progress = progress
         self._window = anyio.Semaphore(pool.options.max_workers, fast_acquire=True)
         self.stopping = False
+        self._stopped = False
 
     async def send_all(self, accepted: Iterable[Range]) -> None:
         """Send every range that is not accepted yet.
@@ -54,6 +55,9 @@ class Sender:
         try:
             async with asyncio.TaskGroup() as group:
                 await self._dispatch(group, accepted)
+            # Only now: an error in the block above would have cut off the ranges under way.
+            if self._stopped:
+                raise UploadError("the upload was stopped because the client is shutting down", retryable=True)
         except BaseExceptionGroup as problems:
             error = _first(problems)
             if task.cancelling() > cancels:
@@ -66,8 +70,12 @@ class Sender:
             await self._window.acquire()
             grant = Grant(self._pool, await self._pool.take())
             data = None
+            if self.stopping:
+                grant.release()
+                self._stopped = True
+                return
             try:
-                self._check()
+                self._log.check()
                 if not self._source.rereadable:
                     data = await self._source.read(part, grant.lane.buffer)
             except BaseException:
@@ -80,11 +88,6 @@ class Sender:
     def _ended(self, grant: Grant, _: asyncio.Task[None]) -> None:
         grant.release()
         self._window.release()
-
-    def _check(self) -> None:
-        self._log.check()
-        if self.stopping:
-            raise UploadError("the upload was stopped because the client is shutting down", retryable=True)
 
     async def _chunk(self, part: Range, grant: Grant, held: Data | None) -> None:
         """One range until it is accepted. What a stream gave is held, with its lane; anything else is read anew each
