@@ -1,0 +1,39 @@
+"""Where tokens are kept and uploads remembered.
+
+What belongs here: the names. What must not: an import that costs time or needs an extra before it is used; the store
+in Redis is therefore looked up only when somebody names it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .base import Fingerprint, JournalEntry, Phase, StoredToken, TokenStore, UploadJournal
+from .file import FileTokenStore
+from .memory import MemoryJournal, MemoryTokenStore
+from .sqlite import SqliteJournal
+
+if TYPE_CHECKING:
+    from .redis import RedisTokenStore as RedisTokenStore
+
+# Without RedisTokenStore: a star must not ask for an extra.
+__all__ = [
+    "FileTokenStore",
+    "Fingerprint",
+    "JournalEntry",
+    "MemoryJournal",
+    "MemoryTokenStore",
+    "Phase",
+    "SqliteJournal",
+    "StoredToken",
+    "TokenStore",
+    "UploadJournal",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "RedisTokenStore":
+        from .redis import RedisTokenStore
+
+        return RedisTokenStore
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

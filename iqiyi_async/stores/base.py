@@ -1,7 +1,8 @@
 """What a token store and an upload journal must do, and the values they keep.
 
-What belongs here: the two protocols, so that anyone can write a store of their own and prove it with `iqiyi_async.testing`.
-What must not: how tokens are renewed (`_auth`) or uploads resumed (`upload`); a store only keeps things, safely.
+What belongs here: the two protocols, so that anyone can write a store of their own and prove it with
+`iqiyi_async.testing`. What must not: how tokens are renewed (`_auth`) or uploads resumed (`upload`); a store only
+keeps things, safely.
 """
 
 from __future__ import annotations
@@ -27,9 +28,9 @@ class StoredToken:
 class TokenStore(Protocol):
     """Where access tokens are kept, for any number of tasks and, if it can, processes.
 
-    A key names one account at one service; it is a short hexadecimal string and holds no secret.
-    Whatever goes wrong may leave as `OSError`, or as an error of the store's own library; the client then goes on with the token
-    it has in memory as long as that lives.
+    A key names one account at one service; it is a short hexadecimal string and holds no secret. Whatever goes wrong
+    may leave as `OSError`, or as an error of the store's own library; the client then goes on with the token it has
+    in memory as long as that lives.
     """
 
     async def load(self, key: str) -> StoredToken | None:
@@ -47,9 +48,9 @@ class TokenStore(Protocol):
     def lease(self, key: str, *, ttl: float) -> AbstractAsyncContextManager[None]:
         """Be the only one, among all who share the store, that renews this key.
 
-        Entering waits for its turn; cancelling the wait leaves nothing behind. The lease of a holder that died ends by itself:
-        at once where the system notices, otherwise after `ttl` seconds. That a lease has ended is no tragedy:
-        `compare_and_set` keeps the newest token from being lost.
+        Entering waits for its turn; cancelling the wait leaves nothing behind. The lease of a holder that died ends
+        by itself: at once where the system notices, otherwise after `ttl` seconds. That a lease has ended is no
+        tragedy: `compare_and_set` keeps the newest token from being lost.
         """
         ...
 
@@ -88,7 +89,8 @@ class JournalEntry:
         upload_url: where its ranges go.
         fingerprint: of the source when the upload began.
         phase: how far it has come.
-        accepted: the ranges that the service holds, in the order in which they were accepted; they may repeat or overlap.
+        accepted: the ranges that the service holds, in the order in which they were accepted; they may repeat or
+        overlap.
     """
 
     file_id: str
@@ -100,10 +102,12 @@ class JournalEntry:
 
 @runtime_checkable
 class UploadJournal(Protocol):
-    """What survives a crash of an upload. A key names one source with one description in one account (short, hexadecimal).
+    """What survives a crash of an upload. A key names one source with one description in one account (short,
+    hexadecimal).
 
-    A journal may fail (disk full, no access) with `OSError` or an error of its own library: the upload then goes on without it.
-    After a crash at any moment, what was reported as written is there, or the entry as it was before; never half of one.
+    A journal may fail (disk full, no access) with `OSError` or an error of its own library: the upload then goes on
+    without it. After a crash at any moment, what was reported as written is there, or the entry as it was before;
+    never half of one.
     """
 
     async def acquire(self, key: str, owner: str, ttl: float) -> bool:

@@ -1,0 +1,75 @@
+"""Import time: what ``import iqiyi_async`` costs over ``import httpx``."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+import sys
+from dataclasses import dataclass
+
+from .. import processes
+from ..stand import Stand
+from ..task import Result
+from .base import Case, Goal, Metric, Plan, Samples, Scenario, ratio
+
+#: Fresh interpreters for one figure.
+_TIMES = 5
+_SETTING = "fresh interpreter"
+_MODULES = {"ours": "iqiyi_async", "httpx": "httpx"}
+_PROGRAM = """\
+import json, time
+cpu, wall = time.process_time(), time.perf_counter()
+import {module}
+print(json.dumps([time.perf_counter() - wall, time.process_time() - cpu]))
+"""
+
+
+@dataclass(frozen=True)
+class ImportCase(Case):
+    """A case that imports one module."""
+
+    def run(self, stand: Stand, plan: Plan, repeat: int) -> Result:
+        """See the base class."""
+        told = [self._once() for _ in range(_TIMES)]
+        return Result(
+            wall=statistics.median(wall for wall, _ in told),
+            cpu=statistics.median(cpu for _, cpu in told),
+            rss_before=0,
+            rss_peak=0,
+        )
+
+    def _once(self) -> tuple[float, float]:
+        program = _PROGRAM.format(module=_MODULES[self.competitor])
+        done = subprocess.run(
+            [sys.executable, "-c", program],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            cwd=processes.CHECKOUT,
+            check=False,
+        )
+        if done.returncode:
+            raise processes.RunFailedError(f"import {_MODULES[self.competitor]} failed:\n{done.stderr[-2000:]}")
+        wall, cpu = json.loads(done.stdout)
+        return wall, cpu
+
+
+_WALL = Metric("ms", lambda _, result: 1000 * result.wall, 1)
+_CPU = Metric("CPU ms", lambda _, result: 1000 * result.cpu, 1)
+
+
+def _cases(plan: Plan, stand: Stand) -> list[Case]:
+    cases: list[Case] = [ImportCase(name, _SETTING) for name in plan.among("ours", "httpx")]
+    for case in cases:
+        # Once before anything counts, so that everything is compiled.
+        case.run(stand, plan, 0)
+    return cases
+
+
+def _goals(samples: Samples) -> list[Goal]:
+    ours, theirs = (samples.median(name, _SETTING, _WALL) for name in ("ours", "httpx"))
+    return ratio("import time, to httpx", ours, theirs, 1.25, at_least=False)
+
+
+SCENARIO = Scenario("imports", "Import time", _cases, (_WALL, _CPU), _goals)

@@ -1,0 +1,250 @@
+"""The commands: their names, their options, their help.
+
+What belongs here: signatures. What must not: what a command does, which is its own module's; how errors are told
+(`front`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from cyclopts import App, Parameter
+
+from iqiyi_async import AsyncVideoCloud, Category, SqliteJournal
+
+from . import demo as demonstration
+from . import emulate, signals, videos
+from .display import display_for
+from .failures import FAILED, UsageError
+from .options import Account, Verbosity, bytes_of, upload_options
+from .screen import Screen, logging_to
+from .upload import AnewJournal, Uploads, Wishes, jobs_for
+from .version import version
+
+HELP = """Upload videos to the iQIYI open-platform video cloud, and manage them.
+
+The application's key and secret come from the environment variables IQIYI_APP_KEY and IQIYI_APP_SECRET."""
+
+app = App(
+    name="iqiyi-async",
+    help=HELP,
+    help_format="plaintext",
+    version=version,
+    version_flags=["--version"],
+    result_action="return_value",
+    suppress_keyboard_interrupt=False,
+)
+
+COMMANDS = frozenset({"demo", "upload", "status", "list", "urls", "delete", "emulator"})
+
+ACCOUNT, VERBOSITY = Account(), Verbosity()
+Command = Callable[[signals.Signals], Coroutine[Any, Any, int]]
+Json = Annotated[bool, Parameter(name="--json", negative="", show_default=False)]
+Flag = Annotated[bool, Parameter(negative="", show_default=False)]
+Size = Annotated[int, Parameter(converter=bytes_of, metavar="SIZE", show_default=lambda _: "4MiB")]
+
+
+@app.command
+def upload(
+    *paths: Annotated[Path, Parameter(required=True, metavar="PATH")],
+    name: str | None = None,
+    description: str = "",
+    tags: Annotated[tuple[str, ...], Parameter(negative="", n_tokens=1, accepts_keys=False)] = (),
+    category: Category | None = None,
+    file_type: str | None = None,
+    workers: int = 8,
+    chunk_size: Size = 4 * 1024 * 1024,
+    parameters: Literal["headers", "body"] = "headers",
+    on_failure: Literal["keep", "cancel"] = "keep",
+    wait: Flag = False,
+    timeout: float | None = None,
+    no_journal: Flag = False,
+    again: Flag = False,
+    json: Json = False,
+    account: Account = ACCOUNT,
+) -> int:
+    """Upload videos and have them published.
+
+    An upload that was interrupted goes on when the same command is run again; one that is complete is not sent twice.
+    The first Ctrl-C (or SIGTERM) lets the chunks under way end, the second stops at once.
+
+    Args:
+        paths: Video files; up to four are uploaded at a time, and share the workers.
+        name: What the video is called; by default as its file, without the ending.
+        description: What it shows.
+        tags: Tags, separated by commas.
+        category: What it is about.
+        file_type: Such as mp4; by default the file's ending.
+        workers: Chunks under way at once, over all files.
+        chunk_size: Bytes of a chunk: 4MiB, 512K, 1048576.
+        parameters: How a chunk says what it is; choose body if a proxy on the way drops headers.
+        on_failure: What becomes of a failed upload: keep it, to go on later, or cancel it at the service.
+        wait: Wait until the videos are published.
+        timeout: How long to wait for each, in seconds.
+        no_journal: Keep no record; an interrupted upload then starts over.
+        again: Upload anew what was uploaded before.
+        json: Print one JSON object per line: progress, and a result for each file.
+    """
+    if timeout is not None and not wait:
+        raise UsageError("--timeout is for --wait", "give both, or neither")
+    if timeout is not None and not 0 <= timeout < float("inf"):
+        raise UsageError("--timeout must be a number of seconds, zero or more", "such as --timeout 600")
+    jobs = jobs_for(paths, name, description=description, tags=_tags(tags), category=category)
+    wishes = Wishes(file_type=file_type, wait=wait, timeout=timeout, resumable=not no_journal and on_failure == "keep")
+    options = upload_options(max_workers=workers, chunk_size=chunk_size, parameters=parameters, on_failure=on_failure)
+    screen = account.screen(machine=json, steadfast=True)
+    journal = None if no_journal else AnewJournal() if again else SqliteJournal()
+
+    async def command(caught: signals.Signals) -> int:
+        try:
+            async with account.client(journal=journal, options=options) as cloud:
+                with display_for(screen, files=len(jobs), size=sum(job.size for job in jobs)) as display:
+                    return await Uploads(cloud, wishes, screen, display, caught).run(jobs)
+        finally:
+            if journal is not None:
+                await journal.aclose()
+
+    return _perform(command, screen, account)
+
+
+def _tags(given: Sequence[str]) -> tuple[str, ...]:
+    return tuple(tag.strip() for word in given for tag in word.split(",") if tag.strip())
+
+
+@app.command
+def status(file_id: str, /, *, json: Json = False, account: Account = ACCOUNT) -> int:
+    """Show where a video stands.
+
+    Args:
+        file_id: The video.
+        json: Print a JSON object.
+    """
+    screen = account.screen(machine=json)
+    return _ask(account, screen, lambda cloud: videos.show_status(cloud, screen, file_id))
+
+
+@app.command(name="list")
+def list_(
+    *,
+    page: int | None = None,
+    page_size: int | None = None,
+    all_: Annotated[bool, Parameter(name="--all", negative="", show_default=False)] = False,
+    json: Json = False,
+    account: Account = ACCOUNT,
+) -> int:
+    """List the videos that are transcoded and approved.
+
+    Args:
+        page: Which page; by default the first.
+        page_size: Videos on a page, 1 to 100; by default 20.
+        all_: All pages.
+        json: Print a JSON object.
+    """
+    if all_ and page is not None:
+        raise UsageError("--all and --page don't go together", "give one of them")
+    screen = account.screen(machine=json)
+    each = (100 if all_ else 20) if page_size is None else page_size
+    first = 1 if page is None else page
+    return _ask(account, screen, lambda cloud: videos.show_list(cloud, screen, page=first, page_size=each, every=all_))
+
+
+@app.command
+def urls(file_id: str, /, *, resolve: Flag = False, json: Json = False, account: Account = ACCOUNT) -> int:
+    """Show where a video can be played, for about 15 minutes.
+
+    Args:
+        file_id: The video.
+        resolve: Make the second exchange, and show the URLs of the media themselves.
+        json: Print a JSON object.
+    """
+    screen = account.screen(machine=json)
+    return _ask(account, screen, lambda cloud: videos.show_urls(cloud, screen, file_id, resolve=resolve))
+
+
+@app.command
+def delete(
+    *file_ids: Annotated[str, Parameter(required=True, metavar="FILE_ID")],
+    yes: Annotated[bool, Parameter(name=["--yes", "-y"], negative="", show_default=False)] = False,
+    account: Account = ACCOUNT,
+) -> int:
+    """Delete videos for good.
+
+    Args:
+        file_ids: The videos.
+        yes: Do not ask.
+    """
+    screen = account.screen()
+    account.check()
+    if not yes and not videos.confirm_deletion(screen, file_ids):
+        screen.note("nothing was deleted")
+        return FAILED
+    return _ask(account, screen, lambda cloud: videos.delete(cloud, screen, file_ids))
+
+
+@app.command
+def emulator(
+    *,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    app_key: str | None = None,
+    app_secret: str | None = None,
+    data_dir: Path | None = None,
+    publish_after: float | None = None,
+    token_lifetime: float | None = None,
+    faults: Path | None = None,
+    verbosity: Verbosity = VERBOSITY,
+) -> int:
+    """Run an emulator of the service on loopback, for tests and trials.
+
+    It prints one line of JSON when it is ready: endpoint_url, app_key, app_secret. SIGINT and SIGTERM end it with exit
+    code 0.
+
+    Args:
+        host: A loopback address.
+        port: 0 takes a free one.
+        app_key: The key that it knows; it opens nothing else.
+        app_secret: The secret that it knows; it opens nothing else.
+        data_dir: A folder that keeps its state; by default nothing is kept.
+        publish_after: Seconds from a complete upload to its publication.
+        token_lifetime: Seconds that an access token lives.
+        faults: A file with a plan of faults, in JSON.
+    """
+    config = emulate.config_for(
+        faults,
+        app_key=app_key,
+        app_secret=app_secret,
+        data_dir=data_dir,
+        publish_after=publish_after,
+        token_lifetime=token_lifetime,
+    )
+    screen = Screen(quiet=verbosity.quiet)
+    return _perform(lambda caught: emulate.serve(config, screen, caught, host=host, port=port), screen, verbosity)
+
+
+@app.command
+def demo(video: Path | None = None, /, *, verbosity: Verbosity = VERBOSITY) -> int:
+    """Upload a video to an emulator on this machine, and see that it comes back unchanged.
+
+    Args:
+        video: A video file; by default a small one that comes with this program.
+    """
+    screen = Screen(quiet=verbosity.quiet)
+    with demonstration.video_of(video) as path:
+        return _perform(lambda _: demonstration.run(screen, path), screen, verbosity)
+
+
+def _ask(account: Account, screen: Screen, question: Callable[[AsyncVideoCloud], Coroutine[Any, Any, int]]) -> int:
+    """A command that needs a client and nothing else."""
+
+    async def command(_: signals.Signals) -> int:
+        async with account.client() as cloud:
+            return await question(cloud)
+
+    return _perform(command, screen, account)
+
+
+def _perform(command: Command, screen: Screen, verbosity: Verbosity) -> int:
+    with logging_to(screen, verbosity.level):
+        return signals.run(command)

@@ -1,0 +1,180 @@
+"""Options that several commands share, and the client that they make.
+
+What belongs here: names, help, where values come from. What must not: a secret in an option, because every user of a
+machine can read the words of a command; it comes from the environment or from a private file.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import stat
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Protocol
+
+import attrs
+from cyclopts import Group, Parameter
+
+from iqiyi_async import (
+    AsyncVideoCloud,
+    ConfigurationError,
+    Endpoints,
+    FileTokenStore,
+    TokenStore,
+    UploadJournal,
+    UploadOptions,
+)
+
+from .failures import UsageError
+from .screen import Screen
+from .words import parse_size
+
+SHARED = Group("Account and output", sort_key=10)
+#: Longer ones are no secrets but files given by mistake.
+SECRET_BYTES = 4096
+
+
+class _Word(Protocol):
+    value: str
+
+
+def bytes_of(_: Any, words: Sequence[_Word]) -> int:
+    """The converter of sizes."""
+    return parse_size(words[0].value)
+
+
+@Parameter(name="*")
+@attrs.frozen
+class Verbosity:
+    """How much is said."""
+
+    verbose: Annotated[
+        bool,
+        Parameter(name=["--verbose", "-v"], negative="", group=SHARED, show_default=False, help="Log to stderr."),
+    ] = False
+    quiet: Annotated[
+        bool,
+        Parameter(
+            name=["--quiet", "-q"], negative="", group=SHARED, show_default=False, help="Only results and errors."
+        ),
+    ] = False
+
+    @property
+    def level(self) -> int:
+        """The level from which log records get a line."""
+        if self.verbose:
+            return logging.INFO
+        return logging.ERROR if self.quiet else logging.WARNING
+
+
+@Parameter(name="*")
+@attrs.frozen
+class Account(Verbosity):
+    """Whose videos, and at which service."""
+
+    app_key: Annotated[str | None, Parameter(env_var="IQIYI_APP_KEY", group=SHARED, help="The application's key.")] = (
+        None
+    )
+    app_secret_file: Annotated[
+        Path | None,
+        Parameter(
+            group=SHARED,
+            metavar="FILE",
+            help="A file that only you can read (mode 0600) and that holds the application's secret. Without it the"
+            " secret is taken from the environment variable IQIYI_APP_SECRET. There is no option for the secret itself:"
+            " every user of the machine could read it.",
+        ),
+    ] = None
+    endpoint_url: Annotated[
+        str | None,
+        Parameter(
+            env_var="IQIYI_ENDPOINT_URL",
+            group=SHARED,
+            metavar="URL",
+            help="One address for everything, such as an emulator's. By default the service's own.",
+        ),
+    ] = None
+
+    def check(self) -> None:
+        """See that there are credentials before anything is asked or sent.
+
+        Raises:
+            UsageError: one is missing.
+        """
+        if not self.app_key:
+            raise UsageError("there is no app key", "set the environment variable IQIYI_APP_KEY, or give --app-key")
+        if self.app_secret_file is None and not os.environ.get("IQIYI_APP_SECRET"):
+            raise UsageError(
+                "there is no app secret",
+                "set the environment variable IQIYI_APP_SECRET, or put it into a file of mode 0600 and give"
+                " --app-secret-file FILE",
+            )
+
+    def client(
+        self,
+        *,
+        token_store: TokenStore | None = None,
+        journal: UploadJournal | None = None,
+        options: UploadOptions | None = None,
+    ) -> AsyncVideoCloud:
+        """The client, with tokens in the user's state folder unless another store is given.
+
+        Raises:
+            UsageError: an option or a credential can't work.
+        """
+        self.check()
+        try:
+            # The secret gets no name here: no frame of the program holds it.
+            return AsyncVideoCloud(
+                self.app_key or "",
+                os.environ["IQIYI_APP_SECRET"] if self.app_secret_file is None else _content(self.app_secret_file),
+                token_store=token_store or FileTokenStore(),
+                journal=journal,
+                endpoints=Endpoints.single(self.endpoint_url) if self.endpoint_url else None,
+                options=options,
+            )
+        except ConfigurationError as error:
+            raise UsageError(_in_options(str(error)), "see --help for where it comes from") from None
+
+    def screen(self, **how: bool) -> Screen:
+        """The screen of a command."""
+        return Screen(quiet=self.quiet, **how)
+
+
+def upload_options(**values: Any) -> UploadOptions:
+    """The library's options of an upload.
+
+    Raises:
+        UsageError: a value out of its bounds.
+    """
+    try:
+        return UploadOptions(**values)
+    except ConfigurationError as error:
+        raise UsageError(_in_options(str(error)), "see --help for what is possible") from None
+
+
+def _in_options(text: str) -> str:
+    """The library's names as the command line spells them."""
+    for name, option in (("max_workers", "--workers"), ("chunk_size", "--chunk-size")):
+        text = text.replace(name, option)
+    return f"--endpoint-url: {text}" if text.startswith("api ") else text
+
+
+def _content(path: Path) -> str:
+    """What a private file holds, without the end of its line.
+
+    Raises:
+        UsageError: it can't be read, or others can read it too.
+    """
+    try:
+        found = path.stat()
+        if stat.S_ISREG(found.st_mode) and os.name == "posix" and found.st_mode & 0o077:
+            raise UsageError(f"{path} can be read by others (mode {found.st_mode & 0o777:04o})", f"chmod 600 {path}")
+        if found.st_size > SECRET_BYTES:
+            raise UsageError(f"{path} is too large for a secret", "give the file that holds nothing but the secret")
+        return path.read_text("utf-8").strip("\r\n")
+    except OSError as error:
+        raise UsageError(f"--app-secret-file: {path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise UsageError(f"{path} holds no text", "give the file that holds nothing but the secret") from None

@@ -1,0 +1,161 @@
+"""`status`, `list`, `urls`, `delete`: one question each, a table or JSON as the answer.
+
+What belongs here: what is shown of a video. What must not: what its fields mean, which is the library's.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from enum import Enum
+from typing import Any, cast
+
+import attrs
+
+from iqiyi_async import (
+    AsyncVideoCloud,
+    PlayUrls,
+    Quality,
+    UnknownFileError,
+    Video,
+    VideoPage,
+    VideoState,
+    VideoStatus,
+)
+
+from . import words
+from .failures import UsageError
+from .screen import Screen
+
+_QUALITIES: Mapping[str, str] = {
+    Quality.TOPSPEED: "topspeed",
+    Quality.SMOOTH: "smooth",
+    Quality.HIGH: "high",
+    Quality.SUPER: "super",
+    Quality.P720: "720P",
+    Quality.P1080: "1080P",
+}
+
+
+def plain(value: object) -> Any:
+    """A value as JSON can say it: times in ISO 8601 (UTC), enums by their values."""
+    kind = type(value)
+    if attrs.has(kind):
+        return {field.name: plain(getattr(value, field.name)) for field in attrs.fields(kind)}
+    if isinstance(value, Mapping):
+        return {str(plain(key)): plain(item) for key, item in cast("Mapping[object, object]", value).items()}
+    if isinstance(value, tuple | list):
+        return [plain(item) for item in cast("Sequence[object]", value)]
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return value.value if isinstance(value, Enum) else value
+
+
+async def show_status(cloud: AsyncVideoCloud, screen: Screen, file_id: str) -> int:
+    """`status`: where a video stands. One that does not exist is an error."""
+    status = await cloud.get_status(file_id)
+    if screen.machine:
+        screen.record(plain(status))
+    elif status.state is not VideoState.ABSENT:
+        screen.table(("video", file_id), _status_rows(status))
+    if status.state is VideoState.ABSENT:
+        raise UnknownFileError(f"there is no video {file_id}", code=status.code, file_id=file_id)
+    return 0
+
+
+def _status_rows(status: VideoStatus) -> list[tuple[str, str]]:
+    rows = [("state", status.state.value.replace("_", " "))]
+    if status.state is not VideoState.PUBLISHED:
+        rows.append(("code", status.code))
+    fields = {
+        "message": status.message,
+        "repeats": status.duplicate_of,
+        "image": status.image,
+        "thumbnail": status.thumbnail,
+        "flash": status.flash_url,
+    }
+    rows += [(name, value) for name, value in fields.items() if value]
+    if status.urls.mp4 or status.urls.m3u8:
+        found = ", ".join(f"{kind} {quality}" for kind, quality, _ in _each(status.urls))
+        rows.append(("plays as", f"{found} (iqiyi-async urls shows where)"))
+    return rows
+
+
+async def show_list(cloud: AsyncVideoCloud, screen: Screen, *, page: int, page_size: int, every: bool) -> int:
+    """`list`: one page of the published videos, or all of them."""
+    if every:
+        videos = tuple([video async for video in cloud.iter_videos(page_size=page_size)])
+        found = VideoPage(videos=videos, total=len(videos), page=1, page_size=max(len(videos), 1))
+    else:
+        found = await cloud.list_videos(page=page, page_size=page_size)
+    if screen.machine:
+        screen.record(plain(found))
+        return 0
+    if found.videos:
+        screen.table(
+            ("video", "name", "state", "size", "length", "created", "plays"),
+            (_list_row(video) for video in found.videos),
+            right=("size", "length", "plays"),
+        )
+    shown = f"{len(found.videos)} of {words.count(found.total, 'video')}"
+    if not every and page * page_size < found.total:
+        shown += f"; --page {page + 1} shows the next ones, --all shows all"
+    screen.note(shown)
+    return 0
+
+
+def _list_row(video: Video) -> tuple[str, ...]:
+    created = "" if video.created_at is None else video.created_at.astimezone().strftime("%Y-%m-%d %H:%M")
+    length = words.span(video.duration) if video.duration else ""
+    state = video.state.value.replace("_", " ")
+    return (video.file_id, video.name, state, words.size(video.size), length, created, str(video.play_count))
+
+
+async def show_urls(cloud: AsyncVideoCloud, screen: Screen, file_id: str, *, resolve: bool) -> int:
+    """`urls`: where a video can be played; with the second exchange, the media themselves."""
+    urls = await cloud.get_urls(file_id)
+    if resolve:
+        urls = attrs.evolve(urls, mp4=await _resolved(cloud, urls.mp4), m3u8=await _resolved(cloud, urls.m3u8))
+    if screen.machine:
+        screen.record({"file_id": file_id, "resolved": resolve, **plain(urls)})
+        return 0
+    for kind, quality, url in _each(urls):
+        screen.result(f"{kind:<5} {quality:<9} {url}")
+    screen.note(f"they expire at {urls.expires_at.astimezone():%H:%M:%S}, about 15 minutes after they were asked for")
+    if not resolve:
+        screen.note("each leads to a second exchange; --resolve makes it and shows where the media are")
+    return 0
+
+
+async def _resolved(cloud: AsyncVideoCloud, urls: Mapping[str, str]) -> dict[str, str]:
+    return {quality: await cloud.resolve_url(url) for quality, url in urls.items()}
+
+
+def _each(urls: PlayUrls) -> list[tuple[str, str, str]]:
+    kinds = (("mp4", urls.mp4), ("m3u8", urls.m3u8))
+    return [(kind, _QUALITIES.get(quality, quality), url) for kind, found in kinds for quality, url in found.items()]
+
+
+def confirm_deletion(screen: Screen, file_ids: Sequence[str]) -> bool:
+    """Ask a person. Called before anything runs, so that Ctrl-C answers as well.
+
+    Raises:
+        UsageError: there is nobody to ask.
+    """
+    if not sys.stdin.isatty():
+        raise UsageError("delete asks first, and there is no terminal to ask on", "--yes deletes without asking")
+    for file_id in file_ids:
+        screen.say(f"  {file_id}")
+    screen.say(f"Delete {words.count(len(file_ids), 'video')} for good? [y/N] ", end="")
+    answer = sys.stdin.readline()
+    if not answer.endswith("\n"):
+        screen.say("")
+    return answer.strip().lower() in ("y", "yes")
+
+
+async def delete(cloud: AsyncVideoCloud, screen: Screen, file_ids: Sequence[str]) -> int:
+    """`delete`: these and no others."""
+    await cloud.delete_videos(file_ids)
+    screen.result(f"deleted {words.count(len(file_ids), 'video')}")
+    return 0

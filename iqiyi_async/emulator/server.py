@@ -1,0 +1,235 @@
+"""The emulator on a real loopback socket, inside the running event loop.
+
+What belongs here: the socket, connections, a shutdown that leaves nothing. What must not: what is served.
+
+uvicorn's HTTP/1.1 protocol is used without its server object: that one installs signal handlers, polls ten times a
+second, and prints query strings, tokens and all, into an access log.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import socket
+from collections.abc import Callable, Iterator
+from ipaddress import ip_address
+from typing import Any, Self, cast
+
+import h11
+import uvicorn
+from anyio import CancelScope
+from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
+from uvicorn.server import ServerState
+
+from .app import MAX_HEADERS
+from .config import EmulatorConfig
+from .emulator import Emulator
+
+#: Seconds that an idle connection is kept: as long as common servers do, so that clients meet no surprise.
+KEEP_ALIVE = 75
+BACKLOG = 1024
+#: Seconds that closing waits for requests, which by then only finish a write to disk.
+PATIENCE = 5.0
+
+
+class LoopbackConnection(H11Protocol):
+    """One connection, which the application can see and close."""
+
+    def __init__(self, server: EmulatorServer, config: uvicorn.Config, state: ServerState) -> None:
+        super().__init__(config, state, {"connection": self}, asyncio.get_running_loop())
+        self._open = server.open
+        self.number = next(server.numbers)
+        self.stopping = False
+        # uvicorn's access log would print query strings, and with them tokens.
+        self.access_log = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Known to the server from here."""
+        super().connection_made(transport)
+        self._open.add(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Up to here."""
+        super().connection_lost(exc)
+        self._open.discard(self)
+
+    @property
+    def gone(self) -> bool:
+        """Whether it is closed, or about to be."""
+        return self.transport.is_closing()
+
+    def sever(self, *, flush: bool) -> None:
+        """Close the connection: at once, or after what was sent so far."""
+        if flush:
+            self.transport.close()
+        else:
+            self.transport.abort()
+
+    def eof_received(self) -> bool | None:  # type: ignore[override]
+        """A client that closed its sending side behind a whole request still gets its answer."""
+        cycle = cast("RequestResponseCycle | None", self.cycle)
+        if cycle is None or cycle.response_complete or cycle.more_body:
+            return None
+        cycle.keep_alive = False
+        return True
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is no HTTP/1.1, or has endless headers, in JSON as everything else."""
+        text = json.dumps({"code": "Q00001", "msg": f"{msg} It is malformed, or its headers are too long."}).encode()
+        headers = [(b"content-type", b"application/json"), (b"connection", b"close")]
+        headers.append((b"content-length", str(len(text)).encode()))
+        events: list[Any] = [h11.Response(status_code=400, headers=headers), h11.Data(text), h11.EndOfMessage()]
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            for event in events:
+                self.transport.write(self.conn.send(event) or b"")  # pyright: ignore[reportUnknownArgumentType]
+        self.transport.close()
+
+
+def check_host(host: str) -> str:
+    """The loopback address that a host name means.
+
+    Raises:
+        ValueError: not loopback. An emulator takes credentials that everybody can read in its documentation.
+    """
+    if host == "localhost":
+        return "127.0.0.1"
+    try:
+        if ip_address(host).is_loopback:
+            return host
+    except ValueError:
+        pass
+    raise ValueError(f"host must be a loopback address such as 127.0.0.1, not {host!r}")
+
+
+class EmulatorServer:
+    """Serves an emulator on loopback: `async with EmulatorServer(config) as server: ... server.endpoint_url`.
+
+    Args:
+        emulator: an emulator, or the configuration of one; by default a configuration as it is.
+        host: a loopback address.
+        port: 0 takes a free one.
+
+    Raises:
+        ValueError: the host is not loopback.
+    """
+
+    def __init__(
+        self, emulator: Emulator | EmulatorConfig | None = None, *, host: str = "127.0.0.1", port: int = 0
+    ) -> None:
+        self.emulator = emulator if isinstance(emulator, Emulator) else Emulator(emulator)
+        self.numbers: Iterator[int] = itertools.count(1)
+        self.open: set[LoopbackConnection] = set()
+        self._host = check_host(host)
+        self._port = port
+        self._listener: asyncio.Server | None = None
+        self._state = ServerState()
+
+    @property
+    def endpoint_url(self) -> str:
+        """Where it listens, such as http://127.0.0.1:40123.
+
+        Raises:
+            RuntimeError: it has not been started yet.
+        """
+        if not self._port:
+            raise RuntimeError("the server has not started yet")
+        return f"http://[{self._host}]:{self._port}" if ":" in self._host else f"http://{self._host}:{self._port}"
+
+    @property
+    def connections(self) -> int:
+        """How many connections are open."""
+        return len(self.open)
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    async def start(self) -> None:
+        """Open the emulator and listen.
+
+        Raises:
+            OSError: the port is taken.
+        """
+        await self.emulator.start()
+        config = uvicorn.Config(
+            self.emulator.app,
+            log_config=None,
+            lifespan="off",
+            ws="none",
+            interface="asgi3",
+            proxy_headers=False,
+            timeout_keep_alive=KEEP_ALIVE,
+            h11_max_incomplete_event_size=2 * MAX_HEADERS,
+        )
+        config.load()
+        # As handed in: uvicorn wraps it in a layer that logs whole requests when the root logger is very talkative.
+        config.loaded_app = self.emulator.app
+        loop = asyncio.get_running_loop()
+        family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
+        try:
+            self._listener = await loop.create_server(
+                lambda: LoopbackConnection(self, config, self._state),
+                self._host,
+                self._port,
+                family=family,
+                backlog=BACKLOG,
+            )
+        except BaseException:
+            await self.emulator.aclose()
+            raise
+        self._port = self._listener.sockets[0].getsockname()[1]
+
+    async def aclose(self) -> None:
+        """Stop listening, cut open connections, wait for their requests to end, and close the emulator."""
+        with CancelScope(shield=True):
+            if self._listener is not None:
+                self._listener.close()
+            for connection in list(self.open):
+                connection.stopping = True
+                connection.sever(flush=False)
+            self.emulator.world.stop.set()
+            await self._end_requests()
+            if self._listener is not None:
+                await self._listener.wait_closed()
+                self._listener = None
+            await self.emulator.aclose()
+
+    async def _end_requests(self) -> None:
+        """Requests end by themselves when their connection is gone; one that does not is cancelled."""
+        if self._state.tasks:
+            _, late = await asyncio.wait(self._state.tasks, timeout=PATIENCE)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+
+
+async def serve(
+    config: EmulatorConfig,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    on_ready: Callable[[dict[str, str]], None] | None = None,
+    stop: asyncio.Event | None = None,
+) -> None:
+    """Serve an emulator until told to stop, or until cancelled. Installs no signal handlers.
+
+    Args:
+        config: how it behaves.
+        host: a loopback address.
+        port: 0 takes a free one.
+        on_ready: called once the socket listens, with `endpoint_url`, `app_key` and `app_secret`.
+        stop: ends it when set.
+
+    Raises:
+        ValueError: the host is not loopback, or the data folder is in use or cannot be read.
+        OSError: the port is taken, or the data folder cannot be written.
+    """
+    async with EmulatorServer(config, host=host, port=port) as server:
+        if on_ready is not None:
+            secret = config.app_secret
+            on_ready({"endpoint_url": server.endpoint_url, "app_key": config.app_key, "app_secret": secret})
+        await (stop or asyncio.Event()).wait()

@@ -1,0 +1,214 @@
+"""A private SQLite file that mends itself: opened when it is needed, put aside when it is broken.
+
+What belongs here: opening, transactions, and what to do about a file that is broken, of another version or gone. What
+must not: what the tables mean. Everything here blocks, and runs in one and the same thread.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import sqlite3
+import time
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import TypeVar
+
+from filelock import FileLock
+
+from . import _private
+
+__all__ = ["Database"]
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+#: SQLite waits this many seconds for the writes of other processes; each of them takes a few milliseconds.
+BUSY = 5.0
+#: While one process opens or mends the file, others wait this many seconds.
+OPENING = 10.0
+#: Says that the file is of this library ("iqiy"), whatever its name.
+APPLICATION = 0x69716979
+_BROKEN = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+_ERRNO = {
+    sqlite3.SQLITE_FULL: errno.ENOSPC,
+    sqlite3.SQLITE_READONLY: errno.EROFS,
+    sqlite3.SQLITE_PERM: errno.EACCES,
+    sqlite3.SQLITE_BUSY: errno.EBUSY,
+    sqlite3.SQLITE_LOCKED: errno.EBUSY,
+}
+
+
+class Database:
+    """One SQLite file and the connection to it.
+
+    Args:
+        path: the file, or None for one in the platform's state folder.
+        name: what the file is called there.
+        version: of the schema; a file of another one is put aside.
+        schema: statements that make an empty file one of this version.
+        opened: called in a transaction of its own each time the file has been opened.
+    """
+
+    def __init__(
+        self,
+        path: Path | None,
+        *,
+        name: str,
+        version: int,
+        schema: str,
+        opened: Callable[[sqlite3.Connection], None],
+    ) -> None:
+        self._path = path.absolute() if path is not None else _private.state_folder() / name
+        self._version = version
+        self._schema = schema
+        self._opened = opened
+        self._connection: sqlite3.Connection | None = None
+        self._identity = (0, 0)
+        self._pid = 0
+        self._inherited: list[sqlite3.Connection] = []
+
+    def call(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Do something in one transaction.
+
+        Raises:
+            OSError: it could not be done; nothing of it has happened.
+        """
+        try:
+            try:
+                return _transaction(self._connect(), work)
+            except sqlite3.DatabaseError as error:
+                if not _broken(error):
+                    raise
+            # Outside the handler, so that a second error does not drag the first one along.
+            self._mend()
+            return _transaction(self._connect(), work)
+        except sqlite3.Error as error:
+            raise _as_os_error(error, self._path) from error
+
+    def close(self) -> None:
+        """Close the file; the next call opens it again."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            if self._pid == os.getpid():
+                connection.close()
+            else:
+                # It is the parent's: closing it here would take the parent's locks away, so it is only kept.
+                self._inherited.append(connection)
+
+    def _connect(self) -> sqlite3.Connection:
+        if self._connection is not None and self._pid == os.getpid() and self._identity == _identity(self._path):
+            return self._connection
+        # Also when the file was removed or replaced: what is written into a nameless file is lost with the process.
+        self.close()
+        _private.folder(self._path.parent)
+        with self._alone():
+            self._connection = self._open()
+        self._pid = os.getpid()
+        return self._connection
+
+    def _open(self) -> sqlite3.Connection:
+        try:
+            _private.create(self._path)
+        except FileExistsError:
+            self._tighten()
+        try:
+            return self._set_up()
+        except sqlite3.DatabaseError as error:
+            if not _broken(error):
+                raise
+        return self._start_over("it is broken")
+
+    def _start_over(self, why: str) -> sqlite3.Connection:
+        self._put_aside(why)
+        _private.create(self._path)
+        return self._set_up()
+
+    def _set_up(self) -> sqlite3.Connection:
+        """A connection to the file, with our tables in it."""
+        self._identity = _identity(self._path)
+        connection = sqlite3.connect(self._path, timeout=BUSY, isolation_level=None)
+        try:
+            kind = (_pragma(connection, "application_id"), _pragma(connection, "user_version"))
+            if kind != (APPLICATION, self._version):
+                if _pragma(connection, "page_count") > 0:
+                    connection.close()
+                    return self._start_over("it is of another version")
+                kind_now = f"PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {self._version};"
+                connection.executescript(f"BEGIN IMMEDIATE; {kind_now} {self._schema} COMMIT;")
+            # Only now: switching alone writes a first page, and a crash then would leave a file that says nothing.
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = NORMAL")
+            connection.execute("PRAGMA foreign_keys = ON")
+            _transaction(connection, self._opened)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _mend(self) -> None:
+        """Put the broken file aside, unless somebody has done so already."""
+        bad = self._identity
+        self.close()
+        with self._alone():
+            if _identity(self._path) == bad:
+                self._put_aside("it is broken")
+
+    def _put_aside(self, why: str) -> None:
+        aside = self._path.with_name(f"{self._path.name}.{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}")
+        for ending in ("", "-wal", "-shm"):
+            part = self._path.with_name(self._path.name + ending)
+            if part.exists():
+                part.replace(aside.with_name(aside.name + ending))
+        logger.warning("the journal %s can't be used, %s; it was renamed to %s", self._path, why, aside.name)
+
+    def _tighten(self) -> None:
+        """An existing file must be ours; others lose their access to it, and to the files beside it."""
+        for ending in ("", "-wal", "-shm"):
+            part = self._path.with_name(self._path.name + ending)
+            try:
+                _private.check(part, part.lstat(), strict=False)
+            except FileNotFoundError:
+                continue
+            part.chmod(0o600)
+
+    def _alone(self) -> FileLock:
+        """Among all processes: two that open, mend or rename at once would undo each other's work."""
+        return FileLock(f"{self._path}.lock", timeout=OPENING, mode=0o600, thread_local=False)
+
+
+def _transaction(connection: sqlite3.Connection, work: Callable[[sqlite3.Connection], T]) -> T:
+    # Immediate: a reader that turns into a writer half way could not wait for its turn.
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        result = work(connection)
+        connection.execute("COMMIT")
+    finally:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+    return result
+
+
+def _pragma(connection: sqlite3.Connection, name: str) -> int:
+    with closing(connection.execute(f"PRAGMA {name}")) as answer:
+        return int(answer.fetchone()[0])
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return (0, 0)
+    return (found.st_dev, found.st_ino)
+
+
+def _broken(error: sqlite3.Error) -> bool:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in _BROKEN
+
+
+def _as_os_error(error: sqlite3.Error, path: Path) -> OSError:
+    number = _ERRNO.get(getattr(error, "sqlite_errorcode", 0) & 0xFF, errno.EIO)
+    return OSError(number, str(error), str(path))

@@ -1,0 +1,1 @@
+"""The tests: a package, so that running them from the checkout finds the library beside them."""

@@ -1,0 +1,1 @@
+"""The engine, the session, the tokens and the door, against servers on real sockets."""

@@ -1,0 +1,191 @@
+"""What the tests run in processes of their own: `python -m tests.stores.children NAME ARGUMENT...`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import resource
+import sys
+import threading
+import warnings
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from iqiyi_async.models import ChunkReceipt
+from iqiyi_async.stores import FileTokenStore, Fingerprint, JournalEntry, SqliteJournal, TokenStore
+
+from .helpers import KEY, shown, token
+
+ENTRY = JournalEntry("file-1", "http://127.0.0.1/upload", Fingerprint(10, 20, 30, "digest"))
+
+
+def store_at(place: str) -> TokenStore:
+    if place.startswith("unix:"):
+        from iqiyi_async.stores import RedisTokenStore
+
+        return RedisTokenStore(place, prefix="test-processes:")
+    return FileTokenStore(place)
+
+
+def say(text: object) -> None:
+    print(text, flush=True)
+
+
+async def hold(place: str, ttl: str) -> None:
+    """Hold a lease until killed."""
+    async with store_at(place).lease(KEY, ttl=float(ttl)):
+        say("held")
+        await asyncio.Event().wait()
+
+
+async def refresh_once(place: str, tasks: str, log: str) -> None:
+    """Many tasks that find no token; the one that renews it leaves a mark in a log."""
+    say("ready")
+    await asyncio.to_thread(sys.stdin.readline)
+    store = store_at(place)
+
+    async def need() -> None:
+        if await store.load(KEY) is not None:
+            return
+        async with store.lease(KEY, ttl=30):
+            if await store.load(KEY) is not None:
+                return
+            await asyncio.to_thread(_mark, log)
+            await asyncio.sleep(0.1)
+            assert await store.compare_and_set(KEY, None, token()) is not None
+
+    async def need_or_not(number: int) -> None:
+        task = asyncio.create_task(need())
+        if number % 3 == 2:
+            await asyncio.sleep(0.003 * number)
+            task.cancel()
+        await asyncio.wait([task])
+        if not task.cancelled():
+            task.result()
+
+    await asyncio.gather(*(need_or_not(number) for number in range(int(tasks))))
+    assert await store.load(KEY) is not None
+    await _close(store)
+
+
+async def count_up(place: str, times: str) -> None:
+    """Write a number of times, whatever others write; tell the version of each write."""
+    store = store_at(place)
+    for number in range(int(times)):
+        written = None
+        while written is None:
+            found = await store.load(KEY)
+            written = await store.compare_and_set(KEY, found.version if found else None, token(number))
+        say(written.version)
+    await _close(store)
+
+
+async def write_without_end(place: str) -> None:
+    """Write tokens until killed; tell each version that is certain."""
+    store = store_at(place)
+    found = await store.load(KEY)
+    while True:
+        found = await store.compare_and_set(KEY, found.version if found else None, token())
+        assert found is not None
+        say(found.version)
+
+
+async def token_file_full(place: str) -> None:
+    """Write a token that the disk has no room for, and show the error as the most talkative tool would."""
+    store = FileTokenStore(place)
+    first = await store.compare_and_set(KEY, None, token(1))
+    assert first is not None
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, resource.RLIM_INFINITY))
+    try:
+        await store.compare_and_set(KEY, first.version, token(2))
+    except OSError as error:
+        say(shown(error))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    assert await store.load(KEY) == first
+    assert await store.compare_and_set(KEY, first.version, token(3)) is not None
+
+
+async def journal_full(place: str) -> None:
+    """Record until the disk is full, see that what was told is there, and go on when there is room again."""
+    journal = SqliteJournal(place)
+    await journal.begin(KEY, ENTRY)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, resource.RLIM_INFINITY))
+    told = 0
+    try:
+        while told < 10_000:
+            await journal.record(KEY, ENTRY.file_id, ChunkReceipt(told, told, "0" * 32))
+            told += 1
+    except OSError as error:
+        say(error)
+    assert 0 < told < 10_000
+    entry = await journal.load(KEY)
+    assert entry is not None
+    assert [each.first for each in entry.accepted] == list(range(told))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    await journal.record(KEY, ENTRY.file_id, ChunkReceipt(told, told, "0" * 32))
+    entry = await journal.load(KEY)
+    assert entry is not None
+    assert len(entry.accepted) == told + 1
+    await journal.aclose()
+
+
+async def record_from(place: str, first: str, times: str = "1000000") -> None:
+    """Record ranges of one byte; tell each when it is written."""
+    journal = SqliteJournal(place)
+    if await journal.load(KEY) is None:
+        await journal.begin(KEY, ENTRY)
+    for number in range(int(first), int(first) + int(times)):
+        await journal.record(KEY, ENTRY.file_id, ChunkReceipt(number, number, "0" * 32))
+        say(number)
+    await journal.aclose()
+
+
+def fork(folder: str) -> None:
+    """Use stores, fork, and use them on both sides."""
+    store, journal = FileTokenStore(Path(folder, "tokens.json")), SqliteJournal(Path(folder, "uploads.db"))
+
+    async def before() -> None:
+        await store.compare_and_set(KEY, None, token(1))
+        await journal.begin(KEY, ENTRY)
+
+    async def after(number: int) -> None:
+        async with store.lease(KEY, ttl=30):
+            found = await store.load(KEY)
+            assert found is not None
+            assert await store.compare_and_set(KEY, found.version, token(number)) is not None
+        await journal.record(KEY, ENTRY.file_id, ChunkReceipt(number, number, "0" * 32))
+
+    async def ended() -> None:
+        entry = await journal.load(KEY)
+        say(sorted(each.first for each in entry.accepted) if entry else None)
+        await journal.aclose()
+
+    asyncio.run(before())
+    assert threading.active_count() > 1
+    warnings.simplefilter("ignore", DeprecationWarning)  # later Pythons warn of a fork beside threads, as is meant here
+    pid = os.fork()
+    if pid == 0:
+        asyncio.run(after(2))
+        os._exit(0)
+    assert os.waitpid(pid, 0)[1] == 0
+    asyncio.run(after(3))
+    asyncio.run(ended())
+
+
+async def _close(store: TokenStore) -> None:
+    close: Callable[[], Awaitable[None]] | None = getattr(store, "aclose", None)
+    if close is not None:
+        await close()
+
+
+def _mark(log: str) -> None:
+    with Path(log).open("a") as file:
+        file.write("refreshed\n")
+
+
+if __name__ == "__main__":
+    work = globals()[sys.argv[1]]
+    if asyncio.iscoroutinefunction(work):
+        asyncio.run(work(*sys.argv[2:]))
+    else:
+        work(*sys.argv[2:])

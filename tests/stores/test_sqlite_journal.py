@@ -1,0 +1,400 @@
+"""The journal in SQLite: who can reach it, what happens when it is broken, full or killed, and its clock."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import os
+import random
+import sqlite3
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from iqiyi_async.models import ChunkReceipt
+from iqiyi_async.stores import MemoryJournal, Phase, SqliteJournal, _database
+
+from .children import ENTRY
+from .helpers import KEY, child, descriptors, mode, said_by, umask
+
+posix_only = pytest.mark.skipif(os.name != "posix", reason="modes and owners are those of POSIX")
+DAY = 86400.0
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "uploads.db"
+
+
+def chunk(number: int) -> ChunkReceipt:
+    return ChunkReceipt(number, number, "0" * 32)
+
+
+async def filled(path: Path, ranges: int = 3) -> None:
+    journal = SqliteJournal(path)
+    await journal.begin(KEY, ENTRY)
+    for number in range(ranges):
+        await journal.record(KEY, ENTRY.file_id, chunk(number))
+    await journal.aclose()
+
+
+async def accepted(journal: SqliteJournal) -> list[int] | None:
+    entry = await journal.load(KEY)
+    return None if entry is None else [each.first for each in entry.accepted]
+
+
+def aside(path: Path) -> list[Path]:
+    return sorted(each for each in path.parent.iterdir() if each.name.startswith(f"{path.name}.2"))
+
+
+def warnings_in(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [each.message for each in caplog.records if each.levelno >= logging.WARNING]
+
+
+# Who can reach it.
+
+
+@posix_only
+@pytest.mark.anyio
+@pytest.mark.parametrize("mask", [0, 0o077])
+async def test_its_files_are_their_owners_alone(tmp_path: Path, mask: int) -> None:
+    path = tmp_path / "one" / "two" / "uploads.db"
+    journal = SqliteJournal(path)
+    with umask(mask):
+        await journal.begin(KEY, ENTRY)
+    assert mode(tmp_path / "one") == mode(path.parent) == 0o700
+    assert {each.name: mode(each) for each in path.parent.iterdir()} == {
+        "uploads.db": 0o600,
+        "uploads.db-wal": 0o600,
+        "uploads.db-shm": 0o600,
+        "uploads.db.lock": 0o600,
+    }
+    await journal.aclose()
+
+
+@posix_only
+@pytest.mark.anyio
+async def test_by_default_it_is_in_the_private_state_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    journal = SqliteJournal()
+    await journal.begin(KEY, ENTRY)
+    assert mode(tmp_path / "state" / "iqiyi-async") == 0o700
+    assert (tmp_path / "state" / "iqiyi-async" / "uploads.db").is_file()
+    await journal.aclose()
+
+
+@posix_only
+@pytest.mark.anyio
+async def test_a_file_that_others_could_reach_is_tightened(path: Path) -> None:
+    await filled(path)
+    path.chmod(0o666)
+    journal = SqliteJournal(path)
+    assert await accepted(journal) == [0, 1, 2]
+    assert mode(path) == 0o600
+    assert mode(path.with_name("uploads.db-wal")) == 0o600
+    await journal.aclose()
+
+
+@posix_only
+@pytest.mark.anyio
+async def test_a_link_is_refused(tmp_path: Path, path: Path) -> None:
+    await filled(tmp_path / "elsewhere.db")
+    path.symlink_to(tmp_path / "elsewhere.db")
+    journal = SqliteJournal(path)
+    with pytest.raises(PermissionError, match="symbolic link"):
+        await journal.load(KEY)
+    await journal.aclose()
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can give a file away")
+@pytest.mark.anyio
+async def test_a_file_of_another_user_is_refused(path: Path) -> None:
+    await filled(path)
+    os.chown(path, 12345, -1)
+    journal = SqliteJournal(path)
+    with pytest.raises(PermissionError, match="another user"):
+        await journal.load(KEY)
+    await journal.aclose()
+
+
+# What happens when it is broken.
+
+
+@pytest.mark.anyio
+async def test_a_file_that_is_no_database_is_put_aside(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    content = random.Random(3).randbytes(5000)
+    path.write_bytes(content)
+    journal = SqliteJournal(path)
+    await journal.begin(KEY, ENTRY)
+    assert await journal.load(KEY) == ENTRY
+    await journal.aclose()
+    (kept,) = aside(path)
+    assert kept.read_bytes() == content
+    assert len(warnings_in(caplog)) == 1
+    assert kept.name in warnings_in(caplog)[0]
+
+
+@pytest.mark.anyio
+async def test_a_database_with_broken_pages_is_put_aside_when_that_shows(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    await filled(path, ranges=300)
+    content = bytearray(path.read_bytes())
+    content[4096:] = b"\xa5" * (len(content) - 4096)
+    path.write_bytes(content)
+    journal = SqliteJournal(path)
+    assert await accepted(journal) is None
+    await journal.begin(KEY, ENTRY)
+    await journal.record(KEY, ENTRY.file_id, chunk(5))
+    assert await accepted(journal) == [5]
+    await journal.aclose()
+    assert len(aside(path)) == 1
+    assert len(warnings_in(caplog)) == 1
+
+
+@pytest.mark.anyio
+@given(data=st.data())
+@settings(max_examples=25, suppress_health_check=list(HealthCheck))
+async def test_whatever_the_damage_an_upload_can_be_noted(tmp_path_factory, data) -> None:
+    path = tmp_path_factory.mktemp("damaged") / "uploads.db"
+    await filled(path, ranges=30)
+    content = bytearray(path.read_bytes())
+    if data.draw(st.booleans(), label="cut"):
+        del content[data.draw(st.integers(0, len(content) - 1), label="length") :]
+    for _ in range(data.draw(st.integers(0, 3), label="holes")):
+        start = data.draw(st.integers(0, max(0, len(content) - 1)), label="start")
+        content[start : start + 64] = data.draw(st.binary(min_size=64, max_size=64), label="bytes")
+    path.write_bytes(content)
+    journal = SqliteJournal(path)
+    await journal.load(KEY)
+    await journal.begin("other", ENTRY)
+    await journal.record("other", ENTRY.file_id, chunk(5))
+    entry = await journal.load("other")
+    assert entry is not None
+    assert entry.accepted == (chunk(5),)
+    await journal.aclose()
+
+
+@pytest.mark.anyio
+async def test_an_empty_file_is_no_damage(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path.touch()
+    journal = SqliteJournal(path)
+    await journal.begin(KEY, ENTRY)
+    await journal.aclose()
+    assert not warnings_in(caplog)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    "change", ["PRAGMA user_version = 99", "PRAGMA application_id = 1", "PRAGMA user_version = 0"], ids=str
+)
+async def test_a_database_of_another_version_is_put_aside_whole(
+    path: Path, change: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    await filled(path)
+    await asyncio.to_thread(_execute, path, change)
+    journal = SqliteJournal(path)
+    assert await journal.load(KEY) is None
+    await filled(path)
+    await journal.aclose()
+    (kept,) = aside(path)
+    assert await asyncio.to_thread(_execute, kept, "SELECT count(*) FROM ranges") == [(3,)]
+    assert len(warnings_in(caplog)) == 1
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("change", ["phase = 'dreaming'", "inode = 'x'", "size = 'much'"])
+async def test_an_entry_that_cannot_be_read_counts_as_none(path: Path, change: str) -> None:
+    await filled(path)
+    await asyncio.to_thread(_execute, path, f"UPDATE uploads SET {change}")
+    journal = SqliteJournal(path)
+    assert await journal.load(KEY) is None
+    await journal.begin(KEY, ENTRY)
+    assert await journal.load(KEY) == ENTRY
+    await journal.aclose()
+
+
+@posix_only
+@pytest.mark.anyio
+@pytest.mark.parametrize("replaced", [False, True])
+async def test_a_file_that_is_removed_or_replaced_under_it_is_noticed(path: Path, replaced: bool) -> None:
+    journal = SqliteJournal(path)
+    await journal.begin(KEY, ENTRY)
+    open_before = descriptors()
+    for ending in ("", "-wal", "-shm"):
+        path.with_name(path.name + ending).unlink()
+    if replaced:
+        await filled(path)
+    assert await accepted(journal) == ([0, 1, 2] if replaced else None)
+    await journal.begin(KEY, ENTRY)
+    assert descriptors() == open_before
+    await journal.aclose()
+    later = SqliteJournal(path)
+    assert await later.load(KEY) == ENTRY
+    await later.aclose()
+
+
+def _execute(path: Path, statement: str) -> list[tuple[object, ...]]:
+    connection = sqlite3.connect(path)
+    try:
+        with connection:
+            return connection.execute(statement).fetchall()
+    finally:
+        connection.close()
+
+
+# Full, busy, killed.
+
+
+def test_a_full_disk_is_an_error_and_what_was_told_is_there(path: Path) -> None:
+    said = said_by("journal_full", path)
+    assert str(path) in said
+
+
+@pytest.mark.anyio
+async def test_a_database_that_another_process_keeps_busy_is_an_error_in_the_end(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_database, "BUSY", 0.1)
+    await filled(path)
+    journal = SqliteJournal(path)
+    assert await accepted(journal) == [0, 1, 2]
+    other = await asyncio.to_thread(_begin_in_any_thread, path)
+    with pytest.raises(OSError, match="locked") as caught:
+        await journal.record(KEY, ENTRY.file_id, chunk(3))
+    assert caught.value.errno == errno.EBUSY
+    await asyncio.to_thread(other.close)
+    await journal.record(KEY, ENTRY.file_id, chunk(4))
+    assert await accepted(journal) == [0, 1, 2, 4]
+    await journal.aclose()
+
+
+def _begin_in_any_thread(path: Path) -> sqlite3.Connection:
+    other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN IMMEDIATE")
+    return other
+
+
+@pytest.mark.anyio
+async def test_nothing_is_left_open_when_it_is_closed(path: Path) -> None:
+    before = descriptors()
+    journal = SqliteJournal(path)
+    tasks = [asyncio.create_task(journal.begin(str(number), ENTRY)) for number in range(20)]
+    await asyncio.sleep(0.001)
+    for task in tasks[::2]:
+        task.cancel()
+    await asyncio.wait(tasks)
+    await journal.aclose()
+    assert descriptors() == before
+    assert sorted(each.name for each in path.parent.iterdir() if each.name.startswith("uploads")) == [
+        "uploads.db",
+        "uploads.db.lock",
+    ]
+
+
+@pytest.mark.anyio
+async def test_closing_waits_for_what_is_under_way(path: Path) -> None:
+    before = descriptors()
+    journal = SqliteJournal(path)
+    first = asyncio.create_task(journal.begin(KEY, ENTRY))
+    await asyncio.sleep(0)
+    await journal.aclose()
+    await first
+    assert descriptors() == before
+
+
+def test_what_was_told_survives_a_kill_at_any_moment(path: Path) -> None:
+    asyncio.run(filled(path, ranges=0))
+    chance = random.Random(5)
+    told = 0
+    for _ in range(6):
+        with child("record_from", path, told) as recorder:
+            assert recorder.stdout is not None
+            recorder.stdout.readline()
+            time.sleep(chance.random() * 0.05)
+            recorder.kill()
+            lines = recorder.stdout.read().splitlines()
+        said = int(lines[-2]) if len(lines) > 1 else told  # the last line may be torn
+
+        async def look() -> list[int] | None:
+            journal = SqliteJournal(path)
+            found = await accepted(journal)
+            await journal.aclose()
+            return found
+
+        found = asyncio.run(look())
+        assert found is not None
+        assert found == list(range(len(found))), "ranges are missing or doubled"
+        assert len(found) > said
+        told = len(found)
+    assert not aside(path)
+
+
+def test_four_processes_record_at_once(path: Path) -> None:
+    asyncio.run(filled(path, ranges=0))
+    children = [child("record_from", path, 1000 * number, 100) for number in range(4)]
+    processes = [each.__enter__() for each in children]
+    for process in processes:
+        _, err = process.communicate(timeout=40)
+        assert process.returncode == 0, err
+    for each in children:
+        each.__exit__(None, None, None)
+
+    async def look() -> list[int] | None:
+        journal = SqliteJournal(path)
+        found = await accepted(journal)
+        await journal.aclose()
+        return found
+
+    assert sorted(asyncio.run(look()) or []) == [1000 * number + n for number in range(4) for n in range(100)]
+
+
+# Its clock.
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("kind", [SqliteJournal, MemoryJournal])
+async def test_leases_are_counted_by_the_clock(path: Path, kind: type) -> None:
+    now = 1_000_000.0
+    journal = kind(path, clock=lambda: now) if kind is SqliteJournal else kind(clock=lambda: now)
+    assert await journal.acquire(KEY, "one", 60)
+    now += 59.9
+    assert not await journal.acquire(KEY, "two", 60)
+    assert await journal.acquire(KEY, "one", 60)
+    now += 59.9
+    assert not await journal.acquire(KEY, "two", 60)
+    now += 0.1
+    assert await journal.acquire(KEY, "two", 60)
+    assert not await journal.acquire(KEY, "one", 60)
+    await journal.aclose()
+
+
+@pytest.mark.anyio
+async def test_a_finished_upload_is_forgotten_after_thirty_days_an_unfinished_one_never(path: Path) -> None:
+    now = 1_000_000.0
+    journal = SqliteJournal(path, clock=lambda: now)
+    for key, phase in (("sending", Phase.SENDING), ("finishing", Phase.FINISHING), ("finished", Phase.FINISHED)):
+        await journal.begin(key, ENTRY)
+        await journal.record(key, ENTRY.file_id, chunk(0))
+        await journal.advance(key, ENTRY.file_id, phase)
+    for later, known in ((29.9, True), (0.2, False), (1000.0, False)):
+        await journal.aclose()
+        now += later * DAY
+        assert (await journal.load("finished") is not None) is known
+        assert await journal.load("sending") is not None
+        assert await journal.load("finishing") is not None
+    await journal.aclose()
+    assert await asyncio.to_thread(_execute, path, "SELECT count(*) FROM ranges") == [(2,)]
+
+
+def test_it_serves_one_event_loop_after_the_other(path: Path) -> None:
+    journal = SqliteJournal(path)
+    asyncio.run(journal.begin(KEY, ENTRY))
+    for number in range(3):
+        asyncio.run(journal.record(KEY, ENTRY.file_id, chunk(number)))
+    assert asyncio.run(accepted(journal)) == [0, 1, 2]
+    asyncio.run(journal.aclose())

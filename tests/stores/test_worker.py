@@ -1,0 +1,176 @@
+"""A job in a thread is done wholly or not at all, whatever becomes of who asked for it."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import threading
+from functools import partial
+
+import anyio
+import pytest
+
+from iqiyi_async.stores._worker import Worker, settle
+
+from .helpers import said_by
+
+pytestmark = pytest.mark.anyio
+
+
+class Gate:
+    """A job that waits until it is let through, and remembers that it has ended."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.started = threading.Event()
+        self.open = threading.Event()
+        self.ended = False
+        self._error = error
+
+    def __call__(self) -> str:
+        self.started.set()
+        assert self.open.wait(10)
+        self.ended = True
+        if self._error is not None:
+            raise self._error
+        return "done"
+
+    async def inside(self) -> None:
+        await asyncio.to_thread(self.started.wait, 10)
+
+
+async def test_a_job_gives_its_result_or_its_error() -> None:
+    worker = Worker("test")
+    assert await worker.run(lambda: 7) == 7
+    with pytest.raises(ZeroDivisionError):
+        await worker.run(lambda: 1 // 0)
+    with pytest.raises(ZeroDivisionError):
+        await worker.finish(lambda: 1 // 0)
+    assert await worker.finish(lambda: 8) == 8
+
+
+async def test_jobs_share_one_thread_and_follow_each_other() -> None:
+    worker, order = Worker("test"), []
+    threads = await asyncio.gather(*(worker.run(partial(_note, order, number)) for number in range(20)))
+    assert order == list(range(20))
+    assert len(set(threads)) == 1
+    assert threads[0] != threading.get_ident()
+
+
+async def test_who_is_cancelled_waits_for_the_job_that_has_started() -> None:
+    worker, gate = Worker("test"), Gate()
+    task = asyncio.create_task(worker.run(gate))
+    await gate.inside()
+    for _ in range(3):
+        task.cancel()
+        await asyncio.sleep(0.01)
+        assert not task.done(), "gone while its job was running"
+    gate.open.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert gate.ended
+
+
+async def test_a_scope_that_ends_waits_too_without_spinning() -> None:
+    worker, gate = Worker("test"), Gate()
+    steps = 0
+
+    async def count() -> None:
+        nonlocal steps
+        while not gate.ended:
+            await asyncio.sleep(0)
+            steps += 1
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(worker.run, gate)
+        await gate.inside()
+        group.cancel_scope.cancel()
+        gate_opener = asyncio.get_running_loop().call_later(0.05, gate.open.set)
+    assert gate.ended
+    gate_opener.cancel()
+    await asyncio.wait_for(count(), 5)
+    assert steps <= 1
+
+
+async def test_a_job_whose_turn_has_not_come_is_dropped_with_its_caller() -> None:
+    worker, first, second = Worker("test"), Gate(), Gate()
+    running = asyncio.create_task(worker.run(first))
+    await first.inside()
+    waiting = asyncio.create_task(worker.run(second))
+    await asyncio.sleep(0.01)
+    waiting.cancel()
+    await asyncio.wait([waiting], timeout=5)
+    assert waiting.cancelled(), "waited for a job that had not begun"
+    first.open.set()
+    assert await running == "done"
+    await worker.run(lambda: None)
+    assert not second.started.is_set()
+
+
+async def test_finishing_is_not_dropped_even_if_its_turn_has_not_come() -> None:
+    worker, first, second = Worker("test"), Gate(), Gate()
+    second.open.set()
+    running = asyncio.create_task(worker.run(first))
+    await first.inside()
+    waiting = asyncio.create_task(worker.finish(second))
+    await asyncio.sleep(0.01)
+    waiting.cancel()
+    await asyncio.sleep(0.01)
+    first.open.set()
+    await asyncio.wait([running, waiting], timeout=5)
+    assert waiting.cancelled()
+    assert second.ended
+
+
+async def test_the_error_of_a_job_that_nobody_waits_for_is_no_complaint_of_the_loop() -> None:
+    complaints: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+    worker, gate = Worker("test"), Gate(OSError("disk full"))
+    task = asyncio.create_task(worker.run(gate))
+    await gate.inside()
+    task.cancel()
+    gate.open.set()
+    await asyncio.wait([task])
+    assert task.cancelled()
+    del task
+    gc.collect()
+    await asyncio.sleep(0)
+    assert not complaints
+
+
+async def test_settling_raises_only_the_cancellation_of_the_waiter() -> None:
+    async def fails() -> None:
+        await asyncio.sleep(0.01)
+        raise ZeroDivisionError
+
+    failing = asyncio.create_task(fails())
+    await settle(failing)
+    assert failing.done()
+    sleeping = asyncio.create_task(asyncio.sleep(100))
+    sleeping.cancel()
+    await settle(sleeping)
+    assert sleeping.cancelled()
+
+
+async def test_a_worker_that_was_stopped_starts_again() -> None:
+    worker = Worker("test")
+    worker.stop()
+    first = await worker.run(threading.current_thread)
+    worker.stop()
+    await asyncio.to_thread(first.join, 5)
+    assert not first.is_alive()
+    assert await worker.run(threading.current_thread) is not first
+
+
+def test_a_worker_serves_one_event_loop_after_the_other() -> None:
+    worker = Worker("test")
+    threads = {asyncio.run(worker.run(threading.get_ident)) for _ in range(3)}
+    assert len(threads) == 1
+
+
+async def test_stores_go_on_in_a_forked_process(tmp_path) -> None:
+    assert (await asyncio.to_thread(said_by, "fork", tmp_path)).strip() == "[2, 3]"
+
+
+def _note(order: list[int], number: int) -> int:
+    order.append(number)
+    return threading.get_ident()

@@ -1,0 +1,1 @@
+"""The words: errors, values, options and their checks."""
