@@ -43,6 +43,11 @@ class Lanes(Generic[L]):
         self._all.append(lane)
         return lane
 
+    @property
+    def has_idle(self) -> bool:
+        """Whether a lane could be had at once."""
+        return self._free.value > 0
+
     def give(self, lane: L) -> None:
         """Give a lane back to whoever has waited longest."""
         self._idle.append(lane)

@@ -37,7 +37,7 @@ class Log:
     """One upload's page in the journal. Without a journal, or once it failed, it does nothing."""
 
     def __init__(self, journal: UploadJournal | None, key: str) -> None:
-        self._journal = journal
+        self._given = self._journal = journal
         self._key = key
         self._owner = secrets.token_hex(8)
         self._file_id = ""
@@ -55,17 +55,17 @@ class Log:
         Raises:
             UploadError: another run, here or in another process, is at it.
         """
-        await self._acquire()
-        keeper = asyncio.create_task(self._keep_lease(), name="iqiyi-async journal lease")
+        keeper: asyncio.Task[None] | None = None
         try:
+            await self._acquire()
+            keeper = asyncio.create_task(self._keep_lease(), name="iqiyi-async journal lease")
             with self._may_fail():
                 entry = None if self._journal is None else await self._journal.load(self._key)
                 self._file_id = "" if entry is None else entry.file_id
             yield entry if self.active else None
         finally:
-            keeper.cancel()
-            await settled(asyncio.wait([keeper]))
-            await settled(self._release())
+            # Also after a cancelled wait for the lease: it may have been given when nobody wanted it any more.
+            await settled(self._let_go(keeper))
 
     def check(self) -> None:
         """Look whether the lease is still ours.
@@ -123,10 +123,14 @@ class Log:
             with self._may_fail():
                 self._lost = not await settled(self._journal.acquire(self._key, self._owner, LEASE_SECONDS))
 
-    async def _release(self) -> None:
+    async def _let_go(self, keeper: asyncio.Task[None] | None) -> None:
+        if keeper is not None:
+            keeper.cancel()
+            await asyncio.wait([keeper])
         with self._may_fail():
-            if self._journal is not None:
-                await self._journal.release(self._key, self._owner)
+            # Also of a journal that was given up: whoever comes next must not wait for the lease to expire.
+            if self._given is not None:
+                await self._given.release(self._key, self._owner)
 
     @contextmanager
     def _may_fail(self) -> Generator[None, None, None]:

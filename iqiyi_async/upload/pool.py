@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from .._lanes import Lanes
 from .._transport import Connection, Network
 from ..config import UploadOptions
+from .pace import Pace
 
 
 class Lane:
@@ -43,6 +44,36 @@ class Pool(Lanes[Lane]):
         #: Parts the fields of a form; 128 bits that no content can foresee.
         self.boundary = secrets.token_hex(16)
         self.hosts = Hosts(backups)
+        self.pace = Pace()
+
+
+class Grant:
+    """The right to a lane: given back once, whoever does it first."""
+
+    def __init__(self, pool: Pool, lane: Lane) -> None:
+        self._pool = pool
+        self._lane: Lane | None = lane
+
+    @property
+    def held(self) -> bool:
+        """Whether there is a lane now."""
+        return self._lane is not None
+
+    @property
+    def lane(self) -> Lane:
+        """The lane."""
+        assert self._lane is not None
+        return self._lane
+
+    async def take(self) -> None:
+        """Stand in the queue for another one."""
+        self._lane = await self._pool.take()
+
+    def release(self) -> None:
+        """Give the lane back, if there is one."""
+        lane, self._lane = self._lane, None
+        if lane is not None:
+            self._pool.give(lane)
 
 
 class Hosts:

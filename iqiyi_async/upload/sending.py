@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import partial
 from typing import cast
 
@@ -18,13 +19,17 @@ from .._session import Session
 from ..errors import UploadError, VideoCloudError
 from ..models import ChunkReceipt, UploadTicket
 from .chunk import send_range
+from .flight import Flight
 from .journal import Log
 from .plan import Range, ranges
-from .pool import Lane, Pool
+from .pool import Grant, Lane, Pool
 from .progress import Progress
 from .source import Data, Source
 
 logger = logging.getLogger(__name__)
+
+#: How long the end of an upload goes without a look at its late ranges, in seconds.
+LOOK_SECONDS = 0.5
 
 
 class Sender:
@@ -39,6 +44,8 @@ class Sender:
         self._ticket = ticket
         self._log = log
         self._progress = progress
+        self._flights: set[Flight] = set()
+        self._news = asyncio.Event()
         self._window = anyio.Semaphore(pool.options.max_workers, fast_acquire=True)
         self.stopping = False
         self._stopped = False
@@ -81,30 +88,39 @@ class Sender:
             except BaseException:
                 grant.release()
                 raise
-            task = group.create_task(self._chunk(part, grant, data))
+            flight = Flight(part, grant)
+            self._flights.add(flight)
+            task = group.create_task(self._bring(flight, data))
             # Not in the task itself: one that is cancelled before its first step never reaches its own `finally`.
-            task.add_done_callback(partial(self._ended, grant))
+            task.add_done_callback(partial(self._ended, flight))
+        if self._source.rereadable:
+            await self._rescue_late_ones(group)
 
-    def _ended(self, grant: Grant, _: asyncio.Task[None]) -> None:
-        grant.release()
+    def _ended(self, flight: Flight, _: asyncio.Task[None]) -> None:
+        flight.over()
+        self._flights.discard(flight)
         self._window.release()
+        self._news.set()
 
-    async def _chunk(self, part: Range, grant: Grant, held: Data | None) -> None:
-        """One range until it is accepted. What a stream gave is held, with its lane; anything else is read anew each
+    async def _bring(self, flight: Flight, held: Data | None) -> None:
+        """One range until it is accepted. What a stream gave is held, with its lane; the rest is read anew each
         time."""
-        attempts = 0
+        part, grant = flight.part, flight.grant
 
         async def attempt() -> str:
-            nonlocal attempts
-            attempts += 1
+            if flight.rescued is not None:
+                return flight.rescued
+            flight.attempts += 1
             if not grant.held:
                 await grant.take()
             try:
                 data = held or await self._source.read(part, grant.lane.buffer)
-                await self._send(grant.lane, part, data)
+                with flight.scope():
+                    await self._send(flight, grant.lane, data)
             finally:
                 if held is None:
                     grant.release()
+            # The same bytes either way: which of the two sendings brought them does not matter.
             return data.md5
 
         def on_retry(error: VideoCloudError, wait: float) -> None:
@@ -113,9 +129,18 @@ class Sender:
 
         md5 = await self._session.retries.run(attempt, progress=lambda: self._progress.chunks, on_retry=on_retry)
         self._progress.arrived(part)
-        await self._log.record(ChunkReceipt(part.first, part.end - 1, md5, attempts))
+        await self._log.record(ChunkReceipt(part.first, part.end - 1, md5, flight.attempts))
 
-    async def _send(self, lane: Lane, part: Range, data: Data) -> None:
+    async def _send(self, flight: Flight, lane: Lane, data: Data) -> None:
+        loop = asyncio.get_running_loop()
+        flight.since = began = loop.time()
+        try:
+            await self._exchange(lane, flight.part, data)
+        finally:
+            flight.since = None
+        self._pool.pace.note(loop.time() - began)
+
+    async def _exchange(self, lane: Lane, part: Range, data: Data) -> None:
         on_sent = self._progress.sending(part)
         self._progress.in_flight += 1
         try:
@@ -123,34 +148,37 @@ class Sender:
         finally:
             self._progress.in_flight -= 1
 
+    async def _rescue_late_ones(self, group: asyncio.TaskGroup) -> None:
+        """Every range is under way: until the last has arrived, send those once more that are late (see `pace`)."""
+        loop = asyncio.get_running_loop()
+        while self._flights:
+            self._news.clear()
+            open_ = [each for each in self._flights if each.since is not None and each.rescue is None]
+            oldest = min(open_, key=lambda flight: flight.since or 0.0, default=None)
+            patience = self._pool.pace.patience
+            wait = None
+            if oldest is not None and oldest.since is not None and patience is not None and self._pool.has_idle:
+                wait = oldest.since + patience - loop.time()
+                if wait <= 0:
+                    oldest.rescue = group.create_task(self._rescue(oldest))
+                    continue
+            with suppress(TimeoutError):
+                async with asyncio.timeout(min(wait or LOOK_SECONDS, LOOK_SECONDS)):
+                    await self._news.wait()
 
-class Grant:
-    """The right to a lane: given back once, whoever does it first."""
-
-    def __init__(self, pool: Pool, lane: Lane) -> None:
-        self._pool = pool
-        self._lane: Lane | None = lane
-
-    @property
-    def held(self) -> bool:
-        """Whether there is a lane now."""
-        return self._lane is not None
-
-    @property
-    def lane(self) -> Lane:
-        """The lane."""
-        assert self._lane is not None
-        return self._lane
-
-    async def take(self) -> None:
-        """Stand in the queue for another one."""
-        self._lane = await self._pool.take()
-
-    def release(self) -> None:
-        """Give the lane back, if there is one."""
-        lane, self._lane = self._lane, None
-        if lane is not None:
-            self._pool.give(lane)
+    async def _rescue(self, flight: Flight) -> None:
+        flight.attempts += 1
+        self._progress.retries += 1
+        part = flight.part
+        logger.info("range %d-%d is late; it is sent once more", part.first, part.end - 1)
+        async with self._pool.borrow() as lane:
+            data = await self._source.read(part, lane.buffer)
+            try:
+                await self._exchange(lane, part, data)
+            except VideoCloudError as error:
+                logger.info("%s; the first sending of range %d-%d goes on", error, part.first, part.end - 1)
+            else:
+                flight.arrived_otherwise(data.md5)
 
 
 Group = BaseExceptionGroup[BaseException]
