@@ -1,57 +1,58 @@
 """The asyncio client library for the iQIYI open-platform video cloud.
 
     async with AsyncVideoCloud(app_key, app_secret, token_store=FileTokenStore()) as cloud:
-        receipt = await cloud.upload("holiday.mp4", Metadata("Holiday")) status = await
-        cloud.wait_until_published(receipt.file_id)
+        receipt = await cloud.upload("holiday.mp4", Metadata("Holiday"))
+        status = await cloud.wait_until_published(receipt.file_id)
 
-What is listed here is the public face; everything else may change.
+What is listed here is the public face; everything else may change. A room is entered when one of its names is first
+asked for: who only wants an error's class does not pay for an HTTP library, nor for Redis who has none.
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING
 
-from .client import AsyncVideoCloud
-from .config import Endpoints, RetryPolicy, UploadOptions
-from .errors import (
-    AuthorizationError,
-    ConfigurationError,
-    IntegrityError,
-    InvalidParameterError,
-    QuotaExceededError,
-    ResponseError,
-    ServiceError,
-    ServiceUnavailableError,
-    SourceChangedError,
-    TransportError,
-    UnknownFileError,
-    UploadError,
-    VideoCloudError,
-)
-from .models import (
-    Category,
-    ChunkReceipt,
-    Metadata,
-    PlayUrls,
-    Quality,
-    Token,
-    UploadProgress,
-    UploadReceipt,
-    UploadTicket,
-    Video,
-    VideoPage,
-    VideoState,
-    VideoStatus,
-)
-from .stores import (
-    FileTokenStore,
-    MemoryJournal,
-    MemoryTokenStore,
-    SqliteJournal,
-    TokenStore,
-    UploadJournal,
-)
-
 if TYPE_CHECKING:
-    from .stores import RedisTokenStore
+    from .client import AsyncVideoCloud
+    from .config import Endpoints, RetryPolicy, UploadOptions
+    from .errors import (
+        AuthorizationError,
+        ConfigurationError,
+        IntegrityError,
+        InvalidParameterError,
+        QuotaExceededError,
+        ResponseError,
+        ServiceError,
+        ServiceUnavailableError,
+        SourceChangedError,
+        TransportError,
+        UnknownFileError,
+        UploadError,
+        VideoCloudError,
+    )
+    from .models import (
+        Category,
+        ChunkReceipt,
+        Metadata,
+        PlayUrls,
+        Quality,
+        Token,
+        UploadProgress,
+        UploadReceipt,
+        UploadTicket,
+        Video,
+        VideoPage,
+        VideoState,
+        VideoStatus,
+    )
+    from .stores import (
+        FileTokenStore,
+        MemoryJournal,
+        MemoryTokenStore,
+        RedisTokenStore,
+        SqliteJournal,
+        TokenStore,
+        UploadJournal,
+    )
 
 __all__ = [
     "AsyncVideoCloud",
@@ -93,11 +94,22 @@ __all__ = [
     "VideoStatus",
 ]
 
+_ROOMS = {
+    "client": {"AsyncVideoCloud"},
+    "config": {"Endpoints", "RetryPolicy", "UploadOptions"},
+    "stores": {name for name in __all__ if name.endswith(("Store", "Journal"))},
+    "errors": {name for name in __all__ if name.endswith("Error")},
+}
 
-def __getattr__(name: str) -> type:
-    # Its library is an extra: looked up when it is named, not when the package is imported.
-    if name == "RedisTokenStore":
-        from .stores import RedisTokenStore
 
-        return RedisTokenStore
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+def __getattr__(name: str) -> object:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    room = next((room for room, names in _ROOMS.items() if name in names), "models")
+    value: object = getattr(import_module(f".{room}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

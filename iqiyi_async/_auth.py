@@ -12,8 +12,9 @@ import asyncio
 import copy
 import hashlib
 import logging
+import re
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
 from typing import TypeGuard
 
 import anyio
@@ -159,16 +160,16 @@ class Auth:
             return await self._keep(await self._ask(found or stale), found)
 
     async def _ask(self, before: StoredToken | None) -> Token:
-        refresh_token = None if before is None else before.token.refresh_token
-        if refresh_token:
-            secrets = Vault({**self._credentials, Secret.REFRESH_TOKEN: refresh_token})
+        if before is not None and before.token.refresh_token:
+            # Never a name of its own for the token: an error that passes here must not find it in this frame.
+            secrets = Vault({**self._credentials, Secret.REFRESH_TOKEN: before.token.refresh_token})
             try:
                 token = await self._send(oauth.refresh(self._endpoints), secrets)
             except (AuthorizationError, ServiceError, ResponseError) as error:
                 logger.info("the token was not refreshed (%s); authorizing with key and secret", type(error).__name__)
             else:
                 # RFC 6749, 6: a service that does not rotate its refresh token need not send it again.
-                return token if token.refresh_token else attrs.evolve(token, refresh_token=refresh_token)
+                return token if token.refresh_token else attrs.evolve(token, refresh_token=before.token.refresh_token)
         return await self._send(oauth.authorize(self._endpoints), self._credentials)
 
     async def _keep(self, token: Token, before: StoredToken | None) -> StoredToken:
@@ -196,9 +197,15 @@ class Auth:
         """The store's lease, if it can be had; without it the compare-and-set still keeps the newest token."""
         async with AsyncExitStack() as held:
             with self._store_may_fail():
+                lease = self._store.lease(self._key, ttl=LEASE_SECONDS)
                 async with asyncio.timeout(2 * LEASE_SECONDS):
-                    await held.enter_async_context(self._store.lease(self._key, ttl=LEASE_SECONDS))
+                    await lease.__aenter__()
+                held.push_async_callback(self._leave, lease)
             yield
+
+    async def _leave(self, lease: AbstractAsyncContextManager[None]) -> None:
+        with self._store_may_fail():
+            await lease.__aexit__(None, None, None)
 
     @contextmanager
     def _store_may_fail(self) -> Generator[None, None, None]:
@@ -211,7 +218,7 @@ class Auth:
                 logger.warning("the token store failed (%s); going on with the token in memory", kind)
 
     def _good(self, found: StoredToken | None, stale: StoredToken | None) -> TypeGuard[StoredToken]:
-        if found is None or (stale is not None and _same(found, stale)):
+        if found is None or (stale is not None and _same(found, stale)) or not _fit(found.token):
             return False
         return self._left(found.token) > self._hard(found.token)
 
@@ -228,6 +235,11 @@ class Auth:
 
 def _life(token: Token) -> float:
     return (token.expires_at - token.obtained_at).total_seconds()
+
+
+def _fit(token: Token) -> bool:
+    """Whether a token out of a store can travel in a header: an error of the HTTP library would quote it."""
+    return re.fullmatch("[!-~]+", token.access_token) is not None
 
 
 def _same(one: StoredToken, other: StoredToken) -> bool:

@@ -18,8 +18,7 @@ from typing import cast
 
 import h11
 
-#: Attempts of different addresses of one name overlap by this much (RFC 8305, 5).
-HAPPY_EYEBALLS = 0.25
+from ._dial import dial
 
 #: Pieces up to this many bytes are joined: copying them costs less than a system call for each.
 TOGETHER = 64 * 1024
@@ -45,6 +44,7 @@ class Http11(asyncio.Protocol):
         self._waiter: asyncio.Future[None] | None = None
         self._paused = False
         self._heard = False
+        self._early: object = None
         self._lost = False
         self._busy = False
         self._idle_since = self._loop.time()
@@ -58,9 +58,9 @@ class Http11(asyncio.Protocol):
         Raises:
             OSError: it was refused, the name is unknown, or TLS failed.
         """
-        _, connection = await asyncio.get_running_loop().create_connection(
-            cls, host, port, ssl=tls, server_hostname=host if tls else None, happy_eyeballs_delay=HAPPY_EYEBALLS
-        )
+        loop = asyncio.get_running_loop()
+        end = await dial(host, port)
+        _, connection = await loop.create_connection(cls, sock=end, ssl=tls, server_hostname=host if tls else None)
         return connection
 
     @property
@@ -92,13 +92,14 @@ class Http11(asyncio.Protocol):
         """
         self._busy = True
         self._heard = False
+        self._early = None
         self._put(h11.Request(method=method, target=target, headers=headers))
         async for piece in body:
-            if self._heard or self._lost:
+            if self._no_use:
                 return
             # h11 passes through whatever has a length; its annotation says less.
             self._put(h11.Data(data=cast("bytes", piece)))
-            while self._blocked:
+            while self._paused and not self._no_use:
                 await self._wait(stall)
         self._put(h11.EndOfMessage())
         self._flush()
@@ -132,7 +133,8 @@ class Http11(asyncio.Protocol):
                 break
             else:
                 raise BrokenError("the connection was closed in the middle of an answer")
-        if self._h11.our_state is h11.DONE and self._h11.their_state is h11.DONE:
+        # Bytes behind the answer belong to nothing that was asked: they must not become the answer to the next request.
+        if self._h11.our_state is h11.DONE and self._h11.their_state is h11.DONE and not self._h11.trailing_data[0]:
             self._h11.start_next_cycle()
         self._busy = False
         self._idle_since = self._loop.time()
@@ -147,8 +149,16 @@ class Http11(asyncio.Protocol):
         self._transport.abort()
 
     @property
-    def _blocked(self) -> bool:
-        return self._paused and not self._lost and not self._heard
+    def _no_use(self) -> bool:
+        """Whether it is of no use to send on: the connection is gone, or the peer has answered already. Interim
+        answers (RFC 9110, 15.2) are passed over: they are none."""
+        while self._heard and self._early is None:
+            event = self._next()
+            if event is h11.NEED_DATA:
+                self._heard = False
+            elif not isinstance(event, h11.InformationalResponse):
+                self._early = event
+        return self._heard or self._lost
 
     def _put(self, event: h11.Request | h11.Data | h11.EndOfMessage) -> None:
         """Hand an event's bytes to the system: small ones together, in one call; large ones as they are, uncopied."""
@@ -169,12 +179,20 @@ class Http11(asyncio.Protocol):
         self._small.clear()
         self._small_size = 0
 
+    def _next(self) -> object:
+        try:
+            return self._h11.next_event()
+        except h11.RemoteProtocolError:
+            # Its text quotes the peer, and a peer may say back what it was told: a token, for instance.
+            pass
+        raise BrokenError("what came is not HTTP, or not all of it")
+
     async def _event(self, stall: float) -> object:
+        event, self._early = self._early, None
+        if event is not None:
+            return event
         while True:
-            try:
-                event = self._h11.next_event()
-            except h11.RemoteProtocolError as problem:
-                raise BrokenError(str(problem)) from None
+            event = self._next()
             if event is not h11.NEED_DATA:
                 return event
             if self._lost:

@@ -98,7 +98,8 @@ class Retries:
 
     def _wait(self, error: VideoCloudError, repetition: int) -> float:
         asked = error.retry_after if isinstance(error, ServiceUnavailableError) else None
-        if asked is not None:
+        # None, or a moment that has passed (perhaps by a clock that is wrong) asks for no wait of its own.
+        if asked:
             # A little more than asked, so that all who were told the same time do not come back at once.
             return min(asked, self.policy.retry_after_cap) * (1 + self._random() / 10)
         bound = self.policy.initial_backoff * 2.0 ** min(repetition - 1, 60)

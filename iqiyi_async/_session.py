@@ -5,9 +5,10 @@ What belongs here: the one way in which every operation goes out. What must not:
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
 
 from ._auth import Auth
 from ._lanes import Lanes
@@ -24,6 +25,7 @@ from .errors import (
 from .models import Token
 from .protocol.answers import TOKEN_REFUSED
 from .protocol.wire import Call, Secret, Vault, redact
+from .stores._worker import settle
 from .stores.base import StoredToken
 
 logger = logging.getLogger(__name__)
@@ -51,15 +53,20 @@ class Session:
         self.retries = retries
         self.auth: Auth
 
-    async def send(self, call: Call[T]) -> T:
+    async def send(self, call: Call[T], *, patience: float = 0.0) -> T:
         """Send a call over a control lane, as often as its policy and its nature allow, and decode its answer.
+
+        Args:
+            call: what to do.
+            patience: seconds for which even a cancelled caller waits for the answer to a request that is on its way.
+                The call decodes it then, and what it comes to is lost.
 
         Raises:
             VideoCloudError: what the answer means, or that there was none.
         """
         if Secret.ACCESS_TOKEN not in call.request.secrets:
-            return await self._repeat(call, lambda: self._once(call, _NOTHING))
-        return await self._repeat(call, lambda: self._with_token(call))
+            return await self._repeat(call, lambda: self._once(call, _NOTHING, patience))
+        return await self._repeat(call, lambda: self._with_token(call, patience))
 
     async def send_for_token(self, call: Call[Token], secrets: Vault) -> Token:
         """Send a call that gets a token: it carries other secrets, and no token."""
@@ -77,21 +84,23 @@ class Session:
             return call.decode(await connection.send(call.request, secrets, on_sent))
         except VideoCloudError as error:
             self._complete(error, call, secrets)
-            raise
+            # Without the frames of the decoding: they hold the answer, perhaps with a token in it.
+            raise error.with_traceback(None)  # noqa: B904 - the same exception
 
-    async def _with_token(self, call: Call[T]) -> T:
+    async def _with_token(self, call: Call[T], patience: float) -> T:
         stored = await self.auth.token()
         try:
-            return await self._once(call, _token_of(stored))
+            return await self._once(call, _token_of(stored), patience)
         except AuthorizationError as error:
             if error.code not in TOKEN_REFUSED and error.code != "HTTP 401":
                 raise
         # Once: a service that refuses a new token too has something else against us.
-        return await self._once(call, _token_of(await self.auth.replace(stored)))
+        return await self._once(call, _token_of(await self.auth.replace(stored)), patience)
 
-    async def _once(self, call: Call[T], secrets: Vault) -> T:
+    async def _once(self, call: Call[T], secrets: Vault, patience: float = 0.0) -> T:
         async with self._control.borrow() as connection:
-            return await self.exchange(connection, call, secrets)
+            exchange = self.exchange(connection, call, secrets)
+            return await (_heard(exchange, patience) if patience else exchange)
 
     async def _repeat(self, call: Call[T], attempt: Callable[[], Awaitable[T]]) -> T:
         def repeatable(error: VideoCloudError) -> bool:
@@ -114,6 +123,22 @@ class Session:
             error.message = redact(error.message, known)
         elif isinstance(error, ResponseError):
             error.excerpt = redact(error.excerpt, known)
+
+
+async def _heard(exchange: Coroutine[Any, Any, T], patience: float) -> T:
+    """Await an exchange; a caller that is cancelled waits for its end, `patience` seconds at most."""
+    task = asyncio.ensure_future(exchange)
+
+    async def end() -> None:
+        await asyncio.wait([task], timeout=patience)
+        task.cancel()
+
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await settle(asyncio.ensure_future(end()))
+        await settle(task)
+        raise
 
 
 def _token_of(stored: StoredToken) -> Vault:

@@ -15,6 +15,7 @@ import asyncio
 import os
 import socket
 import ssl
+import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from functools import lru_cache
 from typing import Any
@@ -215,9 +216,11 @@ class Network:
             return
         host = urlsplit(url).hostname
         try:
-            found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
+            async with asyncio.timeout(self.timeouts.connect):
+                found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
         except OSError as problem:
-            raise TransportError(f"the host {host} was not found: {problem}", sent=False) from _bare(problem)
+            why = str(problem) or "no answer in time"
+            raise TransportError(f"the host {host} was not found: {why}", sent=False) from _bare(problem, None)
         if any(is_private_address(str(address[0])) for *_, address in found):
             raise ResponseError(f"the service named the host {host}, which leads to a private address", status=200)
         self._known_names.add(where)
@@ -253,16 +256,21 @@ class Connection:
         outgoing = fill(request, secrets, self._network.trusted)
         asked_at = self._network.clock()
         limit = self._network.timeouts.in_all(request.body_size)
+        outside = sys.exception()
         whole = False
         try:
             async with asyncio.timeout(limit):
                 status, headers, content = await self._exchange(outgoing, request.body_size, on_sent)
             whole = True
-        except TimeoutError:
+        except TimeoutError as problem:
+            _bare(problem, outside)
             where = origin(request.url)
             raise TransportError(f"no whole answer from {where} within {limit:.0f} s", sent=True) from None
         except (httpx.TransportError, OSError) as problem:
-            raise _transport_error(problem, request.url) from _bare(problem)
+            raise _transport_error(problem, request.url) from _bare(problem, outside)
+        except BaseException as problem:
+            # Cancellations too: whoever prints one with its frames would print the request.
+            raise _bare(problem, outside)  # noqa: B904 - the same exception
         finally:
             if not whole:
                 # After an error or a cancellation nobody knows what state the connection is in (httpcore 1.0 keeps
@@ -352,10 +360,18 @@ def _reason(problem: OSError) -> str:
     return os.strerror(problem.errno) if problem.errno and problem.errno > 0 else str(problem)
 
 
-def _bare(problem: BaseException) -> BaseException:
-    """An exception and its causes without their frames: the HTTP library's hold whole requests, secrets and all."""
-    seen: BaseException | None = problem
-    while seen is not None:
-        seen.__traceback__ = None
-        seen = seen.__cause__ or seen.__context__
+def _bare(problem: BaseException, outside: BaseException | None) -> BaseException:
+    """An exception, and whatever led to it, without their frames: those hold whole requests, secrets and all.
+
+    What the caller was handling before (`outside`) stays as it is: it is not ours.
+    """
+    left: list[BaseException | None] = [problem]
+    seen = {id(None), id(outside)}
+    while left:
+        each = left.pop()
+        if each is None or id(each) in seen:
+            continue
+        seen.add(id(each))
+        each.__traceback__ = None
+        left += [each.__cause__, each.__context__, *(each.exceptions if isinstance(each, BaseExceptionGroup) else ())]
     return problem

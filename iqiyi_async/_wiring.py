@@ -125,6 +125,7 @@ class Wiring:
     async def drain(self, timeout: float) -> None:
         """Take no new uploads; let those finish that can within `timeout` seconds, stop the others where they can go
         on."""
+        self.check_usable()
         self.state = "draining"
         for upload in self._uploads:
             upload.stop(timeout)
@@ -148,6 +149,8 @@ class Wiring:
             await self.pool.aclose()
 
     async def _abort(self) -> None:
-        for upload, over in list(self._uploads.items()):
+        ending = list(self._uploads.items())
+        for upload, _ in ending:
             upload.abort()
+        for _, over in ending:
             await over.wait()

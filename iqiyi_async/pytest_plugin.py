@@ -21,10 +21,8 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 if TYPE_CHECKING:
-    from .client import AsyncVideoCloud
+    from . import AsyncVideoCloud, Token, TokenStore
     from .emulator import Fault, FaultPlan, ThreadedEmulatorServer
-    from .models import Token
-    from .stores import StoredToken, TokenStore
 
 __all__ = ["FaultControl", "iqiyi_cloud", "iqiyi_emulator", "iqiyi_faults"]
 
@@ -98,8 +96,8 @@ class FaultControl:
         more = [each if isinstance(each, Fault) else FaultPlan.from_value([each]).faults[0] for each in listed]
         plan = FaultPlan((*before.faults, *more), before.seed if seed is None else seed)
         # The record is the plan's own; nothing else knows how many calls an old fault has seen already.
-        plan._record.calls[: len(before.faults)] = before._record.calls  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
-        plan._record.fired[: len(before.faults)] = before._record.fired  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+        old, new = before._record, plan._record  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+        new.calls[: len(old.calls)], new.fired[: len(old.fired)] = old.calls, old.fired
         self._server.faults = plan
 
     def clear(self) -> None:
@@ -153,9 +151,7 @@ def iqiyi_cloud(request: pytest.FixtureRequest, iqiyi_emulator: ThreadedEmulator
     hundredths of a second, unless the marker `iqiyi_cloud(options=..., retry=...)` says otherwise; the marker takes
     everything that the class does.
     """
-    from .client import AsyncVideoCloud
-    from .config import Endpoints, RetryPolicy, UploadOptions
-    from .stores import MemoryTokenStore
+    from . import AsyncVideoCloud, Endpoints, MemoryTokenStore, RetryPolicy, UploadOptions
 
     config = iqiyi_emulator.emulator.config
     options: dict[str, Any] = {
@@ -183,14 +179,14 @@ class _GuardedStore:
         self._inner = inner
         self._generator: AsyncGenerator[None, None] | None = None
 
-    async def load(self, key: str) -> StoredToken | None:
+    async def load(self, key: str) -> Any:
         """As the store inside."""
         if self._generator is None:
             self._generator = self._closing_at_the_end()
             await anext(self._generator)
         return await self._inner.load(key)
 
-    async def compare_and_set(self, key: str, expected: int | None, token: Token) -> StoredToken | None:
+    async def compare_and_set(self, key: str, expected: int | None, token: Token) -> Any:
         """As the store inside."""
         return await self._inner.compare_and_set(key, expected, token)
 
@@ -216,10 +212,7 @@ def _node(request: pytest.FixtureRequest) -> pytest.Item:
 
 def _merged(request: pytest.FixtureRequest, marker: str) -> dict[str, Any]:
     """The options of all markers of a name; the one closest to the test counts."""
-    options: dict[str, Any] = {}
-    for mark in _marks(request, marker):
-        options |= mark.kwargs
-    return options
+    return {name: value for mark in _marks(request, marker) for name, value in mark.kwargs.items()}
 
 
 def _plan_of_markers(request: pytest.FixtureRequest, control: FaultControl) -> None:

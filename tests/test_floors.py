@@ -17,20 +17,22 @@ PACKAGE = "iqiyi_async"
 ROOT = Path(__file__).parent.parent / PACKAGE
 
 #: The floor of each part: a module, or a folder with all that is in it.
-FLOORS = {
+FLOORS: dict[str, float] = {
     "errors": 0,
     "models": 0,
     "config": 0,
     "_checks": 0,
     "protocol": 1,
+    "_dial": 1.5,
+    "_http11": 2,
     "_transport": 3,
-    "_http11": 3,
     "_retry": 3,
     "_lanes": 3,
     "stores": 3,
     "_auth": 4,
     "_session": 5,
     "upload": 6,
+    "_wiring": 6.5,
     "client": 7,
     "__init__": 8,
     "testing": 9,
@@ -49,13 +51,13 @@ FACES = {PACKAGE, f"{PACKAGE}.testing", f"{PACKAGE}.emulator"}
 DOORS = {
     "httpx": ("_transport",),
     "httpcore": (),
-    "h11": ("_http11",),
+    "h11": ("_http11", "emulator"),
     "tenacity": ("_retry",),
     "aiofiles": ("upload.source", "upload.files", "stores"),
     "cattrs": ("protocol", "stores", "upload.journal"),
     "redis": ("stores",),
     "sqlite3": ("stores", "integrations"),
-    "filelock": ("stores", "upload"),
+    "filelock": ("stores", "upload", "emulator"),
     "starlette": ("emulator", "integrations"),
     "uvicorn": ("emulator",),
     "python_multipart": ("emulator",),
@@ -73,13 +75,25 @@ IMPURE = {
     "select", "selectors", "shutil", "sqlite3", "ssl", "subprocess", "sys", "tempfile", "threading", "time", "uuid",
 }  # fmt: skip
 #: ... nor do they ask one that they have imported for something else.
-IMPURE_CALLS = {"now", "utcnow", "today", "time", "monotonic", "getaddrinfo", "gethostbyname", "socket", "connect", "open"}
+IMPURE_CALLS = {
+    "now",
+    "utcnow",
+    "today",
+    "time",
+    "monotonic",
+    "getaddrinfo",
+    "gethostbyname",
+    "socket",
+    "connect",
+    "open",
+}
 
 #: Modules that are longer than the bound, how long they may be, and why.
 LIMIT = 250
 LONGER = {
     "models": (300, "one list of values, most of it their descriptions"),
-    "_transport": (300, "the one door to the network: splitting it would open a second one"),
+    "_transport": (400, "the one door to the network: splitting it would open a second one"),
+    "client": (450, "one method per operation: most of it is their descriptions"),
 }
 
 
@@ -89,6 +103,8 @@ class Import:
 
     line: int
     name: str
+    #: Not done while the module is imported: inside of a function, or for type checkers only.
+    later: bool
 
 
 @attrs.frozen
@@ -117,19 +133,31 @@ def modules(root: Path) -> dict[str, Module]:
     return found
 
 
-def imports(module: Module, house: dict[str, Module]) -> Iterator[Import]:
+def imports(module: Module, house: dict[str, Module]) -> list[Import]:
     """Everything imported anywhere in a module: inside of functions and for type checkers too."""
     package = [PACKAGE, *module.name.split(".")[:-1]]
-    for node in ast.walk(module.tree):
+    found: dict[Import, None] = {}
+    for node, later in _statements(module.tree, later=False):
         if isinstance(node, ast.Import):
-            yield from (Import(node.lineno, alias.name) for alias in node.names)
+            names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             base = package[: len(package) + 1 - node.level] if node.level else []
             origin = ".".join([*base, *([node.module] if node.module else [])])
-            for alias in node.names:
-                # `from . import x` is the module x if there is one, and a name of the package otherwise.
-                full = f"{origin}.{alias.name}"
-                yield Import(node.lineno, full if _module_of(full, house) else origin)
+            # `from . import x` is the module x if there is one, and a name of the package otherwise.
+            full = [f"{origin}.{alias.name}" for alias in node.names]
+            names = [each if _module_of(each, house) else origin for each in full]
+        else:
+            continue
+        found.update((Import(node.lineno, name, later), None) for name in names)
+    return list(found)
+
+
+def _statements(node: ast.AST, *, later: bool) -> Iterator[tuple[ast.AST, bool]]:
+    for child in ast.iter_child_nodes(node):
+        for_types = isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test)
+        inside = later or for_types or isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef)
+        yield child, inside
+        yield from _statements(child, later=inside)
 
 
 def _module_of(full: str, house: dict[str, Module]) -> str | None:
@@ -173,7 +201,8 @@ def _is_public(target: str) -> bool:
 def circles(house: dict[str, Module]) -> Iterator[str]:
     """Modules that need each other while they are imported."""
     needs = {
-        name: {target for each in imports(module, house) if (target := _module_of(each.name, house))} - {name}
+        name: {target for each in imports(module, house) if not each.later and (target := _module_of(each.name, house))}
+        - {name}
         for name, module in house.items()
     }
     done: set[str] = set()
@@ -245,7 +274,8 @@ HOUSE = modules(ROOT)
 def test_the_house(rule: object) -> None:
     assert HOUSE, "nothing was read"
     assert callable(rule)
-    assert list(rule(HOUSE)) == []
+    complaints = "\n".join(rule(HOUSE))
+    assert not complaints, complaints
 
 
 def test_what_stands_is_seen() -> None:
@@ -263,17 +293,39 @@ BROKEN = [
     (upward, {"errors": "from . import client", "client": ""}, "errors:2: must not import iqiyi_async.client"),
     (upward, {"models": "from . import Thing", "__init__": ""}, "models:2: must not import iqiyi_async"),
     (upward, {"_auth": "from ._session import x", "_session": ""}, "_auth:2: must not import iqiyi_async._session"),
-    (upward, {"_retry": "from . import _transport", "_transport": ""}, "_retry:2: must not import iqiyi_async._transport"),
-    (upward, {"stores.file": "from .._retry import x", "_retry": ""}, "stores.file:2: must not import iqiyi_async._retry"),
-    (upward, {"protocol.a": "def f():\n  from ..upload.b import x", "upload.b": ""},
-     "protocol.a:3: must not import iqiyi_async.upload.b"),
-    (upward, {"protocol.a": "if TYPE_CHECKING:\n  import iqiyi_async.client", "client": ""},
-     "protocol.a:3: must not import iqiyi_async.client"),
+    (
+        upward,
+        {"_retry": "from . import _transport", "_transport": ""},
+        "_retry:2: must not import iqiyi_async._transport",
+    ),
+    (
+        upward,
+        {"stores.file": "from .._retry import x", "_retry": ""},
+        "stores.file:2: must not import iqiyi_async._retry",
+    ),
+    (
+        upward,
+        {"protocol.a": "def f():\n  from ..upload.b import x", "upload.b": ""},
+        "protocol.a:3: must not import iqiyi_async.upload.b",
+    ),
+    (
+        upward,
+        {"protocol.a": "if TYPE_CHECKING:\n  import iqiyi_async.client", "client": ""},
+        "protocol.a:3: must not import iqiyi_async.client",
+    ),
     (upward, {"cli.a": "from ..errors import x", "errors": ""}, "cli.a:2: must not import iqiyi_async.errors"),
     (upward, {"cli.a": "from .. import _checks", "_checks": ""}, "cli.a:2: must not import iqiyi_async._checks"),
-    (upward, {"cli.a": "from ..emulator.b import x", "emulator.b": ""}, "cli.a:2: must not import iqiyi_async.emulator.b"),
+    (
+        upward,
+        {"cli.a": "from ..emulator.b import x", "emulator.b": ""},
+        "cli.a:2: must not import iqiyi_async.emulator.b",
+    ),
     (upward, {"emulator.a": "from iqiyi_async import x", "__init__": ""}, "emulator.a:2: must not import iqiyi_async"),
-    (upward, {"emulator.a": "from ..errors import x", "errors": ""}, "emulator.a:2: must not import iqiyi_async.errors"),
+    (
+        upward,
+        {"emulator.a": "from ..errors import x", "errors": ""},
+        "emulator.a:2: must not import iqiyi_async.errors",
+    ),
     (upward, {"testing": "from ._auth import x", "_auth": ""}, "testing:2: must not import iqiyi_async._auth"),
     (upward, {"client": "from .cli import x", "cli.__init__": ""}, "client:2: must not import iqiyi_async.cli"),
     (upward, {"client": "from .gone import x"}, "client:2: must not import iqiyi_async.gone"),
@@ -288,10 +340,10 @@ BROKEN = [
     (impure, {"models": "async def f(): pass"}, "models:2: must not await"),
     (impure, {"protocol.a": "x = datetime.now(UTC)"}, "protocol.a:2: must not call now"),
     (impure, {"protocol.a": "open('x')"}, "protocol.a:2: must not call open"),
-    (too_long, {"client": "x = 1\n" * 250}, "client: has 251 lines; the most is 250"),
+    (too_long, {"_auth": "x = 1\n" * 250}, "_auth: has 251 lines; the most is 250"),
     (too_long, {"models": "x = 1\n" * 300}, "models: has 301 lines; the most is 300"),
     (too_long, {"models": "x = 1"}, "models: needs no exception any more"),
-]  # fmt: skip
+]
 
 
 def build(root: Path, sources: dict[str, str]) -> dict[str, Module]:
@@ -312,7 +364,10 @@ def test_a_module_without_a_word_is_found_out(tmp_path: Path) -> None:
     (tmp_path / "errors.py").write_text("x = 1\n")
     (tmp_path / "models.py").write_text("# a comment is no docstring\nx = 1\n")
     (tmp_path / "config.py").write_text("")
-    assert list(speechless(modules(tmp_path))) == ["errors: does not say what it is for", "models: does not say what it is for"]
+    assert list(speechless(modules(tmp_path))) == [
+        "errors: does not say what it is for",
+        "models: does not say what it is for",
+    ]
 
 
 def test_a_sound_house_passes(tmp_path: Path) -> None:
@@ -327,7 +382,7 @@ def test_a_sound_house_passes(tmp_path: Path) -> None:
             "protocol.a": "from . import wire\nfrom .. import models\nfrom ..errors import x",
             "_transport": "import httpx\nfrom .protocol import wire\nfrom .protocol.a import x",
             "upload.__init__": "",
-            "upload.source": "import aiofiles",
+            "upload.source": "import aiofiles\nif TYPE_CHECKING:\n  from .engine import x",
             "upload.engine": "from .source import x\nfrom .. import _transport",
             "client": "from .upload import engine\nfrom .upload.source import x\nimport iqiyi_async.errors",
             "__init__": "from .client import x\nfrom . import errors",
@@ -335,8 +390,8 @@ def test_a_sound_house_passes(tmp_path: Path) -> None:
             "stores.base": "",
             "emulator.__init__": "from .app import x",
             "emulator.app": "import starlette.routing",
-            "cli.__init__": "import iqiyi_async\nfrom ..testing import x\nfrom ..emulator import y\nfrom . import words",
-            "cli.words": "import rich",
+            "cli.__init__": "import iqiyi_async\nfrom ..testing import x\nfrom ..emulator import y\nfrom . import a",
+            "cli.a": "import rich",
             "pytest_plugin": "import pytest\nfrom iqiyi_async import x, emulator",
             "__main__": "from .cli import main",
         },

@@ -1,9 +1,11 @@
-"""A web back end that loses nothing: videos are spooled to disk, uploaded in the background, and go on after a restart.
+"""A web back end that loses nothing: videos are spooled to disk, uploaded in the background, and go on after a
+restart.
 
     IQIYI_APP_KEY=... IQIYI_APP_SECRET=... uvicorn fastapi_app:app
 
-A request is answered as soon as its video is safe on this machine's disk. On SIGTERM the server stops, what is nearly done is
-finished, the rest is noted in the journal; the next start finds the spooled files and goes on where each of them was.
+A request is answered as soon as its video is safe on this machine's disk. On SIGTERM the server stops, what is nearly
+done is finished, the rest is noted in the journal; the next start finds the spooled files and goes on where each of
+them was.
 """
 
 from __future__ import annotations

@@ -58,6 +58,12 @@ class Failure:
 
 #: Codes of section 1.1 about the application itself; of other operations the same codes mean other things.
 _APPLICATION_CODES = frozenset({"A00005", "A00007", "A00008", "A00009"})
+_OPTIONS = {
+    "max_workers": "--workers",
+    "chunk_size": "--chunk-size",
+    "file_type": "--file-type",
+    "page_size": "--page-size",
+}
 _AGAIN = "run the same command again"
 
 
@@ -135,7 +141,16 @@ def failure_of(error: BaseException) -> Failure:
     return Failure(text, "this is a mistake in the program; -v shows where it happened", unexpected=True)
 
 
+def in_options(text: str) -> str:
+    """The library's names as the command line spells them."""
+    for name, option in _OPTIONS.items():
+        text = text.replace(name, option)
+    return f"--endpoint-url: {text}" if text.startswith("api ") else text
+
+
 def _message(error: BaseException) -> str:
+    if isinstance(error, ConfigurationError):
+        return in_options(str(error))
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     return str(error) or type(error).__name__

@@ -37,8 +37,6 @@ def run(argv: list[str]) -> int:
     except BrokenPipeError:
         raise
     except Exception as error:  # noqa: BLE001 - the last resort: a person reads one line, and -v shows the rest
-        while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
-            error = error.exceptions[0]
         failure = failure_of(error)
         if failure.unexpected and {"-v", "--verbose"} & set(words):
             sys.stderr.write("".join(traceback.format_exception(error)))

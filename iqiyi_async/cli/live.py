@@ -10,7 +10,7 @@ import time
 from collections.abc import Generator
 from contextlib import contextmanager, nullcontext
 from pathlib import PurePath
-from typing import Self
+from typing import Literal, Self
 
 from rich.console import Group, RenderableType
 from rich.live import Live as Region
@@ -22,19 +22,21 @@ from iqiyi_async import UploadProgress
 
 from .rates import Meter
 from .screen import Screen
-from .words import clean, count, size, span
+from .words import clean, count, size, sizes, span
 
 #: What was heard last stays for so many seconds.
 GLANCE_SECONDS = 6.0
-NAME_WIDTH, BAR_WIDTH = 24, 24
+#: In characters: a name and its bar, where the terminal is at least `WIDE`, and where it is not.
+ROOMY, TIGHT, WIDE = (24, 24), (16, 8), 100
+#: Name, bar, share, bytes.
+LEFT_TO_RIGHT: tuple[Literal["left", "right"], ...] = ("left", "left", "right", "right")
 
 
 class Row:
     """One upload."""
 
     def __init__(self, label: str, total: int) -> None:
-        name = clean(PurePath(label).name)
-        self.name = name if len(name) <= NAME_WIDTH else name[: NAME_WIDTH - 1] + "…"
+        self.name = clean(PurePath(label).name)
         self.total = total
         self.meter = Meter()
         self.began = time.monotonic()
@@ -56,7 +58,7 @@ class Row:
             return "complete, finishing"
         rate, left = self.meter.rate(now), self.meter.left(now)
         parts = [f"{size(rate)}/s" if rate else "", f"{span(left)} left" if left else ""]
-        parts.append(f"{progress.chunks_in_flight} in flight")
+        parts.append(f"{progress.chunks_in_flight} in flight" if progress.chunks_in_flight else "")
         parts.append(count(progress.retries, "retry") if progress.retries else "")
         return "  ".join(filter(None, parts))
 
@@ -126,27 +128,33 @@ class Live:
 
     def _draw(self) -> RenderableType:
         now = time.monotonic()
-        table.add_column(no_wrap=True, min_width=min(NAME_WIDTH, max((len(row.name) for row in rows), default=0)))
-        table.add_column()
-        table.add_column(justify="right", no_wrap=True, min_width=5)
-        table.add_column(justify="right", no_wrap=True, min_width=19)
-        table.add_column(no_wrap=True)
         # The thread that redraws must not meet a dictionary that changes.
         rows = list(self._rows.values())
+        widths = ROOMY if self._screen.errors.width >= WIDE else TIGHT
         table = Table.grid(padding=(0, 2, 0, 0))
-        bar_width = BAR_WIDTH if self._screen.errors.width >= 100 else BAR_WIDTH // 3
+        for justify in LEFT_TO_RIGHT:
+            table.add_column(justify=justify, no_wrap=True)
+        # Only the words may be cut when the terminal is narrow.
+        table.add_column(no_wrap=False)
         for row in rows:
-            table.add_row(*_cells(row.name, row.accepted, row.total, bar_width), row.words(now))
+            table.add_row(*_cells(row.name, row.accepted, row.total, widths, row.words(now)))
         if self._files > 1:
             done = self._over_bytes + sum(row.accepted for row in rows)
             words = f"{self._over} of {self._files} files"
-            table.add_row(*_cells("all", done, self._size, bar_width), words, style="bold")
+            table.add_row(*_cells("all", done, self._size, widths, words), style="bold")
         parts: list[RenderableType] = [table]
         if now - self._glanced < GLANCE_SECONDS and self._glance:
-            parts.append(Text(self._glance, style="dim", no_wrap=True, overflow="ellipsis"))
+            parts.append(_one_line(self._glance, "dim"))
         return Group(*parts)
 
 
-def _cells(name: str, done: int, total: int, width: int) -> tuple[RenderableType, ...]:
-    bar = ProgressBar(total=total, completed=done, width=width)
-    return Text(name), bar, f"{done * 100 // max(total, 1)} %", f"{size(done)}/{size(total)}"
+def _cells(name: str, done: int, total: int, widths: tuple[int, int], words: str) -> tuple[RenderableType, ...]:
+    text = Text(name)
+    text.truncate(widths[0], overflow="ellipsis")
+    bar = ProgressBar(total=total, completed=done, width=widths[1])
+    share = Text(f"{done * 100 // max(total, 1)} %")
+    return text, bar, share, Text(sizes(done, total)), _one_line(words)
+
+
+def _one_line(text: str, style: str = "") -> Text:
+    return Text(text, style=style, no_wrap=True, overflow="ellipsis")

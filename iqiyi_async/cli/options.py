@@ -26,7 +26,7 @@ from iqiyi_async import (
     UploadOptions,
 )
 
-from .failures import UsageError
+from .failures import UsageError, in_options
 from .screen import Screen
 from .words import parse_size
 
@@ -135,7 +135,7 @@ class Account(Verbosity):
                 options=options,
             )
         except ConfigurationError as error:
-            raise UsageError(_in_options(str(error)), "see --help for where it comes from") from None
+            raise UsageError(in_options(str(error)), "see --help for where it comes from") from None
 
     def screen(self, **how: bool) -> Screen:
         """The screen of a command."""
@@ -151,14 +151,7 @@ def upload_options(**values: Any) -> UploadOptions:
     try:
         return UploadOptions(**values)
     except ConfigurationError as error:
-        raise UsageError(_in_options(str(error)), "see --help for what is possible") from None
-
-
-def _in_options(text: str) -> str:
-    """The library's names as the command line spells them."""
-    for name, option in (("max_workers", "--workers"), ("chunk_size", "--chunk-size")):
-        text = text.replace(name, option)
-    return f"--endpoint-url: {text}" if text.startswith("api ") else text
+        raise UsageError(in_options(str(error)), "see --help for what is possible") from None
 
 
 def _content(path: Path) -> str:
@@ -175,6 +168,6 @@ def _content(path: Path) -> str:
             raise UsageError(f"{path} is too large for a secret", "give the file that holds nothing but the secret")
         return path.read_text("utf-8").strip("\r\n")
     except OSError as error:
-        raise UsageError(f"--app-secret-file: {path}: {error.strerror}") from None
+        raise UsageError(f"--app-secret-file: {path}: {error.strerror}", "check the path") from None
     except UnicodeDecodeError:
         raise UsageError(f"{path} holds no text", "give the file that holds nothing but the secret") from None

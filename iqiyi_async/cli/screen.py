@@ -71,8 +71,9 @@ class Screen:
     def table(self, headers: Sequence[str], rows: Iterable[Sequence[str]], *, right: Sequence[str] = ()) -> None:
         """A table on stdout: as wide as the terminal, or as wide as it needs to be."""
         table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-        for header in headers:
-            table.add_column(header, justify="right" if header in right else "left", overflow="fold")
+        for at, header in enumerate(headers):
+            # The first column is what people copy.
+            table.add_column(header, justify="right" if header in right else "left", overflow="fold", no_wrap=at == 0)
         for row in rows:
             table.add_row(*(Text(clean(cell)) for cell in row))
         console = Console(width=None if sys.stdout.isatty() else ENDLESS)

@@ -54,7 +54,11 @@ class Signals:
             if sys.stderr.isatty():
                 os.write(sys.stderr.fileno(), SHOW_CURSOR.encode())
             os._exit(self.exit_code)
-        self._loop.call_soon_threadsafe(self._first if self._count == 1 else self.cancel)
+        try:
+            self._loop.call_soon_threadsafe(self._first if self._count == 1 else self.cancel)
+        except RuntimeError:
+            # The loop has closed a moment ago: there is nothing to stop.
+            raise SystemExit(self.exit_code) from None
 
     def _first(self) -> None:
         self.asked.set()

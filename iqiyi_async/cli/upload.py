@@ -18,6 +18,7 @@ import attrs
 
 from iqiyi_async import (
     AsyncVideoCloud,
+    ConfigurationError,
     Metadata,
     SqliteJournal,
     UploadError,
@@ -83,8 +84,7 @@ def jobs_for(paths: Sequence[Path], name: str | None, **metadata: Any) -> list[J
     """Look at all files before the first one is sent.
 
     Raises:
-        UsageError: one of them can't be uploaded, or is there twice.
-        ConfigurationError: the metadata can't be sent.
+        UsageError: one of them can't be uploaded, is there twice, or its metadata can't be sent.
     """
     if name is not None and len(paths) > 1:
         raise UsageError("--name is for one file", "without it each video is called as its file is, without the ending")
@@ -95,7 +95,10 @@ def jobs_for(paths: Sequence[Path], name: str | None, **metadata: Any) -> list[J
         if (real := path.resolve()) in seen:
             raise UsageError(f"{path}: this file is given twice", "name each file once")
         seen.add(real)
-        jobs.append(Job(path, size, Metadata(path.stem if name is None else name, **metadata)))
+        try:
+            jobs.append(Job(path, size, Metadata(path.stem if name is None else name, **metadata)))
+        except ConfigurationError as error:
+            raise UsageError(f"{path}: {error}", "see --name, --description and --tags in upload --help") from None
     return jobs
 
 
@@ -128,6 +131,9 @@ class Uploads:
         except asyncio.CancelledError:
             self._screen.say(f"stopped at once; {self._how_to_go_on()}" if self._begun else "stopped: nothing was sent")
             raise
+        except BaseExceptionGroup as problems:
+            # Failures of files are results. What comes here is a mistake; the first one tells.
+            raise problems.exceptions[0] from None
         finally:
             if self._drain is not None:
                 await self._drain

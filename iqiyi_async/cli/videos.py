@@ -94,9 +94,9 @@ async def show_list(cloud: AsyncVideoCloud, screen: Screen, *, page: int, page_s
         return 0
     if found.videos:
         screen.table(
-            ("video", "name", "state", "size", "length", "created", "plays"),
+            ("video", "name", "size", "length", "created"),
             (_list_row(video) for video in found.videos),
-            right=("size", "length", "plays"),
+            right=("size", "length"),
         )
     shown = f"{len(found.videos)} of {words.count(found.total, 'video')}"
     if not every and page * page_size < found.total:
@@ -106,10 +106,11 @@ async def show_list(cloud: AsyncVideoCloud, screen: Screen, *, page: int, page_s
 
 
 def _list_row(video: Video) -> tuple[str, ...]:
-    created = "" if video.created_at is None else video.created_at.astimezone().strftime("%Y-%m-%d %H:%M")
+    """What fits into 80 columns; JSON has the rest. The list holds published videos, so that another state is said."""
+    created = "" if video.created_at is None else f"{video.created_at.astimezone():%Y-%m-%d}"
     length = words.span(video.duration) if video.duration else ""
-    state = video.state.value.replace("_", " ")
-    return (video.file_id, video.name, state, words.size(video.size), length, created, str(video.play_count))
+    state = "" if video.state is VideoState.PUBLISHED else f" ({video.state.value.replace('_', ' ')})"
+    return (video.file_id, video.name + state, words.size(video.size), length, created)
 
 
 async def show_urls(cloud: AsyncVideoCloud, screen: Screen, file_id: str, *, resolve: bool) -> int:
@@ -148,9 +149,12 @@ def confirm_deletion(screen: Screen, file_ids: Sequence[str]) -> bool:
     for file_id in file_ids:
         screen.say(f"  {file_id}")
     screen.say(f"Delete {words.count(len(file_ids), 'video')} for good? [y/N] ", end="")
-    answer = sys.stdin.readline()
-    if not answer.endswith("\n"):
-        screen.say("")
+    answer = ""
+    try:
+        answer = sys.stdin.readline()
+    finally:
+        if not answer.endswith("\n"):
+            screen.say("")
     return answer.strip().lower() in ("y", "yes")
 
 

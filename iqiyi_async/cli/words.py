@@ -45,6 +45,14 @@ def size(count: float) -> str:
     return f"{count / 1024:.1f} TiB"
 
 
+def sizes(done: float, total: float) -> str:
+    """A part of something, in the unit of the whole: 0.5/3.0 MiB."""
+    if total < 1024:
+        return f"{done:.0f}/{total:.0f} B"
+    whole, unit = size(total).split(" ")
+    return f"{done / 1024 ** (1 + ('KiB', 'MiB', 'GiB', 'TiB').index(unit)):.1f}/{whole} {unit}"
+
+
 def span(seconds: float) -> str:
     """A duration for people: 0.4 s, 12 s, 1:02, 1:01:01."""
     if seconds < 9.95:

@@ -13,8 +13,8 @@ try:
     import python_multipart as _python_multipart  # noqa: F401  # pyright: ignore[reportUnusedImport]
     import starlette as _starlette  # noqa: F401  # pyright: ignore[reportUnusedImport]
     import uvicorn as _uvicorn  # noqa: F401  # pyright: ignore[reportUnusedImport]
-except ImportError as missing:
-    raise ImportError("the emulator needs an extra: pip install 'iqiyi-async[emulator]'") from missing
+except ImportError as _missing:
+    raise ImportError("the emulator needs an extra: pip install 'iqiyi-async[emulator]'") from _missing
 
 from .clock import Clock
 from .conditions import Conditions, Flow

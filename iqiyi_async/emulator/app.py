@@ -25,7 +25,7 @@ from .replies import Reply, Severed, json_reply, refusal_reply, send_reply
 if TYPE_CHECKING:
     from .emulator import Emulator
 
-logger = logging.getLogger(__name__)
+_logger = logging.getLogger(__name__)
 
 #: How much of a refused request is read before the answer: clients that send all before they listen then hear it.
 DRAIN = 64 * 1024 * 1024
@@ -114,7 +114,7 @@ class EmulatorApp:
         except ClientDisconnect:
             ending = "disconnected"
         except OSError:
-            logger.exception("the emulator's disk failed")
+            _logger.exception("the emulator's disk failed")
             if started:
                 await _sever(connection, request, flush=True)
             else:
@@ -128,8 +128,8 @@ class EmulatorApp:
 
     async def _reply(self, request: Request, number: list[int]) -> Reply:
         """The answer to a request; its number in the history goes into `number`."""
-        path = request.url.path
-        if sum(len(name) + len(value) for name, value in request.headers.raw) + len(request.url.query) > MAX_HEADERS:
+        path, query = cast("str", request.scope["path"]), cast("bytes", request.scope["query_string"])
+        if sum(len(name) + len(value) for name, value in request.headers.raw) + len(query) > MAX_HEADERS:
             too_long = f"headers and query are longer than {MAX_HEADERS} bytes"
             return json_reply({"code": Code.FAILED, "msg": too_long}, 431)
         if path.startswith(CONTROL):
@@ -187,7 +187,7 @@ class EmulatorApp:
             return self._emulator.config.public_url
         server = request.scope.get("server") or ("127.0.0.1", 80)
         host = request.headers.get("host") or f"{server[0]}:{server[1]}"
-        return f"{request.url.scheme}://{host}"
+        return f"{request.scope['scheme']}://{host}"
 
     def _elsewhere(self, request: Request, path: str) -> Reply:
         """Addresses that are no operations."""

@@ -31,12 +31,12 @@ class Call:
     """
 
     operation: Operation
-    request: Request
+    request: Request = attrs.field(repr=False)
     base: str
     number: int
     body: UploadBody
     effects: Effects | None = None
-    form: dict[str, str] = attrs.field(factory=dict[str, str])
+    form: dict[str, str] = attrs.field(factory=dict[str, str], repr=False)
 
     @property
     def query(self) -> dict[str, str]:

@@ -41,7 +41,7 @@ async def control(emulator: Emulator, request: Request) -> Reply:
     client = request.client
     if client is not None and not _is_loopback(client.host):
         return _error(403, "the control API answers calls from loopback only")
-    name = request.url.path.removeprefix(CONTROL)
+    name = cast("str", request.scope["path"]).removeprefix(CONTROL)
     try:
         return await _dispatch(emulator, request, name)
     except _BadCallError as bad:

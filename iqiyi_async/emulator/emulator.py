@@ -21,6 +21,7 @@ from .clock import Clock
 from .config import EmulatorConfig
 from .contract import FileState
 from .effects import World
+from .faults import FaultPlan
 from .grants import Grants
 from .history import Exchange, History
 from .links import Links
@@ -85,19 +86,19 @@ class Emulator:
     """
 
     def __init__(self, config: EmulatorConfig | None = None) -> None:
-        self.config = config or EmulatorConfig()
-        self.log = StateLog()
-        self.storage = Storage()
-        self.state = State(self.log.append)
-        self.clock = Clock(self.state.turn_clock)
-        self.grants = Grants(self.config, self.state, self.clock)
-        self.service = Service(self.config, self.state, self.clock)
-        self.links = Links(self.state, self.clock, self.config.url_lifetime)
-        self.catalogue = Catalogue(self.state, self.service, self.links, self.clock)
-        self.requests = History(self.clock, self.config.history_limit)
-        self.world = World(self.grants, self.state, self.clock)
-        self.faults = self.config.faults
-        self.app = EmulatorApp(self)
+        self.config: EmulatorConfig = config or EmulatorConfig()
+        self.log: StateLog = StateLog()
+        self.storage: Storage = Storage()
+        self.state: State = State(self.log.append)
+        self.clock: Clock = Clock(self.state.turn_clock)
+        self.grants: Grants = Grants(self.config, self.state, self.clock)
+        self.service: Service = Service(self.config, self.state, self.clock)
+        self.links: Links = Links(self.state, self.clock, self.config.url_lifetime)
+        self.catalogue: Catalogue = Catalogue(self.state, self.service, self.links, self.clock)
+        self.requests: History = History(self.clock, self.config.history_limit)
+        self.world: World = World(self.grants, self.state, self.clock)
+        self.faults: FaultPlan = self.config.faults
+        self.app: EmulatorApp = EmulatorApp(self)
         self._temporary: weakref.finalize[[str, bool], Emulator] | None = None
         self._lock: FileLock | None = None
         self._turn = Lock()

@@ -35,7 +35,7 @@ class Extents:
 
     def __init__(self) -> None:
         self._extents: list[Extent] = []
-        self.covered = 0
+        self.covered: int = 0
 
     def __iter__(self) -> Iterator[Extent]:
         return iter(tuple(self._extents))

@@ -62,7 +62,7 @@ async def play(emulator: Emulator, call: Call) -> Reply:
 
 
 def _lookup(emulator: Emulator, call: Call) -> tuple[Link, FileRecord]:
-    link = emulator.links.check(call.request.url.path, call.query)
+    link = emulator.links.check(call.request.scope["path"], call.query)
     emulator.requests.note(call.number, file_id=link.file_id)
     record = emulator.state.files.get(link.file_id)
     if record is None or emulator.service.state_of(record) is not FileState.PUBLISHED:

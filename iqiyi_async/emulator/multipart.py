@@ -43,8 +43,8 @@ class UploadBody:
         self._opened = False
         self._ended = False
         self.gate: Gate | None = None
-        self.received = 0
-        self.has_file = False
+        self.received: int = 0
+        self.has_file: bool = False
 
     async def fields(self) -> dict[str, str]:
         """Read up to the file part, or to the end where there is none; returns the form fields before it."""

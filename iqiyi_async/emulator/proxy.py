@@ -48,9 +48,9 @@ class FaultProxy:
         #: Bytes per second at most, of all connections and both directions together; None is without limit.
         self.total_bandwidth: float | None = None
         #: Connections accepted so far, and bytes passed on.
-        self.accepted = 0
-        self.bytes_up = 0
-        self.bytes_down = 0
+        self.accepted: int = 0
+        self.bytes_up: int = 0
+        self.bytes_down: int = 0
 
     @property
     def endpoint_url(self) -> str:

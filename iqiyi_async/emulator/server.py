@@ -10,18 +10,16 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import json
 import socket
 from collections.abc import Callable, Iterator
 from ipaddress import ip_address
-from typing import Any, Self, cast
+from typing import Self
 
-import h11
 import uvicorn
 from anyio import CancelScope
-from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
+from ._connection import LoopbackConnection
 from .app import MAX_HEADERS
 from .config import EmulatorConfig
 from .emulator import Emulator
@@ -31,59 +29,6 @@ KEEP_ALIVE = 75
 BACKLOG = 1024
 #: Seconds that closing waits for requests, which by then only finish a write to disk.
 PATIENCE = 5.0
-
-
-class LoopbackConnection(H11Protocol):
-    """One connection, which the application can see and close."""
-
-    def __init__(self, server: EmulatorServer, config: uvicorn.Config, state: ServerState) -> None:
-        super().__init__(config, state, {"connection": self}, asyncio.get_running_loop())
-        self._open = server.open
-        self.number = next(server.numbers)
-        self.stopping = False
-        # uvicorn's access log would print query strings, and with them tokens.
-        self.access_log = False
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Known to the server from here."""
-        super().connection_made(transport)
-        self._open.add(self)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Up to here."""
-        super().connection_lost(exc)
-        self._open.discard(self)
-
-    @property
-    def gone(self) -> bool:
-        """Whether it is closed, or about to be."""
-        return self.transport.is_closing()
-
-    def sever(self, *, flush: bool) -> None:
-        """Close the connection: at once, or after what was sent so far."""
-        if flush:
-            self.transport.close()
-        else:
-            self.transport.abort()
-
-    def eof_received(self) -> bool | None:  # type: ignore[override]
-        """A client that closed its sending side behind a whole request still gets its answer."""
-        cycle = cast("RequestResponseCycle | None", self.cycle)
-        if cycle is None or cycle.response_complete or cycle.more_body:
-            return None
-        cycle.keep_alive = False
-        return True
-
-    def send_400_response(self, msg: str) -> None:
-        """Refuse what is no HTTP/1.1, or has endless headers, in JSON as everything else."""
-        text = json.dumps({"code": "Q00001", "msg": f"{msg} It is malformed, or its headers are too long."}).encode()
-        headers = [(b"content-type", b"application/json"), (b"connection", b"close")]
-        headers.append((b"content-length", str(len(text)).encode()))
-        events: list[Any] = [h11.Response(status_code=400, headers=headers), h11.Data(text), h11.EndOfMessage()]
-        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
-            for event in events:
-                self.transport.write(self.conn.send(event) or b"")  # pyright: ignore[reportUnknownArgumentType]
-        self.transport.close()
 
 
 def check_host(host: str) -> str:
@@ -117,9 +62,9 @@ class EmulatorServer:
     def __init__(
         self, emulator: Emulator | EmulatorConfig | None = None, *, host: str = "127.0.0.1", port: int = 0
     ) -> None:
-        self.emulator = emulator if isinstance(emulator, Emulator) else Emulator(emulator)
-        self.numbers: Iterator[int] = itertools.count(1)
-        self.open: set[LoopbackConnection] = set()
+        self.emulator: Emulator = emulator if isinstance(emulator, Emulator) else Emulator(emulator)
+        self._numbers: Iterator[int] = itertools.count(1)
+        self._open: set[LoopbackConnection] = set()
         self._host = check_host(host)
         self._port = port
         self._listener: asyncio.Server | None = None
@@ -139,7 +84,7 @@ class EmulatorServer:
     @property
     def connections(self) -> int:
         """How many connections are open."""
-        return len(self.open)
+        return len(self._open)
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -157,6 +102,7 @@ class EmulatorServer:
         await self.emulator.start()
         config = uvicorn.Config(
             self.emulator.app,
+            http="h11",
             log_config=None,
             lifespan="off",
             ws="none",
@@ -172,7 +118,7 @@ class EmulatorServer:
         family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
         try:
             self._listener = await loop.create_server(
-                lambda: LoopbackConnection(self, config, self._state),
+                lambda: LoopbackConnection(config, self._state, next(self._numbers), self._open),
                 self._host,
                 self._port,
                 family=family,
@@ -188,7 +134,7 @@ class EmulatorServer:
         with CancelScope(shield=True):
             if self._listener is not None:
                 self._listener.close()
-            for connection in list(self.open):
+            for connection in list(self._open):
                 connection.stopping = True
                 connection.sever(flush=False)
             self.emulator.world.stop.set()

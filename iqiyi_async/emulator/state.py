@@ -10,6 +10,7 @@ import hashlib
 import secrets
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import attrs
@@ -74,9 +75,9 @@ class State:
 
     def __init__(self, sink: Callable[[Entry], None]) -> None:
         self._sink = sink
-        self.guard = threading.RLock()
-        self.signing_key = secrets.token_bytes(32)
-        self.clock_offset = 0.0
+        self.guard: AbstractContextManager[object] = threading.RLock()
+        self.signing_key: bytes = secrets.token_bytes(32)
+        self.clock_offset: float = 0.0
         self.files: dict[str, FileRecord] = {}
         self.extents: dict[str, Extents] = {}
         self.tokens: dict[str, TokenRecord] = {}

@@ -117,7 +117,7 @@ class RegionWriter:
         self._closed = False
         # A cancelled request may close while its last write still runs in a thread.
         self._guard = threading.Lock()
-        self.received = 0
+        self.received: int = 0
 
     @property
     def md5(self) -> str:

@@ -9,7 +9,7 @@ not: codes and HTTP statuses.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import cattrs
@@ -32,14 +32,14 @@ class Fields(dict[str, Any]):
 def object_in(content: bytes) -> Json | None:
     """The JSON object in a text: clients of the service cut from the first bracket to the last (contract, B8)."""
     text = content.decode("utf-8", "replace")
-    for start, end in _candidates(text):
-        try:
-            value = json.loads(text[start:end], object_hook=_stripped)
-        except (ValueError, RecursionError):
-            continue
-        if isinstance(value, Fields):
-            return value
-    return None
+    start, end = text.find("{"), text.rfind("}")
+    if not 0 <= start < end:
+        return None
+    try:
+        value = json.loads(text[start : end + 1], object_hook=_stripped)
+    except (ValueError, RecursionError):
+        return None
+    return mapping(value)
 
 
 def mapping(value: object) -> Json:
@@ -81,13 +81,6 @@ def structure(operation: str, fields: Json, shape: type[T], answer: Answer) -> T
     raise ResponseError(
         f"{operation}: the answer can't be read: {complaints}", status=answer.status, operation=operation
     )
-
-
-def _candidates(text: str) -> Iterator[tuple[int, int]]:
-    yield 0, len(text)
-    start, end = text.find("{"), text.rfind("}")
-    if 0 <= start < end:
-        yield start, end + 1
 
 
 def _stripped(fields: Json) -> Fields:

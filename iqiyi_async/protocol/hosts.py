@@ -115,7 +115,7 @@ def problem_with(url: str, *, private_allowed: bool) -> str | None:
         return "its scheme is not http or https"
     if not host or port == 0:
         return "it names no host"
-    if parts.username is not None or parts.password is not None or "@" in parts.netloc:
+    if "@" in parts.netloc:
         return "it holds a user name"
     if not url.isascii() or not url.isprintable() or any(c in url for c in ' \\"<>^`{|}') or not _is_plain(host):
         return "it holds a character that no URL has"

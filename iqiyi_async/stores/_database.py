@@ -32,7 +32,26 @@ BUSY = 5.0
 OPENING = 10.0
 #: Says that the file is of this library ("iqiy"), whatever its name.
 APPLICATION = 0x69716979
-_BROKEN = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+#: What these say is about the disk, the system or other processes. All else that our own statements fail with is about
+#: the file: where it is damaged, its tables may have lost a column and its messages may be no text any more.
+_NOT_BROKEN = (
+    sqlite3.SQLITE_PERM,
+    sqlite3.SQLITE_ABORT,
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_NOMEM,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_INTERRUPT,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_PROTOCOL,
+    sqlite3.SQLITE_TOOBIG,
+    sqlite3.SQLITE_CONSTRAINT,
+    sqlite3.SQLITE_NOLFS,
+    sqlite3.SQLITE_AUTH,
+)
+_Failure = (sqlite3.DatabaseError, UnicodeDecodeError)
 _ERRNO = {
     sqlite3.SQLITE_FULL: errno.ENOSPC,
     sqlite3.SQLITE_READONLY: errno.EROFS,
@@ -80,13 +99,13 @@ class Database:
         try:
             try:
                 return _transaction(self._connect(), work)
-            except sqlite3.DatabaseError as error:
+            except _Failure as error:
                 if not _broken(error):
                     raise
             # Outside the handler, so that a second error does not drag the first one along.
             self._mend()
             return _transaction(self._connect(), work)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:
             raise _as_os_error(error, self._path) from error
 
     def close(self) -> None:
@@ -117,7 +136,7 @@ class Database:
             self._tighten()
         try:
             return self._set_up()
-        except sqlite3.DatabaseError as error:
+        except _Failure as error:
             if not _broken(error):
                 raise
         return self._start_over("it is broken")
@@ -158,7 +177,9 @@ class Database:
                 self._put_aside("it is broken")
 
     def _put_aside(self, why: str) -> None:
-        aside = self._path.with_name(f"{self._path.name}.{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}")
+        now = time.time_ns()
+        moment = time.strftime("%Y%m%d-%H%M%S", time.localtime(now // 10**9))
+        aside = self._path.with_name(f"{self._path.name}.{moment}-{now % 10**9:09d}")
         for ending in ("", "-wal", "-shm"):
             part = self._path.with_name(self._path.name + ending)
             if part.exists():
@@ -205,10 +226,17 @@ def _identity(path: Path) -> tuple[int, int]:
     return (found.st_dev, found.st_ino)
 
 
-def _broken(error: sqlite3.Error) -> bool:
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF in _BROKEN
+def _broken(error: Exception) -> bool:
+    if isinstance(error, sqlite3.ProgrammingError | sqlite3.InterfaceError):
+        return False  # a value that SQLite can't hold
+    code = _code(error)
+    return code == sqlite3.SQLITE_IOERR_SHORT_READ or code & 0xFF not in _NOT_BROKEN
 
 
-def _as_os_error(error: sqlite3.Error, path: Path) -> OSError:
-    number = _ERRNO.get(getattr(error, "sqlite_errorcode", 0) & 0xFF, errno.EIO)
-    return OSError(number, str(error), str(path))
+def _code(error: Exception) -> int:
+    code = getattr(error, "sqlite_errorcode", None)
+    return code if isinstance(code, int) else sqlite3.SQLITE_ERROR
+
+
+def _as_os_error(error: Exception, path: Path) -> OSError:
+    return OSError(_ERRNO.get(_code(error) & 0xFF, errno.EIO), str(error), str(path))

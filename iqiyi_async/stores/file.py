@@ -132,8 +132,8 @@ class FileTokenStore:
             return None
         version = max(contents.version(key), self._seen.get(key, 0)) + 1
         if current is None:
-            # Whatever was here before was written earlier, with fewer than one write in a millisecond.
-            version = max(version, time.time_ns() // 1_000_000)
+            # Whatever was here before was written earlier, with fewer than one write in a microsecond.
+            version = max(version, time.time_ns() // 1000)
         written = StoredToken(version, token)
         contents.put(key, written)
         if found is None:

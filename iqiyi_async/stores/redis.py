@@ -28,6 +28,8 @@ from .base import StoredToken
 
 try:
     from redis.asyncio import Redis
+    from redis.asyncio.retry import Retry
+    from redis.backoff import NoBackoff
     from redis.exceptions import ConnectionError as RedisConnectionError
     from redis.exceptions import RedisError
     from redis.exceptions import TimeoutError as RedisTimeoutError
@@ -36,7 +38,9 @@ except ImportError as missing:
         "RedisTokenStore needs the redis library: pip install 'iqiyi-async[redis]'", name="redis"
     ) from missing
 
-_OPTIONS: dict[str, Any] = {}
+#: A connection that the server has closed meanwhile is replaced once; that a server is away is told at once, because
+#: the client can go on without it.
+_OPTIONS: dict[str, Any] = {"retry": Retry(NoBackoff(), 1)}
 try:
     from redis.driver_info import DriverInfo
 except ImportError:
@@ -52,8 +56,8 @@ logger = logging.getLogger(__name__)
 #: A command that takes longer than this many seconds has failed, whatever the client's own limits are.
 PATIENCE = 5.0
 
-# A hash with `version` and `token`. The versions of a lost key go on by the server's clock, in milliseconds: whatever
-# was there was written earlier, with fewer than one write in a millisecond.
+# A hash with `version` and `token`. The versions of a lost key go on by the server's clock, in microseconds: whatever
+# was there was written earlier, with fewer than one write in a microsecond.
 COMPARE_AND_SET = """
 local current = redis.call('HGET', KEYS[1], 'version')
 if (current or '') ~= ARGV[1] then return false end
@@ -62,7 +66,7 @@ if version then
   version = version + 1
 else
   local now = redis.call('TIME')
-  version = now[1] * 1000 + math.floor(now[2] / 1000)
+  version = now[1] * 1000000 + now[2]
 end
 version = string.format('%.0f', version)
 redis.call('HSET', KEYS[1], 'version', version, 'token', ARGV[2])
@@ -100,12 +104,12 @@ class RedisTokenStore:
     """
 
     def __init__(self, client_or_url: Redis | str, *, prefix: str = "iqiyi-async:") -> None:
+        self._prefix = prefix
         self._owned = isinstance(client_or_url, str)
         # A URL may hold a password.
         given = Sealed(client_or_url)
         del client_or_url
         self._client: Any = _from_url(given) if self._owned else given.content
-        self._prefix = prefix
         self._turns = Turns()
 
     async def load(self, key: str) -> StoredToken | None:

@@ -23,7 +23,10 @@ async def send_chunk(
     """
     if not isinstance(data, bytes | bytearray | memoryview):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise ConfigurationError(f"data must be bytes, not {type(data).__name__}")
-    view = memoryview(data).cast("B")
+    view = memoryview(data)
+    if not view.c_contiguous:
+        raise ConfigurationError("data must be contiguous bytes")
+    view = view.cast("B")
     part = Range(_checks.whole("first", first, least=0), len(view))
     if not 0 < part.size <= ticket.file_size - part.first:
         raise ConfigurationError(

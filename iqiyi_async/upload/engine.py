@@ -23,6 +23,7 @@ from ..config import Endpoints
 from ..errors import SourceChangedError, UnknownFileError, UploadError, VideoCloudError
 from ..models import Metadata, UploadReceipt, UploadTicket
 from ..protocol import uploads
+from ..protocol.wire import Answer
 from ..stores.base import JournalEntry, Phase
 from .finish import FinishInDoubtError, finish, is_finished
 from .journal import Log
@@ -80,9 +81,10 @@ class Upload:
             VideoCloudError: it did not even begin.
         """
         with self._scope:
+            await self._source.begin()
             async with self._log.claimed() as entry:
                 return await self._journey(entry)
-        raise UploadError("the upload was stopped because the client was closed", retryable=True)
+        raise self._failed(UploadError("the upload was stopped because the client was closed", retryable=True))
 
     def stop(self, within: float) -> None:
         """Stop taking new ranges, unless the upload will be done within so many seconds; ranges under way are
@@ -104,7 +106,7 @@ class Upload:
         if isinstance(start, UploadReceipt):
             return start
         try:
-            return await self._from(start or await self._begin())
+            return await self._from(start)
         except UnknownFileError as error:
             if not self._source.rereadable:
                 raise self._failed(error) from error
@@ -112,22 +114,32 @@ class Upload:
         await self._log.forget()
         self._progress = self._progress.anew()
         try:
-            return await self._from(await self._begin())
+            return await self._from(None)
         except UnknownFileError as error:
             raise self._failed(error) from error
 
     async def _begin(self) -> Start:
+        self._progress.file_id, self._finishing = "", False
         call = uploads.request_upload(self._endpoints, self._source.file_type, self._source.size)
-        ticket = await self._session.send(call)
+
+        def decode(answer: Answer) -> UploadTicket:
+            ticket = call.decode(answer)
+            # Known from here on, even if nobody waits for it any more: what has a name can be cancelled.
+            self._progress.file_id = ticket.file_id
+            return ticket
+
+        patience = CANCEL_SECONDS if self._pool.options.on_failure == "cancel" else 0.0
+        ticket = await self._session.send(attrs.evolve(call, decode=decode), patience=patience)
         if self._log.active:
             await self._log.begin(ticket, await self._source.fingerprint())
         return Start(ticket)
 
-    async def _from(self, start: Start) -> UploadReceipt:
-        """From a ticket to a receipt. Whatever fails is cleaned up after; a dropped upload has nothing to clean
-        up."""
-        self._progress.resumed(start.ticket.file_id, covered(self._source.size, start.accepted))
+    async def _from(self, start: Start | None) -> UploadReceipt:
+        """From a ticket, or from nothing, to a receipt. Whatever fails is cleaned up after; a dropped upload has
+        nothing to clean up."""
         try:
+            start = start or await self._begin()
+            self._progress.resumed(start.ticket.file_id, covered(self._source.size, start.accepted))
             await self._send(start)
             await self._source.check_unchanged()
             await self._publish(start.ticket.file_id)
@@ -136,7 +148,9 @@ class Upload:
         except FinishInDoubtError as doubt:
             raise self._failed(doubt.error) from doubt.error
         except BaseException as problem:
-            await settled(self._clean_up(start.ticket.file_id, problem))
+            if not self._progress.file_id:
+                raise
+            await settled(self._clean_up(problem))
             if not isinstance(problem, VideoCloudError):
                 raise
             failed = self._failed(problem)
@@ -160,11 +174,12 @@ class Upload:
     async def _earlier(self, entry: JournalEntry) -> Start | UploadReceipt | None:
         """What an earlier run has left, if it still holds: of the source, and of the service."""
         self._progress.file_id = entry.file_id
+        self._finishing = entry.phase is not Phase.SENDING
         try:
             if not await self._proven(entry):
                 logger.warning("the source has changed since its upload %s began; it starts over", entry.file_id)
                 if entry.phase is Phase.SENDING:
-                    await self._cancel_remote(entry.file_id)
+                    await self._cancel_remote()
                 return None
             finished = await is_finished(self._session, self._endpoints, entry.file_id)
         except UnknownFileError:
@@ -184,6 +199,8 @@ class Upload:
         """Whether the source is the one whose upload was begun: by its looks, and by reading some of it again."""
         if await self._source.fingerprint() != entry.fingerprint:
             return False
+        if any(not 0 <= chunk.first <= chunk.last < self._source.size for chunk in entry.accepted):
+            return False
         known = sorted(entry.accepted, key=lambda chunk: chunk.first)
         for chunk in {known[0], known[len(known) // 2], known[-1]} if known else ():
             data = await self._source.read(Range(chunk.first, chunk.size), partial(bytearray, chunk.size))
@@ -191,23 +208,29 @@ class Upload:
                 return False
         return True
 
-    async def _clean_up(self, file_id: str, problem: BaseException) -> None:
+    async def _clean_up(self, problem: BaseException) -> None:
         """Leave the service what the caller chose. Nothing is in flight any more."""
         if isinstance(problem, SourceChangedError):
             await self._log.forget()
-        if self._pool.options.on_failure == "cancel":
-            await self._cancel_remote(file_id)
+        if self._pool.options.on_failure == "cancel" and await self._cancel_remote():
             await self._log.forget()
 
-    async def _cancel_remote(self, file_id: str) -> None:
-        """Tell the service that an upload is off, unless it has become a video meanwhile."""
+    async def _cancel_remote(self) -> bool:
+        """Tell the service that the upload is off, unless it has become a video meanwhile; False if it could not be
+        told, or has."""
+        file_id = self._progress.file_id
         try:
             async with asyncio.timeout(CANCEL_SECONDS):
                 if self._finishing and await is_finished(self._session, self._endpoints, file_id):
-                    return
+                    await self._log.advance(Phase.FINISHED)
+                    return False
                 await self._session.send(uploads.cancel_upload(self._endpoints, file_id))
+        except UnknownFileError:
+            return True
         except (VideoCloudError, TimeoutError) as error:
             logger.warning("upload %s could not be cancelled at the service: %s", file_id, str(error) or "no answer")
+            return False
+        return True
 
     def _failed(self, error: VideoCloudError) -> UploadError:
         """The one error that leaves, once there is a file_id."""
@@ -216,17 +239,12 @@ class Upload:
         failed = error if isinstance(error, UploadError) else UploadError(f"the upload stopped: {error}")
         failed.file_id = self._progress.file_id
         failed.accepted = self._progress.accepted
-        failed.resumable = kept and not lost and self._source.rereadable
+        failed.resumable = kept and not lost and self._source.rereadable and self._progress.file_id != ""
         failed.retryable = error.retryable
         return failed
 
     def _receipt(self) -> UploadReceipt:
-        progress = self._progress
+        done = self._progress
         return UploadReceipt(
-            file_id=progress.file_id,
-            size=self._source.size,
-            chunks=progress.chunks,
-            retries=progress.retries,
-            resumed_bytes=progress.resumed_bytes,
-            elapsed=progress.elapsed,
+            done.file_id, self._source.size, done.chunks, done.retries, done.resumed_bytes, done.elapsed
         )

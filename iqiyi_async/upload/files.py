@@ -16,7 +16,7 @@ from pathlib import Path
 from aiofiles.base import wrap
 
 from ..config import KIB, MIB
-from ..errors import ConfigurationError, SourceChangedError
+from ..errors import ConfigurationError, SourceChangedError, UploadError
 from ..stores.base import Fingerprint
 from .plan import Range
 from .source import Data, Source, settled
@@ -63,7 +63,10 @@ class PathSource(Source):
     async def read(self, part: Range, buffer: Callable[[], bytearray]) -> Data:
         assert self._file is not None
         view = memoryview(buffer())[: part.size]
-        count, md5 = await settled(_read_and_hash(self._file, view, part.first))
+        try:
+            count, md5 = await settled(_read_and_hash(self._file, view, part.first))
+        except OSError as problem:
+            raise UploadError(f"{self._path.name} can't be read any more: {problem.strerror}") from None
         if count < part.size:
             raise self._changed(f"it ends at byte {part.first + count}, and had {self.size}")
         return Data(view, md5)
@@ -80,11 +83,13 @@ class PathSource(Source):
     async def check_unchanged(self) -> None:
         assert self._file is not None
         assert self._opened is not None
-        now, was = await settled(_look(self._file)), self._opened
+        (now, there), was = await settled(_look(self._file, self._path)), self._opened
         if now.st_size != was.st_size:
             raise self._changed(f"it had {was.st_size} bytes, and now {now.st_size}")
         if now.st_mtime_ns != was.st_mtime_ns:
             raise self._changed("it was written to")
+        if there is not None and (there.st_dev, there.st_ino) != (was.st_dev, was.st_ino):
+            raise self._changed("another file has taken its place")
 
     async def aclose(self) -> None:
         file, self._file = self._file, None
@@ -107,8 +112,12 @@ def _open_and_look(path: Path) -> tuple[Path, FileIO, os.stat_result]:
 
 
 @wrap
-def _look(file: FileIO) -> os.stat_result:
-    return os.fstat(file.fileno())
+def _look(file: FileIO, path: Path) -> tuple[os.stat_result, os.stat_result | None]:
+    """What the open file looks like, and what is in its place by now: it may have been deleted, its bytes remain."""
+    try:
+        return os.fstat(file.fileno()), path.stat()
+    except FileNotFoundError:
+        return os.fstat(file.fileno()), None
 
 
 @wrap

@@ -44,11 +44,7 @@ async def finish(session: Session, endpoints: Endpoints, file_id: str) -> None:
         try:
             await session.send(uploads.finish_upload(endpoints, file_id))
         except VideoCloudError as error:
-            if outcome_unknown(error):
-                in_doubt = True
-            elif in_doubt and await is_finished(session, endpoints, file_id):
-                # The first finish has arrived after all, and the second was refused for it.
-                return
+            in_doubt = in_doubt or outcome_unknown(error)
             raise
 
     def repeatable(error: VideoCloudError) -> bool:
@@ -59,9 +55,21 @@ async def finish(session: Session, endpoints: Endpoints, file_id: str) -> None:
     except UnknownFileError:
         raise
     except VideoCloudError as error:
-        if in_doubt:
+        if not in_doubt:
+            raise
+        # No attempt is left, or a second finish was refused, perhaps because the first one has arrived after all.
+        if not await _finished_after_all(session, endpoints, file_id):
             raise FinishInDoubtError(error) from error
+
+
+async def _finished_after_all(session: Session, endpoints: Endpoints, file_id: str) -> bool:
+    try:
+        return await is_finished(session, endpoints, file_id)
+    except UnknownFileError:
         raise
+    except VideoCloudError as error:
+        logger.info("what became of upload %s can't be told: %s", file_id, error)
+        return False
 
 
 async def is_finished(session: Session, endpoints: Endpoints, file_id: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import AsyncGenerator, AsyncIterable
 from pathlib import Path, PurePath
@@ -47,9 +48,11 @@ async def make_source(source: object, *, size: int | None, file_type: str | None
         return BytesSource(view, _type_of(file_type, None))
     known: object = getattr(source, "size", None) if size is None else size
     kind = _type_of(file_type, getattr(source, "filename", None))
-    if isinstance(source, AsyncIterable):
+    read: object = getattr(source, "read", None)
+    # What can be read and iterated over (files, sockets) is read: it iterates over lines, some up to a limit.
+    if isinstance(source, AsyncIterable) and not inspect.iscoroutinefunction(read):
         return StreamSource(cast("AsyncIterable[bytes]", source), _size_of(known), kind)
-    if callable(getattr(source, "read", None)):
+    if callable(read):
         return StreamSource(_pieces(source), _size_of(known), kind)
     raise ConfigurationError(
         f"source can't be a {type(source).__name__}: it must be a path, bytes, an async iterable of bytes,"
@@ -85,5 +88,13 @@ def _size_of(size: object) -> int:
 
 async def _pieces(reader: Any) -> AsyncGenerator[bytes, None]:
     """An object with an async `read` as a stream."""
-    while piece := await reader.read(MIB):
+    while True:
+        reading = reader.read(MIB)
+        if not inspect.isawaitable(reading):
+            raise ConfigurationError(
+                f"source, a {type(reader).__name__}, has a read() that is not async; give its path, or its bytes"
+            )
+        piece = await reading
+        if not piece:
+            return
         yield piece

@@ -41,6 +41,7 @@ class Progress:
         self._next = self._began
         self._sent: dict[int, int] = {}
         self._sent_done = 0
+        self._failure: Exception | None = None
         self.file_id = ""
         self.accepted = 0
         self.resumed_bytes = 0
@@ -72,18 +73,33 @@ class Progress:
         self._sent_done += accepted
         self._tell()
 
+    def planned(self, part: Range) -> None:
+        """A range is the next to be sent: its bytes count from here until it has arrived."""
+        self._sent[part.first] = 0
+
     def sending(self, part: Range) -> Callable[[int], None]:
         """A range sets out; the result is to be called with the bytes of each piece. A repetition counts only beyond
-        the last one."""
+        the last one, and a second sending not at all once the first has arrived."""
         sent = 0
 
         def on_sent(count: int) -> None:
             nonlocal sent
             sent = min(part.size, sent + count)
-            self._sent[part.first] = max(self._sent.get(part.first, 0), sent)
-            self._tell()
+            if part.first in self._sent:
+                self._sent[part.first] = max(self._sent[part.first], sent)
+            if self._failure is None:
+                try:
+                    self._tell()
+                except Exception as problem:  # noqa: BLE001 - the listener's, and `check` raises it
+                    self._failure = problem
 
         return on_sent
+
+    def check(self) -> None:
+        """Raise what the listener raised while bytes were sent. There it would have passed through the HTTP library,
+        which would take the broken pipe of a terminal for one of its own."""
+        if self._failure is not None:
+            raise self._failure
 
     def arrived(self, part: Range) -> None:
         """A range was accepted."""

@@ -14,6 +14,7 @@ from functools import partial
 from typing import cast
 
 import anyio
+import anyio.lowlevel
 
 from .._session import Session
 from ..errors import UploadError, VideoCloudError
@@ -68,7 +69,9 @@ class Sender:
         except BaseExceptionGroup as problems:
             error = _first(problems)
             if task.cancelling() > cancels:
-                # The caller cancels at the moment of an error: cancellation is what the caller waits for.
+                # The caller cancels at the moment of an error: cancellation is what the caller waits for. A scope of
+                # anyio cancels once more, in its own name, and knows no other.
+                await anyio.lowlevel.checkpoint_if_cancelled()
                 raise asyncio.CancelledError from error
             raise error from (problems if len(problems.exceptions) > 1 else error.__cause__)
 
@@ -88,6 +91,7 @@ class Sender:
             except BaseException:
                 grant.release()
                 raise
+            self._progress.planned(part)
             flight = Flight(part, grant)
             self._flights.add(flight)
             task = group.create_task(self._bring(flight, data))
@@ -147,6 +151,7 @@ class Sender:
             await send_range(self._session, self._pool, lane, self._ticket, part, data, on_sent)
         finally:
             self._progress.in_flight -= 1
+        self._progress.check()
 
     async def _rescue_late_ones(self, group: asyncio.TaskGroup) -> None:
         """Every range is under way: until the last has arrived, send those once more that are late (see `pace`)."""

@@ -47,6 +47,13 @@ class Source(ABC):
     file_type: str
     rereadable: bool = True
 
+    async def begin(self) -> None:  # noqa: B027 - most kinds have shown what they are already
+        """Show that bytes can be had at all, before anything is sent.
+
+        Raises:
+            ConfigurationError: they can't.
+        """
+
     @abstractmethod
     async def read(self, part: Range, buffer: Callable[[], bytearray]) -> Data:
         """The bytes of a range.
@@ -57,6 +64,7 @@ class Source(ABC):
 
         Raises:
             SourceChangedError: the source is shorter than it was.
+            UploadError: it can't be read any more.
         """
 
     async def identify(self) -> str | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterable, AsyncIterator, Callable
 
-from ..errors import SourceChangedError
+from ..errors import ConfigurationError, SourceChangedError
 from ..stores.base import Fingerprint
 from .plan import Range
 from .source import Data, Source, hashed
@@ -51,13 +51,19 @@ class StreamSource(Source):
         self.size = size
         self.file_type = file_type
 
+    async def begin(self) -> None:
+        """Ask for the first piece: what gives no bytes is found out before anything is sent."""
+        self._rest = _bytes(await self._next(), ConfigurationError)
+
     async def read(self, part: Range, buffer: Callable[[], bytearray]) -> Data:
         assert part.first == self._at, "a stream is read in order"
         view = memoryview(buffer())[: part.size]
         filled = 0
         while filled < part.size:
             if not self._rest:
-                self._rest = memoryview(await self._next())
+                # Let go of the last piece: whoever gave it may want to fill its memory anew.
+                self._rest = memoryview(b"")
+                self._rest = _bytes(await self._next(), SourceChangedError)
                 continue
             take = min(len(self._rest), part.size - filled)
             view[filled : filled + take] = self._rest[:take]
@@ -73,11 +79,9 @@ class StreamSource(Source):
         if close is not None:
             await close()
 
-    async def _next(self) -> bytes:
+    async def _next(self) -> object:
         """The next piece that is not empty; b"" only ever ends a stream of the reading kind."""
         async for piece in self._pieces:
-            if not isinstance(piece, bytes | bytearray | memoryview):  # pyright: ignore[reportUnnecessaryIsInstance]
-                raise SourceChangedError(f"the stream gave {type(piece).__name__} instead of bytes")
             if piece:
                 return piece
         raise SourceChangedError(f"the stream ended before its {self.size} bytes; nothing was published")
@@ -91,3 +95,9 @@ class StreamSource(Source):
                 return
             longer = bool(piece)
         raise SourceChangedError(f"the stream goes on after its {self.size} bytes; nothing was published")
+
+
+def _bytes(piece: object, error: type[ConfigurationError | SourceChangedError]) -> memoryview:
+    if not isinstance(piece, bytes | bytearray | memoryview):
+        raise error(f"the stream gave {type(piece).__name__} instead of bytes")
+    return memoryview(piece).cast("B")

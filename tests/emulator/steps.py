@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, urlencode, urlsplit
 
 import attrs
 
@@ -78,6 +78,12 @@ def chunk(file_id: str, size: int, first: int, data: bytes) -> bytes:
     """A chunk as the document says: parameters in headers, bytes in the file part."""
     last = first + len(data) - 1
     return post("/upload", form(data), FORM, file_id=file_id, file_size=str(size), range=f"{first}-{last}")
+
+
+def target(url: str) -> str:
+    """What to ask for to get this URL."""
+    parts = urlsplit(url)
+    return f"{parts.path}?{parts.query}"
 
 
 def javascript(text: bytes) -> Any:

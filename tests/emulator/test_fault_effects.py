@@ -13,8 +13,8 @@ import pytest
 
 from iqiyi_async.emulator import Emulator, EmulatorConfig, EmulatorServer, Fault, FaultPlan, FileState
 
-from .steps import Steps, chunk
-from .wire import FORM, form, get, post, wire
+from .steps import Steps, chunk, javascript, target
+from .wire import FORM, form, get, post, until, wire
 
 pytestmark = pytest.mark.anyio
 
@@ -194,20 +194,17 @@ async def test_an_endless_answer_is_made_as_it_goes(steps: Steps) -> None:
     async with wire(steps.url) as line:
         await line.send(get(f"/api/file/fullStatus?file_id=0&access_token={steps.token}"))
         assert len(await line.reader.readexactly(3_000_000)) == 3_000_000
-    async with asyncio.timeout(5):
-        while steps.server.connections:
-            await asyncio.sleep(0.01)
+    await until(lambda: not steps.server.connections)
 
 
 async def test_playing_has_its_faults_too(steps: Steps) -> None:
     file_id = await steps.publish(b"x" * 5000)
     url = (await steps.api("/api/file/urllist", file_id=file_id)).json["data"]["mp4"]["1"]
     plan(steps, Fault(operation="resolve_url", call=1, status=502), Fault(operation="play", call=1, truncate=100))
-    assert (await steps.ask(get(url.removeprefix(steps.url)))).status == 502
-    exchange = (await steps.ask(get(url.removeprefix(steps.url)))).body
-    real = json.loads(exchange[exchange.index(b"{") :])["data"]["l"]
+    assert (await steps.ask(get(target(url)))).status == 502
+    real = javascript((await steps.ask(get(target(url)))).body)["data"]["l"]
     with pytest.raises(asyncio.IncompleteReadError) as caught:
-        await steps.ask(get(real.removeprefix(steps.url)))
+        await steps.ask(get(target(real)))
     assert len(caught.value.partial) == 100
 
 
@@ -239,9 +236,7 @@ async def test_a_client_that_gives_up_during_a_delay_is_noted(steps: Steps) -> N
     async with wire(steps.url) as line:
         await line.send(chunk(await steps.open(5), 5, 0, b"hello")[:-20])
         await asyncio.sleep(0.02)
-    async with asyncio.timeout(5):
-        while steps.emulator.history[-1].ending is None:
-            await asyncio.sleep(0.01)
+    await until(lambda: steps.emulator.history[-1].ending)
     assert steps.emulator.history[-1].ending == "disconnected"
 
 
@@ -249,9 +244,7 @@ async def test_closing_does_not_wait_for_delays() -> None:
     server = EmulatorServer(EmulatorConfig(faults=FaultPlan((Fault(delay=3600),))))
     async with server, wire(server.endpoint_url) as line:
         await line.send(get("/openupload"))
-        async with asyncio.timeout(5):
-            while not server.emulator.history:
-                await asyncio.sleep(0.01)
+        await until(lambda: server.emulator.history)
         before = time.monotonic()
         await server.aclose()
         assert time.monotonic() - before < 2

@@ -12,16 +12,10 @@ import pytest
 from iqiyi_async.emulator import DEFAULT_APP_KEY, DEFAULT_APP_SECRET, FileState
 
 from .conftest import Begin
-from .steps import Steps, javascript
+from .steps import Steps, javascript, target
 from .wire import FORM, Answer, form, get, post, wire
 
 pytestmark = pytest.mark.anyio
-
-
-def target(url: str) -> str:
-    """What to ask for to get this URL."""
-    parts = urlsplit(url)
-    return f"{parts.path}?{parts.query}"
 
 
 async def refresh(steps: Steps, token: str, **more: str) -> Answer:

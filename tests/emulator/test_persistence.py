@@ -16,7 +16,7 @@ from iqiyi_async.emulator import Emulator, EmulatorConfig, EmulatorServer, FileS
 
 from .conftest import Begin
 from .process import EmulatorProcess
-from .steps import Steps, chunk
+from .steps import Steps, chunk, target
 from .wire import get, wire
 
 pytestmark = pytest.mark.anyio
@@ -48,8 +48,7 @@ async def test_everything_is_there_after_a_restart(tmp_path: Path) -> None:
             assert server.emulator.clock.offset == offset
             assert server.emulator.content(published) == data
             assert server.emulator.content(half) == b"abhij"
-            path = url.split("/", 3)[3]
-            assert (await steps.ask(get("/" + path))).status == 200
+            assert (await steps.ask(get(target(url)))).status == 200
             assert (await steps.status(cancelled)).code == "A00006"
     async with EmulatorServer(config) as server:
         steps.server = server

@@ -13,7 +13,7 @@ from iqiyi_async.emulator import DEFAULT_APP_KEY, DEFAULT_APP_SECRET, FileState
 
 from .conftest import Begin
 from .steps import Steps
-from .wire import FORM, form, get, post, wire
+from .wire import FORM, Answer, form, get, post, wire
 
 pytestmark = pytest.mark.anyio
 
@@ -111,13 +111,16 @@ async def test_an_application_that_may_not_upload(begin: Begin, standing: str, c
 
 async def test_quota_of_bytes_and_files(begin: Begin) -> None:
     steps = await begin(quota_bytes=100, quota_files=3)
-    ask = get("/openupload", filetype="mp4", filesize="60", access_token=steps.token)
-    file_id = (await steps.ask(ask)).json["data"]["file_id"]
-    assert (await steps.ask(ask)).code == "A00018"
+    file_id = await steps.open(60)
+    assert (await _open(steps, 60)).code == "A00018"
     await steps.cancel(file_id)
     for _ in range(3):
         await steps.open(10)
-    assert (await steps.ask(ask.replace(b"60", b"1"))).code == "A00018"
+    assert (await _open(steps, 1)).code == "A00018"
+
+
+async def _open(steps: Steps, size: int) -> Answer:
+    return await steps.ask(get("/openupload", filetype="mp4", filesize=str(size), access_token=steps.token))
 
 
 @pytest.mark.parametrize(

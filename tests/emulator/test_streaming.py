@@ -15,7 +15,7 @@ from iqiyi_async.emulator import EmulatorConfig
 
 from .process import EmulatorProcess
 from .steps import Steps, chunk
-from .wire import get, wire
+from .wire import get, until, wire
 
 pytestmark = pytest.mark.anyio
 
@@ -56,12 +56,8 @@ async def test_a_half_received_chunk_changes_nothing(steps: Steps, sent: int) ->
     async with wire(steps.url) as line:
         head = len(chunk(file_id, size, 0, b"")) - len("\r\n--frontier--\r\n")
         await line.send(chunk(file_id, size, 0, bytes(size))[: head + sent])
-            async with asyncio.timeout(5):
-                while len(steps.emulator.history) == before or steps.emulator.history[-1].first is None:
-                    await asyncio.sleep(0.005)
-    async with asyncio.timeout(5):
-        while steps.emulator.history[-1].ending is None:
-            await asyncio.sleep(0.005)
+        await until(lambda: len(steps.emulator.history) > before and steps.emulator.history[-1].first is not None)
+    await until(lambda: steps.emulator.history[-1].ending)
     assert steps.emulator.history[-1].ending == "disconnected"
     assert steps.emulator.content(file_id) == good
 

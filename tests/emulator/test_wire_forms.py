@@ -291,3 +291,12 @@ async def test_requests_sent_ahead_are_answered_in_order(steps: Steps) -> None:
         assert (await line.answer()).json["range_md5"] == md5(b"cd")
         assert (await line.answer()).json["range_md5"] == md5(b"ab")
     assert steps.emulator.content(file_id) == b"abcd"
+
+
+async def test_odd_hosts_and_targets_do_no_harm(steps: Steps) -> None:
+    for host in (b"[", b"a:b:c", b"", b"%"):
+        answer = await steps.ask(b"GET /openupload HTTP/1.1\r\nHost: %s\r\n\r\n" % host)
+        assert answer.code == "A21332"
+    for place in (b"//openupload", b"http://a/openupload", b"/upload%00", b"/play/../openupload", b"*"):
+        answer = await steps.ask(b"GET %s HTTP/1.1\r\nHost: a\r\n\r\n" % place)
+        assert answer.status in (400, 404, 405)

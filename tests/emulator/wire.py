@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 from urllib.parse import urlsplit
@@ -75,6 +75,13 @@ async def wire(endpoint_url: str) -> AsyncIterator[Wire]:
         writer.transport.abort()
         with suppress(OSError):
             await writer.wait_closed()
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Return when this is so; what happens on the other side of a socket has no event on this one."""
+    async with asyncio.timeout(5):
+        while not condition():
+            await asyncio.sleep(0.005)
 
 
 async def ask(endpoint_url: str, data: bytes) -> Answer:

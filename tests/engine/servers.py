@@ -168,10 +168,10 @@ class Service:
         except asyncio.CancelledError:
             writer.transport.abort()
         finally:
-            self.open.discard(task)
             writer.close()
             with suppress(ConnectionError, asyncio.CancelledError, ssl.SSLError):
                 await writer.wait_closed()
+            self.open.discard(task)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, number: int) -> None:
         while True:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -42,7 +44,7 @@ def test_without_anything_accepted_only_the_last_chunk_is_short(size: int, chunk
 def test_gaps_touch_neither_each_other_nor_what_is_there(case: tuple[int, list[Range]]) -> None:
     size, accepted = case
     found = [gap for gap in gaps(size, accepted) if gap.size]
-    for before, after in zip(found, found[1:], strict=False):
+    for before, after in pairwise(found):
         assert before.end < after.first
 
 

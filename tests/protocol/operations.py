@@ -58,7 +58,9 @@ SAMPLES = [
         VideoStatus("7", VideoState.PUBLISHED, "A00000", "", URLS),
     ),
     Sample(
-        videos.list_videos(ENDPOINTS, (), 1, 20), '"code":"A00000","count":9,"data":[]', VideoPage((), 9, page=1, page_size=20)
+        videos.list_videos(ENDPOINTS, (), 1, 20),
+        '"code":"A00000","count":9,"data":[]',
+        VideoPage((), 9, page=1, page_size=20),
     ),
     Sample(videos.get_urls(ENDPOINTS, "7"), '"code":"A00000","data":{"mp4":{"1":"http://d/1"}}', URLS),
     Sample(

@@ -264,9 +264,7 @@ def test_what_could_not_be_read_is_quoted_in_short() -> None:
     error = caught.value
     assert error.excerpt.startswith("<html> <title>Welcome to nginx!</title><p><p>")
     assert len(error.excerpt) == 160
-    assert str(error) == (
-        f"finish_upload: the answer (HTTP 200, 641 bytes) holds no JSON object: {error.excerpt!r}"
-    )
+    assert str(error) == (f"finish_upload: the answer (HTTP 200, 641 bytes) holds no JSON object: {error.excerpt!r}")
 
 
 @pytest.mark.parametrize(

@@ -73,7 +73,9 @@ def by_email(header: str, body: bytes) -> list[tuple[dict[str, str], bytes]]:
     message = BytesParser(policy=HTTP).parsebytes(b"Content-Type: " + header.encode() + b"\r\n\r\n" + body)
     assert message.is_multipart()
     assert not message.defects
-    return [({k.lower(): str(v) for k, v in part.items()}, part.get_payload(decode=True)) for part in message.iter_parts()]
+    return [
+        ({k.lower(): str(v) for k, v in part.items()}, part.get_payload(decode=True)) for part in message.iter_parts()
+    ]
 
 
 FILE_HEADERS = {
@@ -87,8 +89,12 @@ def field(name: str, value: str) -> tuple[dict[str, str], bytes]:
 
 
 #: Bytes that look like the form's own: line ends, dashes, other boundaries.
-tricky = st.lists(st.sampled_from([b"\r\n", b"--", b"-", b"\n", b"\r", BOUNDARY[:-1].encode(), b"\0", b"x"])).map(b"".join)
-contents = (st.binary(min_size=1, max_size=200) | tricky.filter(bool)).filter(lambda data: BOUNDARY.encode() not in data)
+tricky = st.lists(st.sampled_from([b"\r\n", b"--", b"-", b"\n", b"\r", BOUNDARY[:-1].encode(), b"\0", b"x"])).map(
+    b"".join
+)
+contents = (st.binary(min_size=1, max_size=200) | tricky.filter(bool)).filter(
+    lambda data: BOUNDARY.encode() not in data
+)
 
 
 @given(contents, st.integers(0, 2**52), st.integers(0, 2**40), st.sampled_from(["headers", "body"]))
@@ -141,14 +147,26 @@ texts = st.text(st.characters(exclude_categories=("Cs", "Cc")) | st.sampled_from
 titles = texts.filter(lambda text: text.strip())
 
 
-@given(titles, texts, st.lists(titles.map(lambda t: t.replace(",", "")).filter(str.strip), max_size=3), st.sampled_from([None, *Category]))
-def test_any_metadata_arrives_as_it_was_given(name: str, description: str, tags: list[str], category: Category | None) -> None:
+@given(
+    titles,
+    texts,
+    st.lists(titles.map(lambda t: t.replace(",", "")).filter(str.strip), max_size=3),
+    st.sampled_from([None, *Category]),
+)
+def test_any_metadata_arrives_as_it_was_given(
+    name: str, description: str, tags: list[str], category: Category | None
+) -> None:
     out = sent(uploads.set_metadata(ENDPOINTS, FILE, Metadata(name, description, tuple(tags), category)))
     assert out.url.isascii()
     assert out.url.isprintable()
     assert " " not in out.url
     query = parse_qsl(urlsplit(out.url).query, keep_blank_values=True, strict_parsing=True)
-    expected = [("access_token", VAULT[Secret.ACCESS_TOKEN]), ("file_id", FILE), ("file_name", name), ("description", description)]
+    expected = [
+        ("access_token", VAULT[Secret.ACCESS_TOKEN]),
+        ("file_id", FILE),
+        ("file_name", name),
+        ("description", description),
+    ]
     expected += [("tags", ",".join(tags))] if tags else []
     expected += [("file_type", str(int(category)))] if category else []
     assert query == expected
@@ -161,7 +179,9 @@ def test_any_ids_arrive_as_they_were_given(ids: list[str]) -> None:
         assert query["file_ids"].split(",") == ids
 
 
-@pytest.mark.parametrize("call", [uploads.upload_chunk(UploadTicket(FILE, "http://a/u", 9), 0, b"x", boundary=BOUNDARY)])
+@pytest.mark.parametrize(
+    "call", [uploads.upload_chunk(UploadTicket(FILE, "http://a/u", 9), 0, b"x", boundary=BOUNDARY)]
+)
 def test_a_range_carries_no_secret_whatever_the_host(call: Any) -> None:
     out = sent(call)
     assert not any(secret in out.url + str(out.headers) + str(out.body) for secret in VAULT.values())

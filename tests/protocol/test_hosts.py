@@ -14,21 +14,19 @@ from iqiyi_async.protocol import hosts
 
 # Hosts as they stand in a URL. None of them may be reached while the configured service is public.
 PRIVATE = [
-    "127.0.0.1", "127.255.255.254", "127.0.0.1.", "127.0.0.1..", "0.0.0.0", "0.255.255.255",
-    "localhost", "LOCALHOST", "localhost.", "localhost.localdomain", "ip6-localhost", "ip6-loopback",
-    "foo.localhost", "a.local", "db.internal", "metadata.google.internal", "nas.lan", "x.home.arpa", "X.LOCAL.",
-    "10.0.0.1", "10.255.255.255", "172.16.0.1", "172.31.255.255", "192.168.0.1", "169.254.0.1", "169.254.169.254",
-    "100.64.0.1", "100.127.255.255", "100.100.100.200",
-    "192.0.0.192", "192.0.0.8", "192.0.2.1", "198.18.0.1", "198.51.100.7", "203.0.113.9", "168.63.129.16",
-    "224.0.0.1", "239.255.255.255", "240.0.0.1", "255.255.255.255",
-    "[::1]", "[::]", "[0:0:0:0:0:0:0:1]", "[0000::0001]", "[::0001]",
-    "[::ffff:127.0.0.1]", "[::ffff:7f00:1]", "[::ffff:10.0.0.1]", "[::FFFF:169.254.169.254]", "[::ffff:0:0]",
-    "[::127.0.0.1]", "[::7f00:1]", "[::10.0.0.1]", "[::ffff:0:127.0.0.1]",
-    "[64:ff9b::127.0.0.1]", "[64:ff9b::a9fe:a9fe]", "[64:ff9b::10.0.0.1]", "[64:ff9b:1::1]", "[64:ff9b:1::8.8.8.8]",
-    "[2002:7f00:1::]", "[2002:a00:1::1]", "[2002:a9fe:a9fe::]", "[2001:0:7f00:1::1]", "[2001::1]",
-    "[fe80::1]", "[fe80::1%25eth0]", "[fe80::1%eth0]", "[::1%25lo]", "[febf::1]",
-    "[fc00::1]", "[fd00:ec2::254]", "[fdff:ffff::1]", "[fec0::1]", "[100::1]", "[2001:db8::1]",
-    "[ff02::1]", "[ff0e::1]", "[5f00::1]", "[4000::1]", "[e000::1]",
+    "127.0.0.1", "127.255.255.254", "127.0.0.1.", "127.0.0.1..", "0.0.0.0", "0.255.255.255", "localhost",
+    "LOCALHOST", "localhost.", "localhost.localdomain", "ip6-localhost", "ip6-loopback", "foo.localhost",
+    "a.local", "db.internal", "metadata.google.internal", "nas.lan", "x.home.arpa", "X.LOCAL.", "10.0.0.1",
+    "10.255.255.255", "172.16.0.1", "172.31.255.255", "192.168.0.1", "169.254.0.1", "169.254.169.254",
+    "100.64.0.1", "100.127.255.255", "100.100.100.200", "192.0.0.192", "192.0.0.8", "192.0.2.1", "198.18.0.1",
+    "198.51.100.7", "203.0.113.9", "168.63.129.16", "224.0.0.1", "239.255.255.255", "240.0.0.1",
+    "255.255.255.255", "[::1]", "[::]", "[0:0:0:0:0:0:0:1]", "[0000::0001]", "[::0001]", "[::ffff:127.0.0.1]",
+    "[::ffff:7f00:1]", "[::ffff:10.0.0.1]", "[::FFFF:169.254.169.254]", "[::ffff:0:0]", "[::127.0.0.1]",
+    "[::7f00:1]", "[::10.0.0.1]", "[::ffff:0:127.0.0.1]", "[64:ff9b::127.0.0.1]", "[64:ff9b::a9fe:a9fe]",
+    "[64:ff9b::10.0.0.1]", "[64:ff9b:1::1]", "[64:ff9b:1::8.8.8.8]", "[2002:7f00:1::]", "[2002:a00:1::1]",
+    "[2002:a9fe:a9fe::]", "[2001:0:7f00:1::1]", "[2001::1]", "[fe80::1]", "[fe80::1%25eth0]", "[fe80::1%eth0]",
+    "[::1%25lo]", "[febf::1]", "[fc00::1]", "[fd00:ec2::254]", "[fdff:ffff::1]", "[fec0::1]", "[100::1]",
+    "[2001:db8::1]", "[ff02::1]", "[ff0e::1]", "[5f00::1]", "[4000::1]", "[e000::1]",
 ]  # fmt: skip
 
 # Numbers that resolvers take for inner addresses: recognised, and never followed.
@@ -38,53 +36,97 @@ ODD_PRIVATE = [
     "2852039166", "0xa9fea9fe", "0251.0376.0251.0376", "169.254.43518", "127.1.", "0x7f.1..",
 ]  # fmt: skip
 ODD_PUBLIC = [
-    "0x08080808", "134744072", "010.8.8.8", "8.8.2056", "1.2.3.4.5", "8.8.8.8.8", "8.8.8", "8.8.8.256", "8.8.8.08",
-    "4294967296", "a.1", "example.0x1f", "0x", "a.0x", "999999999999999999999",
+    "0x08080808", "134744072", "010.8.8.8", "8.8.2056", "1.2.3.4.5", "8.8.8.8.8", "8.8.8", "8.8.8.256",
+    "8.8.8.08", "4294967296", "a.1", "example.0x1f", "0x", "a.0x", "999999999999999999999",
 ]  # fmt: skip
 
 PUBLIC = [
     "qichuan.iqiyi.com", "QICHUAN.iqiyi.com", "qc.iqiyi.com", "upload.iqiyi.com.", "data.video.qiyi.com",
-    "220.181.184.157", "8.8.8.8", "1.1.1.1", "8.8.8.8.",
-    "100.63.255.255", "100.128.0.1", "172.15.255.255", "172.32.0.1", "169.253.0.1", "169.255.0.1", "192.167.0.1",
-    "128.0.0.1", "126.255.255.255", "11.0.0.1", "223.255.255.255",
-    "[2400:3200::1]", "[2606:4700:4700::1111]", "[::ffff:8.8.8.8]", "[2002:808:808::1]", "[64:ff9b::8.8.8.8]",
-    "localhost.example.com", "local", "lan.example", "xn--fiqs8s.cn", "a-b_c.example", "127.0.0.1.nip.example", "0x7f.example",
-    "1.example", "x0x1", "1a", "a.1a",
+    "220.181.184.157", "8.8.8.8", "1.1.1.1", "8.8.8.8.", "100.63.255.255", "100.128.0.1", "172.15.255.255",
+    "172.32.0.1", "169.253.0.1", "169.255.0.1", "192.167.0.1", "128.0.0.1", "126.255.255.255", "11.0.0.1",
+    "223.255.255.255", "[2400:3200::1]", "[2606:4700:4700::1111]", "[::ffff:8.8.8.8]", "[2002:808:808::1]",
+    "[64:ff9b::8.8.8.8]", "localhost.example.com", "local", "lan.example", "xn--fiqs8s.cn", "a-b_c.example",
+    "127.0.0.1.nip.example", "0x7f.example", "1.example", "x0x1", "1a", "a.1a",
 ]  # fmt: skip
 
 # Never, whoever says it, wherever the service is.
 REFUSED = [
-    ("", "scheme"), ("/upload", "scheme"), ("//qichuan.iqiyi.com/upload", "scheme"), ("qichuan.iqiyi.com/upload", "scheme"),
-    ("ftp://qichuan.iqiyi.com/", "scheme"), ("file:///etc/passwd", "scheme"), ("gopher://qichuan.iqiyi.com:70/_", "scheme"),
-    ("javascript:alert(1)", "scheme"), ("data:text/plain,x", "scheme"), ("unix:///run/docker.sock", "scheme"),
-    ("httpx://qichuan.iqiyi.com", "scheme"), ("http", "scheme"), ("http:/qichuan.iqiyi.com", "host"),
-    ("http:qichuan.iqiyi.com", "host"), ("http://", "host"), ("http:///upload", "host"), ("http://:80/", "host"),
-    ("http://?x", "host"), ("http://#x", "host"), ("http://qichuan.iqiyi.com:0/", "host"),
-    ("http://qichuan.iqiyi.com:65536/", "URL"), ("http://qichuan.iqiyi.com:x/", "URL"), ("http://qichuan.iqiyi.com:-1/", "URL"),
-    ("http://[::1", "URL"), ("http://::1]/", "URL"), ("http://[qichuan.iqiyi.com", "URL"),
-    ("http://u@qichuan.iqiyi.com/", "user"), ("http://u:p@qichuan.iqiyi.com/", "user"), ("http://@qichuan.iqiyi.com/", "user"),
-    ("http://:@qichuan.iqiyi.com/", "user"), ("http://qichuan.iqiyi.com@127.0.0.1/", "user"),
-    ("http://qichuan.iqiyi.com:80@127.0.0.1:80/", "user"), ("http://a@b@qichuan.iqiyi.com/", "user"),
+    ("", "scheme"),
+    ("/upload", "scheme"),
+    ("//qichuan.iqiyi.com/upload", "scheme"),
+    ("qichuan.iqiyi.com/upload", "scheme"),
+    ("ftp://qichuan.iqiyi.com/", "scheme"),
+    ("file:///etc/passwd", "scheme"),
+    ("gopher://qichuan.iqiyi.com:70/_", "scheme"),
+    ("javascript:alert(1)", "scheme"),
+    ("data:text/plain,x", "scheme"),
+    ("unix:///run/docker.sock", "scheme"),
+    ("httpx://qichuan.iqiyi.com", "scheme"),
+    ("http", "scheme"),
+    ("http:/qichuan.iqiyi.com", "host"),
+    ("http:qichuan.iqiyi.com", "host"),
+    ("http://", "host"),
+    ("http:///upload", "host"),
+    ("http://:80/", "host"),
+    ("http://?x", "host"),
+    ("http://#x", "host"),
+    ("http://qichuan.iqiyi.com:0/", "host"),
+    ("http://qichuan.iqiyi.com:65536/", "URL"),
+    ("http://qichuan.iqiyi.com:x/", "URL"),
+    ("http://qichuan.iqiyi.com:-1/", "URL"),
+    ("http://[::1", "URL"),
+    ("http://::1]/", "URL"),
+    ("http://[qichuan.iqiyi.com", "URL"),
+    ("http://u@qichuan.iqiyi.com/", "user"),
+    ("http://u:p@qichuan.iqiyi.com/", "user"),
+    ("http://@qichuan.iqiyi.com/", "user"),
+    ("http://:@qichuan.iqiyi.com/", "user"),
+    ("http://qichuan.iqiyi.com@127.0.0.1/", "user"),
+    ("http://qichuan.iqiyi.com:80@127.0.0.1:80/", "user"),
+    ("http://a@b@qichuan.iqiyi.com/", "user"),
     ("http://127.0.0.1\\@qichuan.iqiyi.com/", "user"),
-    ("http://127.0.0.1\\.qichuan.iqiyi.com/", "character"), ("http://qichuan.iqiyi.com\\..\\x", "character"),
-    ("http:\\\\qichuan.iqiyi.com/", "host"), ("http://qichuan.iqiyi.com/a b", "character"),
-    (" http://qichuan.iqiyi.com/", "character"), ("http://qichuan.iqiyi.com/\r\nX: y", "character"),
-    ("http://qichuan.iqiyi.com/\t", "character"), ("ht\ntp://qichuan.iqiyi.com/", "character"),
-    ("http://qichuan.iqiyi.com/\x00", "character"), ("http://qichuan.iqiyi.com/\x7f", "character"),
-    ('http://qichuan.iqiyi.com/"', "character"), ("http://qichuan.iqiyi.com/<x>", "character"),
-    ("http://qichuan.iqiyi.com/{x}", "character"), ("http://qichuan.iqiyi.com/`|^", "character"),
+    ("http://127.0.0.1\\.qichuan.iqiyi.com/", "character"),
+    ("http://qichuan.iqiyi.com\\..\\x", "character"),
+    ("http:\\\\qichuan.iqiyi.com/", "host"),
+    ("http://qichuan.iqiyi.com/a b", "character"),
+    (" http://qichuan.iqiyi.com/", "character"),
+    ("http://qichuan.iqiyi.com/\r\nX: y", "character"),
+    ("http://qichuan.iqiyi.com/\t", "character"),
+    ("ht\ntp://qichuan.iqiyi.com/", "character"),
+    ("http://qichuan.iqiyi.com/\x00", "character"),
+    ("http://qichuan.iqiyi.com/\x7f", "character"),
+    ('http://qichuan.iqiyi.com/"', "character"),
+    ("http://qichuan.iqiyi.com/<x>", "character"),
+    ("http://qichuan.iqiyi.com/{x}", "character"),
+    ("http://qichuan.iqiyi.com/`|^", "character"),
     # Digits, dots and letters that some parsers take for ASCII.
-    ("http://１２７.0.0.1/", "character"), ("http://①②⑦.0.0.1/", "character"), ("http://127。0。0。1/", "character"),
-    ("http://127．0．0．1/", "character"), ("http://ｌocalhost/", "character"), ("http://ⓛocalhost/", "character"),
-    ("http://qichuan.iqiyi.com／@x/", "URL"), ("http://qichuan.iqiyi.com/é", "character"), ("http://爱奇艺.com/", "character"),
-    ("http://١٢٧.0.0.1/", "character"), ("http://qichuan\u200b.iqiyi.com/", "character"),
+    ("http://１２７.0.0.1/", "character"),
+    ("http://①②⑦.0.0.1/", "character"),
+    ("http://127。0。0。1/", "character"),
+    ("http://127．0．0．1/", "character"),
+    ("http://ｌocalhost/", "character"),
+    ("http://ⓛocalhost/", "character"),
+    ("http://qichuan.iqiyi.com／@x/", "URL"),
+    ("http://qichuan.iqiyi.com/é", "character"),
+    ("http://爱奇艺.com/", "character"),
+    ("http://١٢٧.0.0.1/", "character"),
+    ("http://qichuan\u200b.iqiyi.com/", "character"),
     ("http://qichuan.iqiyi.com/\ud800", "character"),
     # Escapes in a host: some decode them, some do not.
-    ("http://127.1%2e/", "character"), ("http://%6c%6f%63alhost/", "character"), ("http://qichuan%2eiqiyi.com/", "character"),
-    ("http://127.0.0.1%00.iqiyi.com/", "character"), ("http://qichuan.iqiyi.com%2f@x/", "user"),
-    ("http://[v1.fe80::a]/", "character"), ("http://a,b/", "character"), ("http://a;b/", "character"), ("http://a'b/", "character"),
-    ("http://a*b/", "character"), ("http://$HOME/", "character"), ("http://a!b/", "character"), ("http://(a)/", "character"),
-]  # fmt: skip
+    ("http://127.1%2e/", "character"),
+    ("http://%6c%6f%63alhost/", "character"),
+    ("http://qichuan%2eiqiyi.com/", "character"),
+    ("http://127.0.0.1%00.iqiyi.com/", "character"),
+    ("http://qichuan.iqiyi.com%2f@x/", "user"),
+    ("http://[v1.fe80::a]/", "character"),
+    ("http://a,b/", "character"),
+    ("http://a;b/", "character"),
+    ("http://a'b/", "character"),
+    ("http://a*b/", "character"),
+    ("http://$HOME/", "character"),
+    ("http://a!b/", "character"),
+    ("http://(a)/", "character"),
+]
 
 FORMS = ["http://{}/upload", "https://{}", "HTTP://{}:8080/upload?x=1", "http://{}:/"]
 
@@ -164,7 +206,9 @@ def test_origins_in_one_spelling(url: str, origin: str) -> None:
     assert hosts.origin(url) == origin
 
 
-@pytest.mark.parametrize("url", ["", "a", "//a", "http:", "http://", "http:///x", "http://a:x", "http://a:65536", "http://[a"])
+@pytest.mark.parametrize(
+    "url", ["", "a", "//a", "http:", "http://", "http:///x", "http://a:x", "http://a:65536", "http://[a"]
+)
 def test_what_has_no_origin(url: str) -> None:
     with pytest.raises(ValueError):
         hosts.origin(url)
@@ -211,7 +255,15 @@ def _parts(value: int, bases: list[str]) -> str:
     return ".".join(spell[base](number) for base, number in zip(bases, numbers, strict=True))
 
 
-INSIDE = ["0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16"]
+INSIDE = [
+    "0.0.0.0/8",
+    "10.0.0.0/8",
+    "100.64.0.0/10",
+    "127.0.0.0/8",
+    "169.254.0.0/16",
+    "172.16.0.0/12",
+    "192.168.0.0/16",
+]
 
 
 inner_addresses = st.sampled_from(INSIDE).flatmap(lambda network: st.ip_addresses(network=network))
@@ -234,7 +286,8 @@ def test_an_inner_address_is_inner_inside_of_any_other(address: ipaddress.IPv4Ad
 
 @given(
     st.sampled_from(["http", "https", "HTTP"]),
-    st.sampled_from([*PRIVATE, *PUBLIC, *ODD_PRIVATE, *ODD_PUBLIC]) | st.text(alphabet="aZ0.-_[]:%@\\/?#x", max_size=12),
+    st.sampled_from([*PRIVATE, *PUBLIC, *ODD_PRIVATE, *ODD_PUBLIC])
+    | st.text(alphabet="aZ0.-_[]:%@\\/?#x", max_size=12),
     st.sampled_from(["", ":", ":80", ":8080", ":0", ":x"]),
     st.text(alphabet="/ab.?#@:\\%20", max_size=8),
 )

@@ -125,7 +125,9 @@ OUT = [
     (DESCRIBE, described("file_name=Holiday&description=")),
     (
         uploads.set_metadata(
-            ENDPOINTS, FILE, Metadata("假期 & more", description="a+b=c?\n100%", tags=("海", "b c"), category=Category.TRAVEL)
+            ENDPOINTS,
+            FILE,
+            Metadata("假期 & more", description="a+b=c?\n100%", tags=("海", "b c"), category=Category.TRAVEL),
         ),
         described(
             "file_name=%E5%81%87%E6%9C%9F%20%26%20more&description=a%2Bb%3Dc%3F%0A100%25&tags=%E6%B5%B7%2Cb%20c&file_type=9"
@@ -266,15 +268,17 @@ def test_the_types_that_the_official_uploader_admits() -> None:
     )
 
 
-@pytest.mark.parametrize("given", ["", " ", ".", "exe", "mp4.exe", "mp4\r\nX: y", "mp4\0", "x" * 5000, "ｍｐ４", None, 4])
+@pytest.mark.parametrize(
+    "given", ["", " ", ".", "exe", "mp4.exe", "mp4\r\nX: y", "mp4\0", "x" * 5000, "ｍｐ４", None, 4]
+)
 def test_other_file_types_are_refused_before_any_request(given: Any) -> None:
-    with pytest.raises(ConfigurationError, match="^file_type "):
+    with pytest.raises(ConfigurationError, match=r"^file_type "):
         uploads.request_upload(ENDPOINTS, given, 1)
 
 
 @pytest.mark.parametrize("given", [0, -1, 2**53 + 1, 1.0, True, "1024", None])
 def test_other_sizes_are_refused_before_any_request(given: Any) -> None:
-    with pytest.raises(ConfigurationError, match="^file_size must be "):
+    with pytest.raises(ConfigurationError, match=r"^file_size must be "):
         uploads.request_upload(ENDPOINTS, "mp4", given)
 
 
@@ -284,7 +288,8 @@ def test_sizes_up_to_their_bounds(size: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("first", "data"), [(0, b""), (1023, b""), (1024, b""), (1024, b"x"), (1023, b"xy"), (0, b"x" * 1025), (10**30, b"x")]
+    ("first", "data"),
+    [(0, b""), (1023, b""), (1024, b""), (1024, b"x"), (1023, b"xy"), (0, b"x" * 1025), (10**30, b"x")],
 )
 def test_a_range_outside_of_its_file_is_refused(first: int, data: bytes) -> None:
     with pytest.raises(ConfigurationError, match="is empty or outside of a file of 1024 bytes"):
@@ -293,13 +298,13 @@ def test_a_range_outside_of_its_file_is_refused(first: int, data: bytes) -> None
 
 @pytest.mark.parametrize("first", [-1, 0.0, True, "0", None])
 def test_a_range_begins_with_a_whole_number(first: Any) -> None:
-    with pytest.raises(ConfigurationError, match="^first must be "):
+    with pytest.raises(ConfigurationError, match=r"^first must be "):
         chunk(first)
 
 
 @pytest.mark.parametrize("file_id", ["", "a\r\nb", 'a"b', "id;", "ид", None])
 def test_a_range_of_a_made_up_file_id_never_gets_into_a_header(file_id: Any) -> None:
-    with pytest.raises(ConfigurationError, match="^file_id "):
+    with pytest.raises(ConfigurationError, match=r"^file_id "):
         chunk(ticket=UploadTicket(file_id, TICKET.upload_url, 1024))
 
 
@@ -345,7 +350,7 @@ def test_a_good_ticket_passes() -> None:
 @pytest.mark.parametrize("operation", ["finish_upload", "cancel_upload"])
 @pytest.mark.parametrize("file_id", ["", "a b", "a\nb", "é", "a&b", None, "x" * 257])
 def test_file_ids_that_could_split_a_header_are_refused(operation: str, file_id: Any) -> None:
-    with pytest.raises(ConfigurationError, match="^file_id "):
+    with pytest.raises(ConfigurationError, match=r"^file_id "):
         getattr(uploads, operation)(ENDPOINTS, file_id)
-    with pytest.raises(ConfigurationError, match="^file_id "):
+    with pytest.raises(ConfigurationError, match=r"^file_id "):
         uploads.set_metadata(ENDPOINTS, file_id, Metadata("x"))

@@ -222,8 +222,8 @@ LIST_ANSWERS = [
 
 URLS_ANSWERS = [
     (
-        '{"code":"A00000","data":{"mp4":{"1":"http://d/1.mp4?v=1","2":"http://d/2.mp4"},'
-        '"m3u8":{"1":"http://m/1.m3u8","96":" http://m/96.m3u8"}}}',
+        """{"code": "A00000", "data": {"mp4": {"1": "http://d/1.mp4?v=1", "2": "http://d/2.mp4"},
+        "m3u8": {"1": "http://m/1.m3u8", "96": " http://m/96.m3u8"}}}""",
         PlayUrls(
             {Quality.SMOOTH: "http://d/1.mp4?v=1", Quality.HIGH: "http://d/2.mp4"},
             {Quality.SMOOTH: "http://m/1.m3u8", Quality.TOPSPEED: "http://m/96.m3u8"},
@@ -324,7 +324,8 @@ def test_a_play_url_of_an_emulator_near_by() -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["", "x", "//a/b", "ftp://a/b", "http://u:p@a/b", "http://[::1]/", "http://10.1.2.3/", "http://a b/", None, b"x"]
+    "url",
+    ["", "x", "//a/b", "ftp://a/b", "http://u:p@a/b", "http://[::1]/", "http://10.1.2.3/", "http://a b/", None, b"x"],
 )
 def test_a_play_url_that_must_not_be_followed(url: Any) -> None:
     with pytest.raises(ConfigurationError, match=r"^(the play URL is refused: |url must )"):
@@ -333,15 +334,15 @@ def test_a_play_url_that_must_not_be_followed(url: Any) -> None:
 
 @pytest.mark.parametrize("number", [0, -1, 1.0, True, "1", None])
 def test_pages_that_are_refused_before_any_request(number: Any) -> None:
-    with pytest.raises(ConfigurationError, match="^page must be "):
+    with pytest.raises(ConfigurationError, match=r"^page must be "):
         videos.list_videos(ENDPOINTS, (), number, 20)
-    with pytest.raises(ConfigurationError, match="^page_size must be "):
+    with pytest.raises(ConfigurationError, match=r"^page_size must be "):
         videos.list_videos(ENDPOINTS, (), 1, number)
 
 
 def test_page_sizes_have_a_bound() -> None:
     videos.list_videos(ENDPOINTS, (), 1, 100)
-    with pytest.raises(ConfigurationError, match="^page_size must be from 1 to 100, not 101$"):
+    with pytest.raises(ConfigurationError, match=r"^page_size must be from 1 to 100, not 101$"):
         videos.list_videos(ENDPOINTS, (), 1, 101)
 
 
@@ -349,7 +350,7 @@ def test_lists_of_ids_have_a_bound() -> None:
     ids = tuple(map(str, range(101)))
     for build in (videos.delete_videos, lambda *args: videos.list_videos(*args, 1, 100)):
         assert sent(build(ENDPOINTS, ids[:100])).url.count("%2C") == 99
-        with pytest.raises(ConfigurationError, match="^101 file_ids in one request; the most is 100$"):
+        with pytest.raises(ConfigurationError, match=r"^101 file_ids in one request; the most is 100$"):
             build(ENDPOINTS, ids)
 
 
@@ -360,24 +361,26 @@ def test_batches_hold_every_id_once_and_never_too_many() -> None:
     assert list(videos.batches(())) == []
 
 
-# A published integration deleted all of a user's videos. Nothing but the one method may say `delete_type=0`, and no list
-# of ids may come out empty.
-@pytest.mark.parametrize("ids", [(), ("",), ("a", ""), (" ",), ("a,b",), ("a;b",), ("a&delete_type=0",), (None,), "abc"])
+# A published integration deleted all of a user's videos. Nothing but the one method may say `delete_type=0`, and no
+# list of ids may come out empty.
+@pytest.mark.parametrize(
+    "ids", [(), ("",), ("a", ""), (" ",), ("a,b",), ("a;b",), ("a&delete_type=0",), (None,), "abc"]
+)
 def test_a_deletion_of_no_particular_video_is_refused(ids: Any) -> None:
-    with pytest.raises(ConfigurationError, match="^file_ids? "):
+    with pytest.raises(ConfigurationError, match=r"^file_ids? "):
         videos.delete_videos(ENDPOINTS, ids)
 
 
 @pytest.mark.parametrize("ids", [("",), ("a,b",), ("a&page=2",), "abc"])
 def test_a_list_of_no_particular_video_is_refused(ids: Any) -> None:
-    with pytest.raises(ConfigurationError, match="^file_ids? "):
+    with pytest.raises(ConfigurationError, match=r"^file_ids? "):
         videos.list_videos(ENDPOINTS, ids, 1, 20)
 
 
 @pytest.mark.parametrize("operation", [videos.get_status, videos.get_urls])
 @pytest.mark.parametrize("file_id", ["", "a b", "a,b", "a&b", "é", None])
 def test_file_ids_that_could_split_a_query_are_refused(operation: Any, file_id: Any) -> None:
-    with pytest.raises(ConfigurationError, match="^file_id "):
+    with pytest.raises(ConfigurationError, match=r"^file_id "):
         operation(ENDPOINTS, file_id)
 
 

@@ -60,9 +60,9 @@ class TestRedisTokenStoreWithAClientThatDecodes(TestRedisTokenStore):
     async def make(self) -> TokenStore:
         from redis.asyncio import Redis
 
-        from iqiyi_async.stores import RedisTokenStore
+        from iqiyi_async.stores.redis import _OPTIONS, RedisTokenStore
 
-        self.client = Redis.from_url(self.url, decode_responses=True, driver_info=None)
+        self.client = Redis.from_url(self.url, decode_responses=True, **_OPTIONS)
         return RedisTokenStore(self.client, prefix=self.prefix)
 
     async def again(self, made: TokenStore) -> TokenStore:

@@ -103,6 +103,16 @@ async def test_a_file_of_another_user_is_refused(path: Path) -> None:
     await refused(path, "it belongs to another user")
 
 
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can give a folder away")
+@pytest.mark.anyio
+async def test_a_state_folder_of_another_user_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    tmp_path.joinpath("iqiyi-async").mkdir()
+    os.chown(tmp_path / "iqiyi-async", 12345, -1)
+    with pytest.raises(PermissionError, match="the folder belongs to another user"):
+        await FileTokenStore().load(KEY)
+
+
 @posix_only
 @pytest.mark.anyio
 async def test_a_pipe_is_refused_without_waiting_for_its_other_end(path: Path) -> None:
@@ -234,6 +244,8 @@ async def test_a_folder_that_cannot_be_made_is_an_error_of_the_system(tmp_path: 
     store = FileTokenStore(tmp_path / "file" / "tokens.json")
     with pytest.raises(OSError, match="file"):
         await store.compare_and_set(KEY, None, token())
+    with pytest.raises(OSError, match="file"):
+        await store.load(KEY)
 
 
 @pytest.mark.anyio

@@ -157,6 +157,30 @@ async def test_a_database_with_broken_pages_is_put_aside_when_that_shows(
 
 
 @pytest.mark.anyio
+@pytest.mark.parametrize("journals", [1, 2])
+async def test_damage_that_shows_only_later_is_mended_once_for_all(
+    path: Path, caplog: pytest.LogCaptureFixture, journals: int
+) -> None:
+    await filled(path, ranges=4000)
+    opened = [SqliteJournal(path) for _ in range(journals)]
+    for journal in opened:
+        assert await journal.load("other") is None
+    with path.open("r+b") as file:  # the pages of the ranges, while others are at work on the rest
+        file.seek(path.stat().st_size // 3 // 4096 * 4096)
+        file.write(b"\xa5" * (path.stat().st_size // 2))
+    for journal in opened:
+        assert await journal.load(KEY) is None
+    await opened[0].begin(KEY, ENTRY)
+    await opened[-1].record(KEY, ENTRY.file_id, chunk(5))
+    for journal in opened:
+        assert await accepted(journal) == [5]
+        await journal.aclose()
+    assert len(aside(path)) >= 1
+    assert len([each for each in aside(path) if not each.name.endswith(("-wal", "-shm"))]) == 1
+    assert len(warnings_in(caplog)) == 1
+
+
+@pytest.mark.anyio
 @given(data=st.data())
 @settings(max_examples=25, suppress_health_check=list(HealthCheck))
 async def test_whatever_the_damage_an_upload_can_be_noted(tmp_path_factory, data) -> None:

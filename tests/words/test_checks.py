@@ -75,7 +75,10 @@ def test_whole_numbers_that_are_refused(value: Any, bounds: dict[str, Any], prob
 
 def test_numbers_that_python_does_not_write_out() -> None:
     huge = 10**5000
-    assert refused(_checks.whole, "p", huge, least=0, most=9) == "p must be from 0 to 9, not a number of more than 20 digits"
+    assert (
+        refused(_checks.whole, "p", huge, least=0, most=9)
+        == "p must be from 0 to 9, not a number of more than 20 digits"
+    )
     assert refused(_checks.whole, "p", -huge, least=0) == "p must be at least 0, not a number of more than 20 digits"
 
 
@@ -101,7 +104,9 @@ def test_seconds_that_are_refused(value: Any) -> None:
 
 def test_seconds_beyond_any_clock() -> None:
     assert refused(_checks.seconds, "p", 10**400) == "p must be a number of seconds that a float can hold"
-    assert refused(_checks.seconds, "p", 0.0009, least=0.001).startswith("p must be a number of seconds, at least 0.001")
+    assert refused(_checks.seconds, "p", 0.0009, least=0.001).startswith(
+        "p must be a number of seconds, at least 0.001"
+    )
 
 
 def test_one_of() -> None:
@@ -126,7 +131,9 @@ def test_what_is_no_file_id(value: Any) -> None:
     assert refused(_checks.file_ids, ["7", value], empty=True) == problem
 
 
-@pytest.mark.parametrize("character", [*" ,;&=?#/\\\"'", "\r", "\n", "\t", "\0", "\x7f", "é", "７", "\ud800", "x" * 250])
+@pytest.mark.parametrize(
+    "character", [*" ,;&=?#/\\\"'", "\r", "\n", "\t", "\0", "\x7f", "é", "７", "\ud800", "x" * 250]
+)
 def test_characters_that_no_file_id_has(character: str) -> None:
     for value in (f"{character}1234567", f"1234567{character}", f"123{character}4567"):
         problem = "file_id holds a character that no file_id has (or is longer than 256)"

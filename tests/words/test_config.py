@@ -190,7 +190,7 @@ def test_addresses_that_are_refused(value: Any, problem: str) -> None:
 
 @pytest.mark.parametrize("value", [None, "http://a", [("http://a", "http://b")], 7])
 def test_backups_map_one_host_to_another(value: Any) -> None:
-    with pytest.raises(ConfigurationError, match="^backups must map one upload host to another"):
+    with pytest.raises(ConfigurationError, match=r"^backups must map one upload host to another"):
         Endpoints(backups=value)
 
 

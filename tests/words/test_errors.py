@@ -185,7 +185,7 @@ def test_a_changed_error_is_copied_as_it_is() -> None:
 
 
 def test_a_wrong_call_is_also_a_value_error() -> None:
-    with pytest.raises(ValueError, match="^text$"):
+    with pytest.raises(ValueError, match=r"^text$"):
         raise ConfigurationError("text")
 
 

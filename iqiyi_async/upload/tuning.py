@@ -1,0 +1,124 @@
+"""How large the ranges are and how many travel at once, where the options say ``"auto"``: learned from what arrives.
+
+Slow links get small ranges, so that little is lost when one fails, and few workers; fast ones get large ranges, so
+that the pause between two of them does not count, and as many workers as bring more. Numbers in, numbers out: no
+clock, no I/O.
+
+- A range should take about `TARGET_SECONDS` on its lane. After trouble it is halved.
+- Workers are doubled as long as each doubling brings at least a tenth more bytes a second; the first that does not is taken
+  back, and tried again much later. After trouble they are halved.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from ..config import KIB, MIB
+
+#: Long against the round trip that every range pays once, short against the patience of whoever watches the progress.
+TARGET_SECONDS = 4.0
+
+FIRST_CHUNK, LEAST_CHUNK, MOST_CHUNK = MIB, 256 * KIB, 16 * MIB
+FIRST_WORKERS, MOST_WORKERS = 4, 16
+
+#: Buffers never need more than this, in bytes: with many workers, ranges are kept smaller.
+MEMORY = 64 * MIB
+
+#: A rate is believed after this many seconds, and when every worker has brought a range. After a doubling that
+#: brought nothing, so many such windows pass before the next is tried.
+WINDOW_SECONDS, PAUSE = 1.0, 20
+
+#: A doubling must bring this much.
+WORTH_IT = 1.1
+
+
+class Tuner:
+    """The numbers of one client's pool."""
+
+    def __init__(self, max_workers: int | Literal["auto"], chunk_size: int | Literal["auto"]) -> None:
+        self._free_workers = max_workers == "auto"
+        self._free_chunk = chunk_size == "auto"
+        self.most_workers = MOST_WORKERS if max_workers == "auto" else max_workers
+        self.workers = FIRST_WORKERS if max_workers == "auto" else max_workers
+        self._chunk = FIRST_CHUNK if chunk_size == "auto" else chunk_size
+        self._smallest = self._largest = self._chunk
+        self._lane_rate = 0.0
+        self._window_bytes = self._window_ranges = 0
+        self._window_began: float | None = None
+        self._best_rate = 0.0
+        self._before: int | None = None
+        self._pause = 0
+
+    @property
+    def chunk_size(self) -> int:
+        """Bytes of the next range."""
+        if not self._free_chunk:
+            return self._chunk
+        size = max(LEAST_CHUNK, min(self._chunk, MEMORY // self.most_workers if self._free_workers else MOST_CHUNK))
+        self._smallest, self._largest = min(self._smallest, size), max(self._largest, size)
+        return size
+
+    @property
+    def explanation(self) -> str:
+        """What was decided, and why; empty where nothing was left to decide."""
+        words: list[str] = []
+        if self._free_workers:
+            words.append(f"{self.workers} workers, at {self._best_rate / MIB:.1f} MiB/s in all")
+        if self._free_chunk:
+            span = (
+                f"{self._smallest / MIB:g}"
+                if self._smallest == self._largest
+                else f"{self._smallest / MIB:g} to {self._largest / MIB:g}"
+            )
+            words.append(f"chunks of {span} MiB, at {self._lane_rate / MIB:.1f} MiB/s for each lane")
+        return "; ".join(words)
+
+    def arrived(self, size: int, seconds: float, now: float) -> None:
+        """A range of `size` bytes was accepted `seconds` after it set out; `now` is any clock's time in seconds."""
+        rate = size / max(seconds, 1e-6)
+        self._lane_rate = rate if not self._lane_rate else 0.7 * self._lane_rate + 0.3 * rate
+        if self._free_chunk:
+            self._resize(int(self._lane_rate * TARGET_SECONDS))
+        if self._free_workers:
+            self._count(size, now)
+
+    def trouble(self) -> None:
+        """A range did not arrive, or the service asked for less."""
+        if self._free_chunk:
+            self._chunk = max(self._chunk // 2, LEAST_CHUNK)
+        if self._free_workers:
+            self.workers = max(1, self.workers // 2)
+            self._before, self._pause, self._best_rate = None, PAUSE, 0.0
+            self._window_began = None
+
+    def _resize(self, wanted: int) -> None:
+        # Powers of two, and one step at a time: an answer that was late by chance does not turn everything over.
+        if wanted >= 2 * self._chunk:
+            self._chunk = min(self._chunk * 2, MOST_CHUNK)
+        elif wanted < self._chunk // 2:
+            self._chunk = max(self._chunk // 2, LEAST_CHUNK)
+
+    def _count(self, size: int, now: float) -> None:
+        if self._window_began is None:
+            self._window_began, self._window_bytes, self._window_ranges = now, 0, 0
+            return
+        self._window_bytes += size
+        self._window_ranges += 1
+        elapsed = now - self._window_began
+        if elapsed < WINDOW_SECONDS or self._window_ranges < 2 * self.workers:
+            return
+        self._window_began = None
+        self._decide(self._window_bytes / elapsed)
+
+    def _decide(self, rate: float) -> None:
+        if self._before is not None and rate < self._best_rate * WORTH_IT:
+            self.workers, self._before, self._pause = self._before, None, PAUSE
+            return
+        self._best_rate = rate
+        if self._pause:
+            self._pause -= 1
+            self._before = None
+        elif self.workers < self.most_workers:
+            self._before, self.workers = self.workers, min(2 * self.workers, self.most_workers)
+        else:
+            self._before = None

@@ -1,0 +1,87 @@
+"""What a person sees on a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from iqiyi_async.emulator import Fault, FaultPlan, ThreadedEmulatorServer
+
+from .program import APP_SECRET, eventually
+from .terminal import CTRL_C, terminal
+
+MakeVideo = Callable[..., Path]
+
+HIDE_CURSOR, SHOW_CURSOR = "\x1b[?25l", "\x1b[?25h"
+WORDS = ("--chunk-size", "64K", "--workers", "4")
+
+
+def test_the_live_display(service: ThreadedEmulatorServer, video: MakeVideo) -> None:
+    faults = [
+        Fault(operation="upload_chunk", delay=0.25),
+        Fault(operation="upload_chunk", call=3, status=503),
+        Fault(operation="get_status", call=1, code="A00001"),
+    ]
+    service.faults = FaultPlan(faults)
+    path = video(size=1_000_000)
+    with terminal(service, "upload", path, *WORDS, "--wait") as seen:
+        seen.until(r"holiday\.mp4  ━+  +\d+ %  +\d+\.\d/976\.6 KiB")
+        seen.until(r"[1-4] in flight")
+        seen.until(r"1 retry")
+        seen.until(r"\d KiB/s  \d\.\d s left")
+        seen.until(r"not available for now \(HTTP 503\)")
+        seen.until(r"complete, being published")
+        assert seen.finish() == 0
+    (view,) = service.published()
+    assert f"uploaded as {view.file_id}" in seen.text
+    assert seen.seen.rindex(SHOW_CURSOR) > seen.seen.rindex(HIDE_CURSOR)
+    assert APP_SECRET not in seen.seen
+
+
+def test_several_files_and_a_narrow_terminal(service: ThreadedEmulatorServer, video: MakeVideo) -> None:
+    service.faults = FaultPlan([Fault(operation="upload_chunk", delay=0.2)])
+    paths = [video(f"a film with a very long name, part {number}.mp4", 400_000) for number in (1, 2)]
+    with terminal(service, "upload", *paths, *WORDS, columns=80, NO_COLOR="1") as seen:
+        seen.until(r"a film with a v…  ━+")
+        seen.until(r"all  .*  1 of 2 files")
+        assert seen.finish() == 0
+    assert all(len(line) <= 80 for line in seen.text.replace("\r", "\n").split("\n") if "━" in line)
+    assert "\x1b[3" not in seen.seen
+    for view in service.published():
+        assert seen.text.count(f"uploaded as {view.file_id}") == 1
+
+
+def test_ctrl_c_at_the_keyboard(service: ThreadedEmulatorServer, video: MakeVideo) -> None:
+    service.faults = FaultPlan([Fault(operation="upload_chunk", delay=60)])
+    with terminal(service, "upload", video(size=1_000_000), *WORDS) as seen:
+        seen.until("976.6 KiB")
+        eventually(lambda: any(exchange.operation.value == "upload_chunk" for exchange in service.history))
+        seen.type(CTRL_C)
+        seen.until("stopping: ")
+        seen.type(CTRL_C)
+        assert seen.finish() == 130
+    assert "stopped at once" in seen.text
+    assert "Traceback" not in seen.text
+    assert seen.seen.rindex(SHOW_CURSOR) > seen.seen.rindex(HIDE_CURSOR)
+
+
+def test_a_dumb_terminal_gets_lines(service: ThreadedEmulatorServer, video: MakeVideo) -> None:
+    with terminal(service, "upload", video(), *WORDS, TERM="dumb") as seen:
+        assert seen.finish() == 0
+    assert "uploading 97.7 KiB" in seen.text
+    assert "\x1b" not in seen.seen
+
+
+def test_delete_asks(service: ThreadedEmulatorServer) -> None:
+    for answer, code in (("n\n", 1), ("\x04", 1), (CTRL_C, 130)):
+        with terminal(service, "delete", "one", "two") as seen:
+            seen.until(r"one\r\n +two\r\nDelete 2 videos for good\? \[y/N\] ")
+            seen.type(answer)
+            assert seen.finish() == code, seen.text
+        assert "Traceback" not in seen.text
+        assert not service.history
+    with terminal(service, "delete", "one") as seen:
+        seen.until("for good")
+        seen.type("yes\n")
+        seen.finish()
+    eventually(lambda: any(exchange.operation.value == "delete_videos" for exchange in service.history))
