@@ -133,7 +133,8 @@ class Http11(asyncio.Protocol):
                 break
             else:
                 raise BrokenError("the connection was closed in the middle of an answer")
-        # Bytes behind the answer belong to nothing that was asked: they must not become the answer to the next request.
+        # Bytes behind the answer belong to nothing that was asked: they must not become the answer to the next
+        # request.
         if self._h11.our_state is h11.DONE and self._h11.their_state is h11.DONE and not self._h11.trailing_data[0]:
             self._h11.start_next_cycle()
         self._busy = False

@@ -30,28 +30,39 @@ class Lanes(Generic[L]):
 
     def __init__(self, count: int, make: Callable[[], L]) -> None:
         self._make = make
-        self._free = anyio.Semaphore(count, fast_acquire=True)
+        self._limit = anyio.CapacityLimiter(count)
         self._idle: list[L] = []
+        self._borrowers: dict[int, object] = {}
         self._all: list[L] = []
 
     async def take(self) -> L:
         """Wait for a lane; whoever takes one gives it back."""
-        await self._free.acquire()
-        if self._idle:
-            return self._idle.pop()
-        lane = self._make()
-        self._all.append(lane)
+        borrower = object()
+        try:
+            self._limit.acquire_on_behalf_of_nowait(borrower)
+        except anyio.WouldBlock:
+            await self._limit.acquire_on_behalf_of(borrower)
+        if not self._idle:
+            self._idle.append(self._make())
+            self._all.append(self._idle[-1])
+        lane = self._idle.pop()
+        self._borrowers[id(lane)] = borrower
         return lane
+
+    def resize(self, count: int) -> None:
+        """From now on there are so many lanes; those taken beyond it are used to their end."""
+        if count != self._limit.total_tokens:
+            self._limit.total_tokens = count
 
     @property
     def has_idle(self) -> bool:
         """Whether a lane could be had at once."""
-        return self._free.value > 0
+        return self._limit.available_tokens > 0
 
     def give(self, lane: L) -> None:
         """Give a lane back to whoever has waited longest."""
         self._idle.append(lane)
-        self._free.release()
+        self._limit.release_on_behalf_of(self._borrowers.pop(id(lane)))
 
     @asynccontextmanager
     async def borrow(self) -> AsyncGenerator[L, None]:

@@ -113,6 +113,11 @@ class RetryPolicy:
     )
 
 
+def _auto_or_whole(name: str, value: object, *, most: int) -> None:
+    if value != "auto":
+        _checks.whole(name, value, least=1, most=most)
+
+
 @attrs.frozen
 class UploadOptions:
     """How files are cut and sent.
@@ -120,8 +125,10 @@ class UploadOptions:
     A client needs ``max_workers x chunk_size`` bytes for its buffers, whatever the size or number of the files.
 
     Attributes:
-        max_workers: chunks in flight at once, over all uploads of the client (1 to 256).
-        chunk_size: bytes of one range (1 to 1 GiB); the last one of a file may be shorter.
+        max_workers: chunks in flight at once, over all uploads of the client (1 to 256); ``"auto"`` finds out how
+            many the link has use for, up to 16.
+        chunk_size: bytes of one range (1 to 1 GiB); the last one of a file may be shorter. ``"auto"`` follows the
+            link: 256 KiB to 16 MiB, and never more than 64 MiB in all.
         parameters: how a range says what it is: ``"headers"``, as documented, or ``"body"``, as form fields with
             ``?type=body``, for a proxy on the way that drops headers with underscores.
         on_failure: what becomes of a failed or cancelled upload at the service: ``"keep"`` it, to resume later, or
@@ -134,12 +141,11 @@ class UploadOptions:
         ConfigurationError: a value out of its bounds.
     """
 
-    max_workers: int = attrs.field(
-        default=8, validator=_checks.field(lambda name, value: _checks.whole(name, value, least=1, most=256))
+    max_workers: int | Literal["auto"] = attrs.field(
+        default=8, validator=_checks.field(lambda name, value: _auto_or_whole(name, value, most=256))
     )
-    chunk_size: int = attrs.field(
-        default=4 * MIB,
-        validator=_checks.field(lambda name, value: _checks.whole(name, value, least=1, most=GIB, unit="bytes")),
+    chunk_size: int | Literal["auto"] = attrs.field(
+        default=4 * MIB, validator=_checks.field(lambda name, value: _auto_or_whole(name, value, most=GIB))
     )
     parameters: Literal["headers", "body"] = attrs.field(
         default="headers", validator=_checks.field(lambda name, value: _checks.one_of(name, value, "headers", "body"))

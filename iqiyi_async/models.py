@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from enum import Enum, IntEnum, StrEnum
 from typing import cast
+from urllib.parse import quote
 
 import attrs
 
@@ -31,6 +32,10 @@ __all__ = [
     "VideoState",
     "VideoStatus",
 ]
+
+
+#: Metadata travels in a URL, of which usual servers take 8 KiB; some of that is for the token and the rest.
+MOST_ENCODED = 6000
 
 
 class Category(IntEnum):
@@ -131,6 +136,14 @@ class Metadata:
     tags: tuple[str, ...] = attrs.field(default=(), converter=_tags)
     category: Category | None = attrs.field(default=None, converter=_category)
 
+    def __attrs_post_init__(self) -> None:
+        size = sum(len(quote(each, safe="")) for each in (self.name, self.description, *self.tags))
+        if size > MOST_ENCODED:
+            raise ConfigurationError(
+                f"name, description and tags take {size} bytes of a URL; the most is {MOST_ENCODED}"
+                " (a Chinese character takes 9)"
+            )
+
 
 @attrs.frozen
 class Token:
@@ -184,6 +197,7 @@ class UploadReceipt:
         retries: how many requests had to be repeated.
         resumed_bytes: bytes that an earlier, interrupted upload had brought there already.
         elapsed: how long this call took, in seconds.
+        tuning: what was decided where the options say ``"auto"``, and why; empty otherwise.
     """
 
     file_id: str
@@ -192,6 +206,7 @@ class UploadReceipt:
     retries: int
     resumed_bytes: int
     elapsed: float
+    tuning: str = ""
 
 
 @attrs.frozen

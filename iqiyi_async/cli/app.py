@@ -6,21 +6,22 @@ What belongs here: signatures. What must not: what a command does, which is its 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from cyclopts import App, Parameter
 
-from iqiyi_async import AsyncVideoCloud, Category, SqliteJournal
+from iqiyi_async import AsyncVideoCloud, Category, SqliteJournal, UploadOptions
 
 from . import demo as demonstration
 from . import emulate, signals, videos
 from .display import display_for
 from .failures import FAILED, UsageError
-from .options import Account, Verbosity, bytes_of, upload_options
+from .jobs import jobs_for, split_tags
+from .options import Account, Verbosity, bytes_or_auto, in_words, number_or_auto, upload_options
 from .screen import Screen, logging_to
-from .upload import AnewJournal, Uploads, Wishes, jobs_for
+from .upload import AnewJournal, Uploads, Wishes
 from .version import version
 
 HELP = """Upload videos to the iQIYI open-platform video cloud, and manage them.
@@ -43,19 +44,22 @@ ACCOUNT, VERBOSITY = Account(), Verbosity()
 Command = Callable[[signals.Signals], Coroutine[Any, Any, int]]
 Json = Annotated[bool, Parameter(name="--json", negative="", show_default=False)]
 Flag = Annotated[bool, Parameter(negative="", show_default=False)]
-Size = Annotated[int, Parameter(converter=bytes_of, metavar="SIZE", show_default=lambda _: "4MiB")]
+OrAuto = int | Literal["auto"]
+Number = Annotated[OrAuto, Parameter(converter=number_or_auto, show_choices=False)]
+Size = Annotated[OrAuto, Parameter(converter=bytes_or_auto, show_choices=False, show_default=in_words)]
+DEFAULTS = UploadOptions()
 
 
 @app.command
 def upload(
-    *paths: Annotated[Path, Parameter(required=True, metavar="PATH")],
+    *paths: Annotated[Path, Parameter(required=True)],
     name: str | None = None,
-    description: str = "",
-    tags: Annotated[tuple[str, ...], Parameter(negative="", n_tokens=1, accepts_keys=False)] = (),
+    description: Annotated[str, Parameter(show_default=False)] = "",
+    tags: Annotated[list[str] | None, Parameter(negative="")] = None,
     category: Category | None = None,
     file_type: str | None = None,
-    workers: int = 8,
-    chunk_size: Size = 4 * 1024 * 1024,
+    workers: Number = DEFAULTS.max_workers,
+    chunk_size: Size = DEFAULTS.chunk_size,
     parameters: Literal["headers", "body"] = "headers",
     on_failure: Literal["keep", "cancel"] = "keep",
     wait: Flag = False,
@@ -77,8 +81,8 @@ def upload(
         tags: Tags, separated by commas.
         category: What it is about.
         file_type: Such as mp4; by default the file's ending.
-        workers: Chunks under way at once, over all files.
-        chunk_size: Bytes of a chunk: 4MiB, 512K, 1048576.
+        workers: Chunks under way at once, over all files; auto finds out how many the link has use for.
+        chunk_size: Bytes of a chunk: 4MiB, 512K, 1048576; auto follows the link.
         parameters: How a chunk says what it is; choose body if a proxy on the way drops headers.
         on_failure: What becomes of a failed upload: keep it, to go on later, or cancel it at the service.
         wait: Wait until the videos are published.
@@ -91,7 +95,7 @@ def upload(
         raise UsageError("--timeout is for --wait", "give both, or neither")
     if timeout is not None and not 0 <= timeout < float("inf"):
         raise UsageError("--timeout must be a number of seconds, zero or more", "such as --timeout 600")
-    jobs = jobs_for(paths, name, description=description, tags=_tags(tags), category=category)
+    jobs = jobs_for(paths, name, description=description, tags=split_tags(tags or ()), category=category)
     wishes = Wishes(file_type=file_type, wait=wait, timeout=timeout, resumable=not no_journal and on_failure == "keep")
     options = upload_options(max_workers=workers, chunk_size=chunk_size, parameters=parameters, on_failure=on_failure)
     screen = account.screen(machine=json, steadfast=True)
@@ -107,10 +111,6 @@ def upload(
                 await journal.aclose()
 
     return _perform(command, screen, account)
-
-
-def _tags(given: Sequence[str]) -> tuple[str, ...]:
-    return tuple(tag.strip() for word in given for tag in word.split(",") if tag.strip())
 
 
 @app.command
@@ -165,7 +165,7 @@ def urls(file_id: str, /, *, resolve: Flag = False, json: Json = False, account:
 
 @app.command
 def delete(
-    *file_ids: Annotated[str, Parameter(required=True, metavar="FILE_ID")],
+    *file_ids: Annotated[str, Parameter(required=True)],
     yes: Annotated[bool, Parameter(name=["--yes", "-y"], negative="", show_default=False)] = False,
     account: Account = ACCOUNT,
 ) -> int:

@@ -21,8 +21,8 @@ from iqiyi_async import AsyncVideoCloud, Endpoints, PlayUrls, UploadOptions, Upl
 from . import words
 from .display import display_for
 from .failures import FAILED, CommandError
+from .jobs import Job, jobs_for
 from .screen import Screen
-from .upload import Job, jobs_for
 
 MIB = 1024 * 1024
 #: Small enough for a small video to be cut into many chunks, so that there is something to see.
@@ -58,6 +58,8 @@ async def run(screen: Screen, path: Path) -> int:
     async with EmulatorServer(config) as server:
         screen.result(f"emulator of the service: {server.endpoint_url} (nothing leaves this machine)")
         screen.result(f"video: {path} ({words.size(job.size)})")
+        if distant.faults:
+            screen.result(f"the emulator answers each chunk after {DELAY:g} s, as a distant service would")
         async with AsyncVideoCloud(
             config.app_key,
             config.app_secret,

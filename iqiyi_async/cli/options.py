@@ -11,7 +11,7 @@ import os
 import stat
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any, Literal, Protocol
 
 import attrs
 from cyclopts import Group, Parameter
@@ -28,20 +28,36 @@ from iqiyi_async import (
 
 from .failures import UsageError, in_options
 from .screen import Screen
-from .words import parse_size
+from .words import clean, parse_size, size
 
 SHARED = Group("Account and output", sort_key=10)
 #: Longer ones are no secrets but files given by mistake.
 SECRET_BYTES = 4096
+AUTO = "auto"
 
 
 class _Word(Protocol):
     value: str
 
 
-def bytes_of(_: Any, words: Sequence[_Word]) -> int:
+def bytes_or_auto(_: Any, words: Sequence[_Word]) -> int | Literal["auto"]:
     """The converter of sizes."""
-    return parse_size(words[0].value)
+    return "auto" if words[0].value == AUTO else parse_size(words[0].value)
+
+
+def number_or_auto(_: Any, words: Sequence[_Word]) -> int | Literal["auto"]:
+    """The converter of numbers."""
+    text = words[0].value
+    if text == AUTO:
+        return "auto"
+    if not text.isascii() or not text.isdigit():
+        raise ValueError(f"{clean(text)!r} is neither a number nor auto")
+    return int(text)
+
+
+def in_words(value: int | Literal["auto"]) -> str:
+    """A size as help shows it."""
+    return size(value) if isinstance(value, int) else value
 
 
 @Parameter(name="*")
@@ -80,7 +96,6 @@ class Account(Verbosity):
         Path | None,
         Parameter(
             group=SHARED,
-            metavar="FILE",
             help="A file that only you can read (mode 0600) and that holds the application's secret. Without it the"
             " secret is taken from the environment variable IQIYI_APP_SECRET. There is no option for the secret itself:"
             " every user of the machine could read it.",
@@ -91,7 +106,6 @@ class Account(Verbosity):
         Parameter(
             env_var="IQIYI_ENDPOINT_URL",
             group=SHARED,
-            metavar="URL",
             help="One address for everything, such as an emulator's. By default the service's own.",
         ),
     ] = None

@@ -7,19 +7,15 @@ which is the library's.
 from __future__ import annotations
 
 import asyncio
-import os
-import stat
 from collections.abc import Coroutine, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any, TypeVar
 
 import attrs
 
 from iqiyi_async import (
     AsyncVideoCloud,
-    ConfigurationError,
-    Metadata,
+    AuthorizationError,
     SqliteJournal,
     UploadError,
     UploadProgress,
@@ -31,7 +27,8 @@ from iqiyi_async.stores import JournalEntry, Phase
 
 from . import words
 from .display import Display
-from .failures import FAILED, MISUSED, UsageError, failure_of
+from .failures import FAILED, MISUSED, failure_of
+from .jobs import Job
 from .screen import Screen
 from .signals import Signals
 
@@ -41,20 +38,6 @@ T = TypeVar("T")
 AT_ONCE = 4
 #: What is under way at the first signal may take so many seconds to end well.
 DRAIN_SECONDS = 10.0
-
-
-@attrs.frozen
-class Job:
-    """One file to upload."""
-
-    path: Path
-    size: int
-    metadata: Metadata
-
-    @property
-    def label(self) -> str:
-        """The path as it was given."""
-        return str(self.path)
 
 
 @attrs.frozen
@@ -80,28 +63,6 @@ class AnewJournal(SqliteJournal):
         return entry if entry is not None and entry.phase is Phase.SENDING else None
 
 
-def jobs_for(paths: Sequence[Path], name: str | None, **metadata: Any) -> list[Job]:
-    """Look at all files before the first one is sent.
-
-    Raises:
-        UsageError: one of them can't be uploaded, is there twice, or its metadata can't be sent.
-    """
-    if name is not None and len(paths) > 1:
-        raise UsageError("--name is for one file", "without it each video is called as its file is, without the ending")
-    seen: set[Path] = set()
-    jobs: list[Job] = []
-    for path in paths:
-        size = _size_of(path)
-        if (real := path.resolve()) in seen:
-            raise UsageError(f"{path}: this file is given twice", "name each file once")
-        seen.add(real)
-        try:
-            jobs.append(Job(path, size, Metadata(path.stem if name is None else name, **metadata)))
-        except ConfigurationError as error:
-            raise UsageError(f"{path}: {error}", "see --name, --description and --tags in upload --help") from None
-    return jobs
-
-
 class Uploads:
     """The uploads of one command."""
 
@@ -115,6 +76,7 @@ class Uploads:
         self._signals = signals
         self._slots = asyncio.Semaphore(AT_ONCE)
         self._begun: set[str] = set()
+        self._refused = False
         self._drain: asyncio.Task[None] | None = None
 
     async def run(self, jobs: Sequence[Job]) -> int:
@@ -163,8 +125,9 @@ class Uploads:
 
     async def _one(self, job: Job) -> int:
         async with self._slots:
-            if self._signals.asked.is_set():
+            if self._signals.asked.is_set() or self._refused:
                 self._screen.note(f"{job.label}: not begun")
+                self._result(job, ok=False, file_id=None, error=None, message="not begun", resumable=False)
                 return FAILED
             self._display.begin(job.label, job.size)
             try:
@@ -172,6 +135,8 @@ class Uploads:
                     job.path, job.metadata, file_type=self._wishes.file_type, on_progress=partial(self._progress, job)
                 )
             except (VideoCloudError, OSError) as error:
+                # Whoever is refused for one file is refused for all of them.
+                self._refused |= isinstance(error, AuthorizationError)
                 self._display.end(job.label)
                 return self._failed(job, error)
             return await self._uploaded(job, receipt)
@@ -210,6 +175,8 @@ class Uploads:
         if resumable and not self._wishes.resumable:
             resumable = False
             failure = attrs.evolve(failure, hint="run the same command again: without a journal it starts over")
+        if receipt is not None:
+            failure = attrs.evolve(failure, hint=failure.hint.replace("FILE_ID", receipt.file_id))
         if type(error) is UploadError and self._signals.number:
             self._screen.say(f"{job.label}: stopped at {words.size(error.accepted)} of {words.size(job.size)}")
         else:
@@ -244,22 +211,6 @@ class Uploads:
             for each in (task, stop):
                 each.cancel()
             await asyncio.wait((task, stop))
-
-
-def _size_of(path: Path) -> int:
-    try:
-        found = path.stat()
-    except OSError as error:
-        raise UsageError(f"{path}: {error.strerror}", "check the path") from None
-    except ValueError:
-        raise UsageError(f"{path}: not a path", "check the path") from None
-    if not stat.S_ISREG(found.st_mode):
-        raise UsageError(f"{path}: not a file", "give video files, such as holiday.mp4")
-    if not os.access(path, os.R_OK):
-        raise UsageError(f"{path}: no permission to read it", "check who may read it")
-    if not found.st_size:
-        raise UsageError(f"{path}: the file is empty", "nothing can be published of it")
-    return found.st_size
 
 
 def _sentence(receipt: UploadReceipt) -> str:

@@ -68,7 +68,7 @@ class Fault:
     status: int | None = attrs.field(default=None, validator=attrs.validators.optional(checks.status))
     code: str | None = attrs.field(default=None, validator=attrs.validators.optional(checks.text))
     body: str | None = attrs.field(default=None, validator=attrs.validators.optional(checks.text))
-    headers: Mapping[str, str] = attrs.field(factory=dict[str, str], converter=checks.headers)
+    headers: Mapping[str, str] = attrs.field(factory=dict[str, str], converter=checks.headers, hash=False)
     wrong_md5: bool = attrs.field(default=False, validator=_SWITCH)
     short_accept: int | None = attrs.field(default=None, validator=_OPTIONAL_COUNT)
     drop: bool = attrs.field(default=False, validator=_SWITCH)

@@ -12,15 +12,14 @@ from __future__ import annotations
 import os
 import re
 import secrets
+import sys
 import weakref
 from pathlib import Path
 
 from . import _private
 
-try:
+if sys.platform != "win32":
     import fcntl
-except ImportError:
-    fcntl = None  # type: ignore[assignment]
 
 __all__ = ["Presence", "dead", "sweep"]
 
@@ -37,12 +36,18 @@ class Presence:
         self._pid = 0
 
     def name(self, beside: Path) -> str:
-        """The name of this process's file in the folder of `beside`; empty where there are no locks."""
-        if fcntl is not None and (self._leave is None or self._pid != os.getpid()):
+        """The name of this process's file in the folder of `beside`; empty where it can't be had."""
+        if sys.platform == "win32":
+            return ""
+        if self._leave is None or self._pid != os.getpid():
             if self._leave is not None:
                 # In a forked child. The file is the parent's: its lock must not be touched.
                 self._leave.detach()
-            path, fd = _locked(beside)
+                self._leave = None
+            try:
+                path, fd = _locked(beside)
+            except OSError:
+                return ""  # a file system without locks, or without room: what is held expires, as elsewhere
             self._name, self._pid = path.name, os.getpid()
             self._leave = weakref.finalize(self, _remove, fd, path, self._pid)
         return self._name
@@ -56,7 +61,7 @@ class Presence:
 
 def dead(name: str, beside: Path) -> bool:
     """Whether the process of this file has certainly died; its file is then taken away."""
-    if fcntl is None or _NAME.fullmatch(name) is None:
+    if sys.platform == "win32" or _NAME.fullmatch(name) is None:
         return False
     path = beside.with_name(name)
     try:
@@ -86,7 +91,7 @@ def glob_safe(name: str) -> str:
 
 
 def _locked(beside: Path) -> tuple[Path, int]:
-    assert fcntl is not None
+    assert sys.platform != "win32"
     while True:
         path = beside.with_name(f"{beside.name}{_MARK}{secrets.token_hex(8)}")
         _private.create(path)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..models import ChunkReceipt
+from ._alive import Presence, dead, sweep
 from ._worker import Worker
 from .base import Fingerprint, JournalEntry, Phase
 
@@ -29,7 +30,7 @@ T = TypeVar("T")
 #: A finished upload is remembered for this many seconds (30 days), so that it is not sent again by mistake.
 FINISHED_KEPT = 30 * 86400.0
 
-VERSION = 1
+VERSION = 2
 
 # An inode is text: some file systems count up to 2**64, SQLite's integers end at 2**63.
 # What a range belongs to is a number that is never given twice: rows of a replaced entry can't come back to life.
@@ -57,7 +58,8 @@ CREATE INDEX ranges_of_upload ON ranges (upload);
 CREATE TABLE leases (
     key TEXT PRIMARY KEY,
     owner TEXT NOT NULL,
-    expires REAL NOT NULL
+    expires REAL NOT NULL,
+    alive TEXT NOT NULL
 );
 """
 
@@ -83,10 +85,13 @@ class SqliteJournal:
         self._clock = clock
         self._worker = Worker("iqiyi-async-journal")
         self._database: Database | None = None
+        self._presence = Presence()
 
     async def acquire(self, key: str, owner: str, ttl: float) -> bool:
-        """Take or prolong the lease of a key for `ttl` seconds; False if another owner holds it."""
-        return await self._do(partial(_acquire, key=key, owner=owner, now=self._clock(), ttl=ttl))
+        """Take or prolong the lease of a key for `ttl` seconds; False if another owner holds it. That of a process that
+        has died counts no more, where the system tells (not on Windows)."""
+        lease = partial(_acquire, key=key, owner=owner, now=self._clock(), ttl=ttl, presence=self._presence)
+        return await self._do(lease)
 
     async def release(self, key: str, owner: str) -> None:
         """Give the lease back, if `owner` holds it. Done even if the caller is cancelled."""
@@ -138,6 +143,7 @@ class SqliteJournal:
         return self._database.call(work)
 
     def _close(self) -> None:
+        self._presence.leave()
         if self._database is not None:
             self._database.close()
 
@@ -149,16 +155,25 @@ def _prune(database: Connection, *, clock: Callable[[], float]) -> None:
     now = clock()
     database.execute("DELETE FROM uploads WHERE phase = ? AND changed < ?", (Phase.FINISHED.value, now - FINISHED_KEPT))
     database.execute("DELETE FROM leases WHERE expires < ?", (now,))
+    database.executemany("DELETE FROM leases WHERE alive = ?", [(name,) for name in sweep(_path_of(database))])
 
 
-def _acquire(database: Connection, *, key: str, owner: str, now: float, ttl: float) -> bool:
+def _acquire(database: Connection, *, key: str, owner: str, now: float, ttl: float, presence: Presence) -> bool:
+    path = _path_of(database)
+    held = database.execute("SELECT alive FROM leases WHERE key = ? AND owner != ?", (key, owner)).fetchone()
+    if held is not None and dead(str(held[0]), path):
+        database.execute("DELETE FROM leases WHERE alive = ?", held)
     taken = database.execute(
-        """INSERT INTO leases (key, owner, expires) VALUES (?, ?, ?)
-        ON CONFLICT (key) DO UPDATE SET owner = excluded.owner, expires = excluded.expires
+        """INSERT INTO leases (key, owner, expires, alive) VALUES (?, ?, ?, ?)
+        ON CONFLICT (key) DO UPDATE SET owner = excluded.owner, expires = excluded.expires, alive = excluded.alive
         WHERE leases.owner = excluded.owner OR leases.expires <= ?""",
-        (key, owner, now + ttl, now),
+        (key, owner, now + ttl, presence.name(path), now),
     )
     return taken.rowcount == 1
+
+
+def _path_of(database: Connection) -> Path:
+    return Path(database.execute("PRAGMA database_list").fetchone()[2])
 
 
 def _release(database: Connection, *, key: str, owner: str) -> None:

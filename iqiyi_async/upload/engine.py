@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from functools import partial
 
 import anyio
 import attrs
@@ -91,7 +90,7 @@ class Upload:
         finished."""
         left = self._source.size - self._progress.accepted
         rate = self._progress.rate
-        soon = left <= rate * within if rate else left <= self._pool.options.max_workers * self._pool.options.chunk_size
+        soon = left <= rate * within if rate else left <= self._pool.tuner.workers * self._pool.tuner.chunk_size
         if not soon:
             self._stopping = True
             if self._sender is not None:
@@ -203,7 +202,7 @@ class Upload:
             return False
         known = sorted(entry.accepted, key=lambda chunk: chunk.first)
         for chunk in {known[0], known[len(known) // 2], known[-1]} if known else ():
-            data = await self._source.read(Range(chunk.first, chunk.size), partial(bytearray, chunk.size))
+            data = await self._source.read(Range(chunk.first, chunk.size), bytearray)
             if data.md5 != chunk.md5:
                 return False
         return True
@@ -246,5 +245,11 @@ class Upload:
     def _receipt(self) -> UploadReceipt:
         done = self._progress
         return UploadReceipt(
-            done.file_id, self._source.size, done.chunks, done.retries, done.resumed_bytes, done.elapsed
+            file_id=done.file_id,
+            size=self._source.size,
+            chunks=done.chunks,
+            retries=done.retries,
+            resumed_bytes=done.resumed_bytes,
+            elapsed=done.elapsed,
+            tuning=self._pool.tuner.explanation,
         )

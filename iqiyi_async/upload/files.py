@@ -60,9 +60,9 @@ class PathSource(Source):
         # Kept the moment it is there, so that it is closed even if nobody waits for it any more.
         self._path, self._file, self._opened = await _open_and_look(self._path)
 
-    async def read(self, part: Range, buffer: Callable[[], bytearray]) -> Data:
+    async def read(self, part: Range, buffer: Callable[[int], bytearray]) -> Data:
         assert self._file is not None
-        view = memoryview(buffer())[: part.size]
+        view = memoryview(buffer(part.size))[: part.size]
         try:
             count, md5 = await settled(_read_and_hash(self._file, view, part.first))
         except OSError as problem:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import attrs
 
@@ -33,12 +33,15 @@ def gaps(size: int, accepted: Iterable[Range]) -> Iterator[Range]:
     yield Range(at, size - at)
 
 
-def ranges(size: int, chunk_size: int, accepted: Iterable[Range] = ()) -> Iterator[Range]:
-    """What is still to be sent of a file, cut into chunks. With what is accepted it covers every byte; no two
-    overlap."""
+def ranges(size: int, chunk_size: int | Callable[[], int], accepted: Iterable[Range] = ()) -> Iterator[Range]:
+    """What is still to be sent of a file, cut into chunks; with what is accepted it covers every byte, and no two
+    overlap. Where the size of a chunk may change on the way, it is asked for before each."""
     for gap in gaps(size, accepted):
-        for first in range(gap.first, gap.end, chunk_size):
-            yield Range(first, min(chunk_size, gap.end - first))
+        at = gap.first
+        while at < gap.end:
+            part = Range(at, min(chunk_size if isinstance(chunk_size, int) else chunk_size(), gap.end - at))
+            yield part
+            at = part.end
 
 
 def covered(size: int, accepted: Iterable[Range]) -> int:

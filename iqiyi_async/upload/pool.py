@@ -14,20 +14,20 @@ from .._lanes import Lanes
 from .._transport import Connection, Network
 from ..config import UploadOptions
 from .pace import Pace
+from .tuning import Tuner
 
 
 class Lane:
     """A connection and a reusable buffer."""
 
-    def __init__(self, connection: Connection, chunk_size: int) -> None:
+    def __init__(self, connection: Connection) -> None:
         self.connection = connection
-        self._chunk_size = chunk_size
-        self._buffer: bytearray | None = None
+        self._buffer = bytearray()
 
-    def buffer(self) -> bytearray:
-        """Memory for one chunk; made when a source first needs it, as bytes in memory never do."""
-        if self._buffer is None:
-            self._buffer = bytearray(self._chunk_size)
+    def buffer(self, size: int) -> bytearray:
+        """Memory for at least `size` bytes; kept for the next range. Sources that are in memory already never ask."""
+        if len(self._buffer) < size:
+            self._buffer = bytearray(size)
         return self._buffer
 
     async def aclose(self) -> None:
@@ -39,12 +39,24 @@ class Pool(Lanes[Lane]):
     """The chunk lanes of one client."""
 
     def __init__(self, network: Network, options: UploadOptions, backups: Mapping[str, str]) -> None:
-        super().__init__(options.max_workers, lambda: Lane(network.connection(), options.chunk_size))
+        self.tuner = Tuner(options.max_workers, options.chunk_size)
+        super().__init__(self.tuner.workers, lambda: Lane(network.connection()))
         self.options = options
         #: Parts the fields of a form; 128 bits that no content can foresee.
         self.boundary = secrets.token_hex(16)
         self.hosts = Hosts(backups)
         self.pace = Pace()
+
+    def arrived(self, size: int, seconds: float, now: float) -> None:
+        """A range of so many bytes was accepted so many seconds after it set out, at loop time `now`."""
+        self.pace.note(seconds)
+        self.tuner.arrived(size, seconds, now)
+        self.resize(self.tuner.workers)
+
+    def trouble(self) -> None:
+        """A range has to be sent again."""
+        self.tuner.trouble()
+        self.resize(self.tuner.workers)
 
 
 class Grant:

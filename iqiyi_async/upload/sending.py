@@ -47,7 +47,7 @@ class Sender:
         self._progress = progress
         self._flights: set[Flight] = set()
         self._news = asyncio.Event()
-        self._window = anyio.Semaphore(pool.options.max_workers, fast_acquire=True)
+        self._window = anyio.Semaphore(pool.tuner.most_workers, fast_acquire=True)
         self.stopping = False
         self._stopped = False
 
@@ -76,14 +76,14 @@ class Sender:
             raise error from (problems if len(problems.exceptions) > 1 else error.__cause__)
 
     async def _dispatch(self, group: asyncio.TaskGroup, accepted: Iterable[Range]) -> None:
-        for part in ranges(self._source.size, self._pool.options.chunk_size, accepted):
+        for part in ranges(self._source.size, lambda: self._pool.tuner.chunk_size, accepted):
             await self._window.acquire()
             grant = Grant(self._pool, await self._pool.take())
             data = None
             if self.stopping:
                 grant.release()
                 self._stopped = True
-                return
+                break
             try:
                 self._log.check()
                 if not self._source.rereadable:
@@ -97,8 +97,7 @@ class Sender:
             task = group.create_task(self._bring(flight, data))
             # Not in the task itself: one that is cancelled before its first step never reaches its own `finally`.
             task.add_done_callback(partial(self._ended, flight))
-        if self._source.rereadable:
-            await self._rescue_late_ones(group)
+        await self._see_home(group)
 
     def _ended(self, flight: Flight, _: asyncio.Task[None]) -> None:
         flight.over()
@@ -129,6 +128,7 @@ class Sender:
 
         def on_retry(error: VideoCloudError, wait: float) -> None:
             self._progress.retries += 1
+            self._pool.trouble()
             logger.info("%s; range %d-%d again in %.1f s", error, part.first, part.end - 1, wait)
 
         md5 = await self._session.retries.run(attempt, progress=lambda: self._progress.chunks, on_retry=on_retry)
@@ -142,7 +142,8 @@ class Sender:
             await self._exchange(lane, flight.part, data)
         finally:
             flight.since = None
-        self._pool.pace.note(loop.time() - began)
+        now = loop.time()
+        self._pool.arrived(flight.part.size, now - began, now)
 
     async def _exchange(self, lane: Lane, part: Range, data: Data) -> None:
         on_sent = self._progress.sending(part)
@@ -153,14 +154,18 @@ class Sender:
             self._progress.in_flight -= 1
         self._progress.check()
 
-    async def _rescue_late_ones(self, group: asyncio.TaskGroup) -> None:
-        """Every range is under way: until the last has arrived, send those once more that are late (see `pace`)."""
+    async def _see_home(self, group: asyncio.TaskGroup) -> None:
+        """Every range is under way: until the last has arrived, send those once more that are late (see `pace`).
+
+        It is waited here, not at the end of the group: when one fails there, 3.11 leaves the waiting task marked as
+        cancelled, and the failure would be taken for the caller's wish.
+        """
         loop = asyncio.get_running_loop()
         while self._flights:
             self._news.clear()
             open_ = [each for each in self._flights if each.since is not None and each.rescue is None]
             oldest = min(open_, key=lambda flight: flight.since or 0.0, default=None)
-            patience = self._pool.pace.patience
+            patience = self._pool.pace.patience if self._source.rereadable else None
             wait = None
             if oldest is not None and oldest.since is not None and patience is not None and self._pool.has_idle:
                 wait = oldest.since + patience - loop.time()

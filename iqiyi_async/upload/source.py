@@ -55,7 +55,7 @@ class Source(ABC):
         """
 
     @abstractmethod
-    async def read(self, part: Range, buffer: Callable[[], bytearray]) -> Data:
+    async def read(self, part: Range, buffer: Callable[[int], bytearray]) -> Data:
         """The bytes of a range.
 
         Args:

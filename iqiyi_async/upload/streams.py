@@ -23,7 +23,7 @@ class BytesSource(Source):
         self.size = len(self._view)
         self.file_type = file_type
 
-    async def read(self, part: Range, buffer: Callable[[], bytearray]) -> Data:
+    async def read(self, part: Range, buffer: Callable[[int], bytearray]) -> Data:
         view = self._view[part.first : part.end]
         return Data(view, await hashed(view, "md5"))
 
@@ -55,9 +55,9 @@ class StreamSource(Source):
         """Ask for the first piece: what gives no bytes is found out before anything is sent."""
         self._rest = _bytes(await self._next(), ConfigurationError)
 
-    async def read(self, part: Range, buffer: Callable[[], bytearray]) -> Data:
+    async def read(self, part: Range, buffer: Callable[[int], bytearray]) -> Data:
         assert part.first == self._at, "a stream is read in order"
-        view = memoryview(buffer())[: part.size]
+        view = memoryview(buffer(part.size))[: part.size]
         filled = 0
         while filled < part.size:
             if not self._rest:

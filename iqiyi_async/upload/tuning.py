@@ -5,8 +5,8 @@ that the pause between two of them does not count, and as many workers as bring 
 clock, no I/O.
 
 - A range should take about `TARGET_SECONDS` on its lane. After trouble it is halved.
-- Workers are doubled as long as each doubling brings at least a tenth more bytes a second; the first that does not is taken
-  back, and tried again much later. After trouble they are halved.
+- Workers are doubled as long as each doubling brings at least a tenth more bytes a second; the first that does not is
+  taken back, and tried again much later. After trouble they are halved.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ class Tuner:
         self.most_workers = MOST_WORKERS if max_workers == "auto" else max_workers
         self.workers = FIRST_WORKERS if max_workers == "auto" else max_workers
         self._chunk = FIRST_CHUNK if chunk_size == "auto" else chunk_size
+        self._most_chunk = max(LEAST_CHUNK, min(MOST_CHUNK, MEMORY // self.most_workers))
         self._smallest = self._largest = self._chunk
         self._lane_rate = 0.0
         self._window_bytes = self._window_ranges = 0
@@ -52,11 +53,7 @@ class Tuner:
     @property
     def chunk_size(self) -> int:
         """Bytes of the next range."""
-        if not self._free_chunk:
-            return self._chunk
-        size = max(LEAST_CHUNK, min(self._chunk, MEMORY // self.most_workers if self._free_workers else MOST_CHUNK))
-        self._smallest, self._largest = min(self._smallest, size), max(self._largest, size)
-        return size
+        return self._chunk
 
     @property
     def explanation(self) -> str:
@@ -85,7 +82,7 @@ class Tuner:
     def trouble(self) -> None:
         """A range did not arrive, or the service asked for less."""
         if self._free_chunk:
-            self._chunk = max(self._chunk // 2, LEAST_CHUNK)
+            self._resize(0)
         if self._free_workers:
             self.workers = max(1, self.workers // 2)
             self._before, self._pause, self._best_rate = None, PAUSE, 0.0
@@ -94,9 +91,10 @@ class Tuner:
     def _resize(self, wanted: int) -> None:
         # Powers of two, and one step at a time: an answer that was late by chance does not turn everything over.
         if wanted >= 2 * self._chunk:
-            self._chunk = min(self._chunk * 2, MOST_CHUNK)
+            self._chunk = min(self._chunk * 2, self._most_chunk)
         elif wanted < self._chunk // 2:
             self._chunk = max(self._chunk // 2, LEAST_CHUNK)
+        self._smallest, self._largest = min(self._smallest, self._chunk), max(self._largest, self._chunk)
 
     def _count(self, size: int, now: float) -> None:
         if self._window_began is None:

@@ -19,6 +19,7 @@ from iqiyi_async.emulator import ThreadedEmulatorServer
 #: A command that takes longer hangs (seconds).
 PATIENCE = 20.0
 
+PROGRAM = ("-m", "iqiyi_async")
 APP_KEY, APP_SECRET = "the-app-key-of-the-tests", "the-app-secret-of-the-tests"
 
 
@@ -60,7 +61,7 @@ class Finished:
 def run(server: ThreadedEmulatorServer | None, *words: object, stdin: str = "", **env: str) -> Finished:
     """Run a command to its end, without a terminal."""
     done = subprocess.run(
-        [sys.executable, "-m", "iqiyi_async", *map(str, words)],
+        [sys.executable, *PROGRAM, *map(str, words)],
         input=stdin,
         capture_output=True,
         text=True,
@@ -118,10 +119,12 @@ def _line(fd: int) -> str:
 
 
 @contextmanager
-def started(server: ThreadedEmulatorServer | None, *words: object, **env: str) -> Iterator[Running]:
+def started(
+    server: ThreadedEmulatorServer | None, *words: object, program: tuple[str, str] = PROGRAM, **env: str
+) -> Iterator[Running]:
     """Run a command, and end it if the test does not."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "iqiyi_async", *map(str, words)],
+        [sys.executable, *program, *map(str, words)],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -22,7 +22,7 @@ def test_upload_for_people(service: ThreadedEmulatorServer, video: MakeVideo) ->
     assert done.code == 0
     (view,) = service.published()
     assert (view.name, view.description, view.category) == ("holiday", "Hainan", 9)
-    assert view.tags == "beach,sea,sun"
+    assert view.tags == ("beach", "sea", "sun")
     assert service.content(view.file_id) == path.read_bytes()
     assert done.out.startswith(f"{path}: uploaded as {view.file_id} (97.7 KiB, in ")
     assert done.out.count("\n") == 1
@@ -59,6 +59,13 @@ def test_several_files_share_one_run(service: ThreadedEmulatorServer, video: Mak
     assert len(authorized) == 1
 
 
+def test_workers_and_chunks_by_themselves(service: ThreadedEmulatorServer, video: MakeVideo) -> None:
+    path = video(size=3_000_000)
+    assert run(service, "upload", "-q", path, "--workers", "auto", "--chunk-size", "auto").code == 0
+    (view,) = service.published()
+    assert service.content(view.file_id) == path.read_bytes()
+
+
 def test_one_failure_of_several(service: ThreadedEmulatorServer, video: MakeVideo, tmp_path: Path) -> None:
     notes = tmp_path / "notes.txt"
     notes.write_text("no video")
@@ -93,6 +100,17 @@ def test_a_service_that_refuses(service: ThreadedEmulatorServer, video: MakeVide
     assert "hint: delete videos" in done.err
 
 
+def test_a_refusal_of_the_account_is_told_once(service: ThreadedEmulatorServer, video: MakeVideo) -> None:
+    service.faults = FaultPlan([Fault(operation="request_upload", code="A00008")])
+    paths = [video(f"{number}.mp4") for number in range(10)]
+    done = run(service, "upload", *paths, "--json")
+    assert done.code == 1
+    assert len(done.results) == 10
+    assert not any(result["ok"] for result in done.results)
+    assert done.err.count("hint: look at the state of your application") <= 4
+    assert done.err.count("not begun") >= 6
+
+
 def test_waiting_ends(service: ThreadedEmulatorServer, video: MakeVideo) -> None:
     service.faults = FaultPlan([Fault(operation="get_status", code="A00001")])
     done = run(service, "upload", video(), "--wait", "--timeout", "0.3", "--json")
@@ -101,7 +119,7 @@ def test_waiting_ends(service: ThreadedEmulatorServer, video: MakeVideo) -> None
     assert (result["ok"], result["error"], result["resumable"]) == (False, "TimeoutError", False)
     assert result["accepted"] == 100_000
     assert "not published after 0.3 s" in done.err
-    assert "look later" in done.err
+    assert f"look later with: iqiyi-async status {result['file_id']}" in done.err
 
 
 def test_wrong_credentials(service: ThreadedEmulatorServer, tmp_path: Path) -> None:

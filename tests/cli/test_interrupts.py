@@ -126,6 +126,30 @@ def test_other_commands_end_at_the_first_signal(service: ThreadedEmulatorServer)
     assert (done.code, done.out, done.err) == (130, "", "")
 
 
+STUBBORN = """
+import asyncio, sys
+from iqiyi_async.cli import signals
+
+async def stubborn(caught):
+    print("ready", flush=True)
+    while True:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            print("no", flush=True)
+
+sys.exit(signals.run(stubborn))
+"""
+
+
+def test_the_third_signal_does_not_ask() -> None:
+    with started(None, program=("-c", STUBBORN)) as running:
+        for said in ("ready", "no", "no"):
+            running.read_out(lambda line, said=said: line.strip() == said)
+            running.signal(signal.SIGINT)
+        assert running.finish().code == 130
+
+
 def test_a_whole_process_group_may_get_the_signal(service: ThreadedEmulatorServer, video: MakeVideo) -> None:
     """A terminal sends Ctrl-C to all processes of a job: there are none but the program itself."""
     service.faults = SLOW

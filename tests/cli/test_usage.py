@@ -45,7 +45,7 @@ def refused(capsys: pytest.CaptureFixture[str], *words: object) -> str:
         (["upload", "{video}", "--workers", "0"], "--workers must be"),
         (["upload", "{video}", "--chunk-size", "huge"], "--chunk-size"),
         (["upload", "{video}", "--chunk-size", "2GiB"], "--chunk-size must be"),
-        (["upload", "{video}", "--category", "opera"], "travel"),
+        (["upload", "{video}", "--category", "opera"], "--category"),
         (["upload", "{video}", "--parameters", "cookies"], "headers"),
         (["upload", "{video}", "--on-failure", "cry"], "cancel"),
         (["upload", "{video}", "--timeout", "3"], "--wait"),

@@ -195,6 +195,8 @@ class TestPlaying:
         shown = {206: f"bytes {first}-{end - 1}/1000", 416: "bytes */1000", 200: None}[status]
         assert answer.headers.get("content-range") == shown
         assert answer.headers["accept-ranges"] == "bytes"
+        [view] = steps.emulator.published()
+        assert view.plays == (1 if first == 0 and status != 416 else 0)
 
     async def test_head(self, steps: Steps) -> None:
         real = await self._real(steps, await steps.publish(b"hello"))

@@ -137,6 +137,7 @@ async def _open(steps: Steps, size: int) -> Answer:
         ({"range": "4-0"}, "A00010", "within"),
         ({"range": "10-14"}, "A00010", "within"),
         ({"range": "8-12"}, "A00010", "within"),
+        ({"range": "6-11"}, "A00010", "within"),
         ({"range": "0-3"}, "A00010", "holds more"),
         ({"range": "0-6"}, "A00010", "names 7 bytes; the body holds 5"),
         # One byte more than the body is what official clients send; the file's end is still the end.
@@ -220,8 +221,10 @@ async def test_cancel(steps: Steps) -> None:
     wrong = post("/cancelupload", status="1", access_token=steps.token, file_id=file_id)
     assert (await steps.ask(wrong)).code == "A00010"
     assert (await steps.cancel("0" * 32)).code == "A00005"
+    await steps.chunk(file_id, 10, 0, b"hello")
     assert (await steps.cancel(file_id)).code == "A00000"
     assert (await steps.cancel(file_id)).code == "A00000"
+    assert (steps.emulator.files[file_id].accepted, steps.emulator.content(file_id)) == (0, b"")
     assert (await steps.chunk(file_id, 10, 0, b"x")).code == "A00005"
     assert (await steps.finish(file_id)).code == "A00005"
     assert (await steps.metadata(file_id)).code == "Q00001"

@@ -8,6 +8,7 @@ import itertools
 import os
 import random
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -94,9 +95,9 @@ async def test_a_refusal_in_the_middle_of_a_large_body_is_heard(steps: Steps) ->
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the peak of a process from /proc")
-async def test_memory_does_not_grow_with_the_body() -> None:
+async def test_memory_does_not_grow_with_the_body(tmp_path: Path) -> None:
     size, piece = 160 * MIB, bytes(MIB)
-    async with EmulatorProcess(EmulatorConfig(publish_after=0)) as process:
+    async with EmulatorProcess(EmulatorConfig(publish_after=0, data_dir=tmp_path)) as process:
         steps = process.steps
         await steps.authorize()
         first = await steps.open(MIB)

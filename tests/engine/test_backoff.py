@@ -89,7 +89,7 @@ async def test_moment_that_has_passed_is_no_reason_to_hammer(waits: list[float])
 async def test_attempts_are_counted_and_the_last_error_leaves(waits: list[float]) -> None:
     errors = [TransportError(str(number), sent=True) for number in range(20)]
     work = Failing(20, lambda: errors[work.calls - 1])
-    with pytest.raises(TransportError, match="^4$"):
+    with pytest.raises(TransportError, match=r"^4$"):
         await Retries(RetryPolicy(max_attempts=5)).run(work)
     assert work.calls == 5
 

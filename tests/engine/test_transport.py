@@ -229,7 +229,7 @@ async def test_server_that_hangs_up(service: Service, reset: bool) -> None:
 
     service.hooks["get_status"] = cut
     async with cloud(service.url, retry=ONCE) as client:
-        with pytest.raises(TransportError, match="no whole answer from http://127.0.0.1"):
+        with pytest.raises(TransportError, match=r"no whole answer from http://127\.0\.0\.1"):
             await in_time(client.get_status("f"))
 
 

@@ -1,0 +1,72 @@
+"""A process to be killed: for each line of orders on its input it forks a copy of itself that carries them out.
+
+Forking from a process that has imported everything and has no threads makes a fresh process in milliseconds. What it
+has to say comes as lines of JSON: `pid`, `begun` when the work sets out, `done` or `failed`, and `exit` once it has been
+killed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+from iqiyi_async import AsyncVideoCloud, Endpoints, FileTokenStore, Metadata, RetryPolicy, SqliteJournal, UploadOptions
+from iqiyi_async.emulator import DEFAULT_APP_KEY, DEFAULT_APP_SECRET
+
+
+def say(**what: Any) -> None:
+    # One write: lines of two processes do not mix.
+    os.write(1, json.dumps(what).encode() + b"\n")
+
+
+async def upload(orders: dict[str, Any]) -> None:
+    folder = Path(orders["folder"])
+    journal = SqliteJournal(folder / "uploads.db")
+    async with AsyncVideoCloud(
+        DEFAULT_APP_KEY,
+        DEFAULT_APP_SECRET,
+        endpoints=Endpoints.single(orders["url"]),
+        token_store=FileTokenStore(folder / "tokens.json"),
+        journal=journal,
+        options=UploadOptions(max_workers=orders["workers"], chunk_size=orders["chunk"]),
+        retry=RetryPolicy(initial_backoff=0.01, max_backoff=0.1),
+    ) as cloud:
+        say(begun=True)
+        receipt = await cloud.upload(orders["path"], Metadata("Killed"))
+    await journal.aclose()
+    say(done={"file_id": receipt.file_id, "resumed": receipt.resumed_bytes, "seconds": receipt.elapsed})
+
+
+async def hold_lease(orders: dict[str, Any]) -> None:
+    journal = SqliteJournal(orders["path"])
+    say(done=await journal.acquire("key", orders["owner"], 3600.0))
+    await asyncio.Event().wait()
+
+
+def child(orders: dict[str, Any]) -> None:
+    task = {"upload": upload, "hold_lease": hold_lease}[orders["task"]]
+    try:
+        asyncio.run(task(orders))
+    except Exception as error:
+        say(failed=f"{type(error).__name__}: {error}")
+    # Until it is killed: so that its number is not somebody else's by then.
+    signal.pause()
+
+
+def main() -> None:
+    for line in sys.stdin:
+        orders = json.loads(line)
+        pid = os.fork()
+        if pid == 0:
+            child(orders)
+        say(pid=pid)
+        say(exit=os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+
+
+if __name__ == "__main__":
+    main()
