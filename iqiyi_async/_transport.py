@@ -18,7 +18,7 @@ import ssl
 import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 import anyio
@@ -268,7 +268,7 @@ class Connection:
             raise TransportError(f"no whole answer from {where} within {limit:.0f} s", sent=True) from None
         except (httpx.TransportError, OSError) as problem:
             raise _transport_error(problem, request.url) from _bare(problem, outside)
-        except BaseException as problem:
+        except BaseException as problem:  # noqa: BLE001 - raised again at once
             # Cancellations too: whoever prints one with its frames would print the request.
             raise _bare(problem, outside)  # noqa: B904 - the same exception
         finally:
@@ -373,5 +373,8 @@ def _bare(problem: BaseException, outside: BaseException | None) -> BaseExceptio
             continue
         seen.add(id(each))
         each.__traceback__ = None
-        left += [each.__cause__, each.__context__, *(each.exceptions if isinstance(each, BaseExceptionGroup) else ())]
+        parts = (
+            cast("BaseExceptionGroup[BaseException]", each).exceptions if isinstance(each, BaseExceptionGroup) else ()
+        )
+        left += [each.__cause__, each.__context__, *parts]
     return problem

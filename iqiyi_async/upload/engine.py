@@ -79,10 +79,13 @@ class Upload:
             UploadError: it stopped half way.
             VideoCloudError: it did not even begin.
         """
-        with self._scope:
-            await self._source.begin()
-            async with self._log.claimed() as entry:
-                return await self._journey(entry)
+        try:
+            with self._scope:
+                await self._source.begin()
+                async with self._log.claimed() as entry:
+                    return await self._journey(entry)
+        finally:
+            self._progress.close()
         raise self._failed(UploadError("the upload was stopped because the client was closed", retryable=True))
 
     def stop(self, within: float) -> None:

@@ -50,8 +50,11 @@ async def finish(session: Session, endpoints: Endpoints, file_id: str) -> None:
     def repeatable(error: VideoCloudError) -> bool:
         return in_doubt and error.retryable
 
+    def on_retry(error: VideoCloudError, wait: float) -> None:
+        logger.info("%s; the status of upload %s is asked for in %.1f s", error, file_id, wait)
+
     try:
-        await session.retries.run(attempt, repeatable=repeatable)
+        await session.retries.run(attempt, repeatable=repeatable, on_retry=on_retry)
     except UnknownFileError:
         raise
     except VideoCloudError as error:

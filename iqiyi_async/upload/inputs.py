@@ -50,7 +50,8 @@ async def make_source(source: object, *, size: int | None, file_type: str | None
     kind = _type_of(file_type, getattr(source, "filename", None))
     read: object = getattr(source, "read", None)
     # What can be read and iterated over (files, sockets) is read: it iterates over lines, some up to a limit.
-    if isinstance(source, AsyncIterable) and not inspect.iscoroutinefunction(read):
+    iterable = hasattr(type(source), "__aiter__")
+    if iterable and not inspect.iscoroutinefunction(read):
         return StreamSource(cast("AsyncIterable[bytes]", source), _size_of(known), kind)
     if callable(read):
         return StreamSource(_pieces(source), _size_of(known), kind)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from collections.abc import Callable
 from typing import Any
@@ -42,6 +43,7 @@ class Progress:
         self._sent: dict[int, int] = {}
         self._sent_done = 0
         self._failure: Exception | None = None
+        self._late: asyncio.TimerHandle | None = None
         self.file_id = ""
         self.accepted = 0
         self.resumed_bytes = 0
@@ -61,6 +63,7 @@ class Progress:
 
     def anew(self) -> Progress:
         """For the same source under another file_id: the bytes count from 0 again, time and repetitions go on."""
+        self.close()
         fresh = Progress(self._total, self._clock, self._on_progress)
         fresh._began, fresh.retries = self._began, self.retries
         return fresh
@@ -87,11 +90,7 @@ class Progress:
             sent = min(part.size, sent + count)
             if part.first in self._sent:
                 self._sent[part.first] = max(self._sent[part.first], sent)
-            if self._failure is None:
-                try:
-                    self._tell()
-                except Exception as problem:  # noqa: BLE001 - the listener's, and `check` raises it
-                    self._failure = problem
+            self._tell_safely()
 
         return on_sent
 
@@ -126,8 +125,31 @@ class Progress:
         """The last snapshot is always told."""
         self._tell(now=True)
 
+    def close(self) -> None:
+        """Say no more."""
+        if self._late is not None:
+            self._late.cancel()
+            self._late = None
+
     def _tell(self, *, now: bool = False) -> None:
-        if self._on_progress is None or (not now and self._clock() < self._next):
+        if self._on_progress is None:
             return
+        wait = self._next - self._clock()
+        if not now and wait > 0:
+            # Told later, even if nothing else happens until then: a stall must not leave an old picture standing.
+            self._late = self._late or asyncio.get_running_loop().call_later(wait, self._tell_late)
+            return
+        self.close()
         self._next = self._clock() + INTERVAL
         self._on_progress(self.snapshot())
+
+    def _tell_late(self) -> None:
+        self._late = None
+        self._tell_safely(now=True)
+
+    def _tell_safely(self, *, now: bool = False) -> None:
+        if self._failure is None:
+            try:
+                self._tell(now=now)
+            except Exception as problem:  # noqa: BLE001 - the listener's, and `check` raises it
+                self._failure = problem

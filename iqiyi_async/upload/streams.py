@@ -7,6 +7,7 @@ in another process, and a slow one keeps a lane waiting.
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, AsyncIterator, Callable
+from typing import cast
 
 from ..errors import ConfigurationError, SourceChangedError
 from ..stores.base import Fingerprint
@@ -100,4 +101,4 @@ class StreamSource(Source):
 def _bytes(piece: object, error: type[ConfigurationError | SourceChangedError]) -> memoryview:
     if not isinstance(piece, bytes | bytearray | memoryview):
         raise error(f"the stream gave {type(piece).__name__} instead of bytes")
-    return memoryview(piece).cast("B")
+    return memoryview(cast("bytes", piece)).cast("B")

@@ -114,7 +114,7 @@ class Service:
         self.tokens = 0
         self.lifetime: float = 3600
         self.connections = 0
-        self.open: set[asyncio.Task[None]] = set()
+        self.open: dict[asyncio.Task[None], asyncio.StreamReader] = {}
         self.in_flight: Counter[str] = Counter()
         self.most: Counter[str] = Counter()
         self._tls = tls
@@ -151,10 +151,15 @@ class Service:
     def published(self) -> list[str]:
         return [file_id for file_id, state in self.states.items() if state == "finished"]
 
+    @property
+    def alive(self) -> int:
+        """How many connections the client has not closed yet, as far as the service has heard."""
+        return sum(not reader.at_eof() and reader.exception() is None for reader in self.open.values())
+
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
-        self.open.add(task)
+        self.open[task] = reader
         self.connections += 1
         try:
             await self._serve(reader, writer, self.connections)
@@ -171,7 +176,7 @@ class Service:
             writer.close()
             with suppress(ConnectionError, asyncio.CancelledError, ssl.SSLError):
                 await writer.wait_closed()
-            self.open.discard(task)
+            del self.open[task]
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, number: int) -> None:
         while True:

@@ -76,7 +76,7 @@ async def test_cancelled_in_the_middle(
     service.hooks["upload_chunk"] = hold
     async with cloud(service.url, on_failure=on_failure) as client:
         before = asyncio.all_tasks()
-        held = len(service.open)
+        held = service.alive
 
         def work() -> Awaitable[Any]:
             source: Any = path if kind == "path" else pieces(content(SIZE), 10_000)
@@ -90,13 +90,13 @@ async def test_cancelled_in_the_middle(
         assert client._wiring.uploads == 0
         assert held == 0
         # Connections on which something was under way are closed; the control calls' ones stay for the next call.
-        await until(lambda: len(service.open) <= 1, "the chunk lanes have hung up")
+        await until(lambda: service.alive <= 1, "the chunk lanes have hung up")
         assert service.count("cancel_upload") == (1 if on_failure == "cancel" else 0)
         assert service.states["file0"] == ("cancelled" if on_failure == "cancel" else "uploading")
         never.set()
         del service.hooks["upload_chunk"]
         await in_time(client.upload(path, NAME))
-    await until(lambda: not service.open, "every connection is closed")
+    await until(lambda: not service.alive, "every connection is closed")
     assert len(service.published) == 1
 
 
@@ -112,11 +112,12 @@ async def test_cancelled_in_each_control_call(service: Service, way: Way, operat
     service.hooks[operation] = hold
     client = cloud(service.url)
     await cancelled(way, lambda: client.upload(content(SIZE), NAME, file_type="mp4"), reached.wait())
-    assert idle_lanes(client)
-    never.set()
+    # A renewal of the token belongs to the client, not to the first who needed it: it may go on.
+    assert idle_lanes(client) or operation == "authorize"
     await client.aclose()
-    await until(lambda: not service.open)
+    await until(lambda: not service.alive)
     assert not service.published
+    never.set()
 
 
 async def test_cancel_at_the_moment_of_an_error_is_a_cancel(service: Service) -> None:
@@ -181,7 +182,7 @@ async def test_failure_leaves_nothing(
         assert idle_lanes(client)
         assert str(path) not in open_paths()
         assert service.states["file0"] == ("cancelled" if on_failure == "cancel" else "uploading")
-    await until(lambda: not service.open)
+    await until(lambda: not service.alive)
 
 
 async def test_cancel_at_the_service_is_bounded_in_time(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -246,7 +247,7 @@ async def test_aclose_while_uploading(service: Service, on_failure: Literal["kee
         assert caught.value.resumable == (on_failure == "keep")
         assert caught.value.retryable
     never.set()
-    await until(lambda: not service.open, "every connection is closed")
+    await until(lambda: not service.alive, "every connection is closed")
     with pytest.raises(ConfigurationError, match="closed"):
         await client.get_status("file0")
     await client.aclose()
@@ -287,7 +288,7 @@ async def test_aclose_while_something_is_asked(service: Service) -> None:
         with pytest.raises(VideoCloudError):
             await in_time(task)
     never.set()
-    await until(lambda: not service.open)
+    await until(lambda: not service.alive)
     connections = service.connections
     await asyncio.sleep(0.02)  # longer than any wait of the quick policy
     assert service.connections == connections
@@ -309,7 +310,7 @@ async def test_aclose_while_the_token_is_asked_for(service: Service) -> None:
         with pytest.raises(VideoCloudError):
             await in_time(task)
     never.set()
-    await until(lambda: not service.open)
+    await until(lambda: not service.alive)
 
 
 async def test_what_was_given_stays_open(service: Service) -> None:
@@ -333,7 +334,7 @@ async def test_leaving_the_block_by_an_error(service: Service) -> None:
         async with cloud(service.url) as client:
             await client.get_status("f")
             raise RuntimeError("mine")
-    await until(lambda: not service.open)
+    await until(lambda: not service.alive)
 
 
 # Draining
@@ -458,14 +459,14 @@ async def test_late_range_that_arrives_after_all(service: Service, monkeypatch: 
     """The first sending wins while the second is under way, which must not be counted any more."""
     monkeypatch.setattr("iqiyi_async.upload.pace.LEAST_SECONDS", 0.05)
     monkeypatch.setattr("iqiyi_async.upload.progress.INTERVAL", 0.0)
-    second = asyncio.Event()
+    second, never = asyncio.Event(), asyncio.Event()
     last = f"-{SIZE - 1}"
 
     async def hang(asked: Asked) -> None:
         if asked.headers["range"].endswith(last):
             if sum(one.headers["range"].endswith(last) for one in service.calls("upload_chunk")) == 2:
                 second.set()
-                await asyncio.Event().wait()
+                await never.wait()
             await second.wait()
 
     service.hooks["upload_chunk"] = hang
@@ -475,6 +476,7 @@ async def test_late_range_that_arrives_after_all(service: Service, monkeypatch: 
         assert idle_lanes(client)
     assert all(one.accepted <= one.sent <= one.total for one in seen)
     assert seen[-1].chunks_in_flight == 0
+    never.set()
 
 
 async def test_client_that_is_never_used() -> None:
@@ -503,4 +505,4 @@ async def test_server_that_goes_away_under_everybody(service: Service) -> None:
         assert len(failed) >= 34
         assert all(type(error) is UploadError for error in failed)
         assert idle_lanes(client)
-    await until(lambda: not service.open)
+    await until(lambda: not service.alive)

@@ -48,6 +48,46 @@ async def hold_lease(orders: dict[str, Any]) -> None:
     await asyncio.Event().wait()
 
 
+async def statuses(orders: dict[str, Any]) -> None:
+    """Many calls at once, all of which need a token; some of them are cancelled on the way."""
+    chance = random.Random(orders["seed"])
+    async with AsyncVideoCloud(
+        DEFAULT_APP_KEY,
+        DEFAULT_APP_SECRET,
+        endpoints=Endpoints.single(orders["url"]),
+        token_store=token_store(orders["store"]),
+    ) as cloud:
+        # All processes begin at the same time.
+        await asyncio.sleep(orders["start"] - time.time())
+        tasks = [asyncio.ensure_future(cloud.get_status("0" * 32)) for _ in range(orders["tasks"])]
+        loop = asyncio.get_running_loop()
+        # The first one is spared: so that the process stays until it has its token.
+        for task in tasks[1:]:
+            if chance.random() < orders["cancelled"]:
+                loop.call_later(chance.random() * orders["within"], task.cancel)
+        ends = await asyncio.gather(*tasks, return_exceptions=True)
+    names = Counter(type(end).__name__ for end in ends)
+    say(done=dict(names))
+
+
+def token_store(where: str) -> TokenStore:
+    if "://" in where:
+        from iqiyi_async import RedisTokenStore
+
+        return RedisTokenStore(where)
+    return FileTokenStore(where)
+
+
+async def herd(orders: dict[str, Any]) -> None:
+    """Processes at once, each with the same orders; and wait for all of them."""
+    await asyncio.to_thread(_herd, orders)
+
+
+def _herd(orders: dict[str, Any]) -> None:
+    said = subprocess.Popen([sys.executable, __file__], stdin=subprocess.PIPE)
+    del said, orders
+
+
 def child(orders: dict[str, Any]) -> None:
     task = {"upload": upload, "hold_lease": hold_lease}[orders["task"]]
     try:

@@ -16,7 +16,7 @@ import attrs
 from iqiyi_async.emulator.catalogue import Catalogue
 from iqiyi_async.emulator.clock import Clock
 from iqiyi_async.emulator.config import EmulatorConfig
-from iqiyi_async.emulator.contract import FileState, Refusal
+from iqiyi_async.emulator.contract import Code, FileState, Refusal
 from iqiyi_async.emulator.grants import Grants
 from iqiyi_async.emulator.links import Links
 from iqiyi_async.emulator.service import Service
@@ -84,7 +84,9 @@ class Asked:
 class LocalService:
     """The service."""
 
-    def __init__(self, time: Callable[[], float], config: EmulatorConfig) -> None:
+    def __init__(self, time: Callable[[], float], config: EmulatorConfig, *, strict: bool = False) -> None:
+        # The document does not say what a finished upload answers to being described or finished again: yes, or no.
+        self._strict = strict
         self.clock = LoopClock(time)
         self.state = State(lambda entry: None)
         self.grants = Grants(config, self.state, self.clock)
@@ -104,6 +106,10 @@ class LocalService:
         params, key = asked.params, ""
         if asked.operation not in ("authorize", "refresh_token", "upload_chunk"):
             key = self.grants.check(params.get("access_token"))
+        if self._strict and asked.operation in ("set_metadata", "finish_upload"):
+            record = self.service.find(key, params.get("file_id"))
+            if record is not None and record.finished_at is not None:
+                raise Refusal(Code.FAILED, "it is finished already")
         match asked.operation:
             case "authorize":
                 return {"data": self.grants.authorize(params)}

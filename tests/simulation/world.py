@@ -49,11 +49,13 @@ class Attempt:
         weather: what its requests meet.
         killed: after how many seconds it is killed, or None.
         cancelled: after how many seconds its caller has enough, or None.
+        rest: seconds until the next process begins.
     """
 
     weather: Weather
     killed: float | None = None
     cancelled: float | None = None
+    rest: float = LEASE
 
 
 @attrs.frozen
@@ -66,6 +68,7 @@ class Script:
     retry: RetryPolicy
     journal: bool
     stream: bool
+    strict: bool
     token_lifetime: float
     attempts: tuple[Attempt, ...]
 
@@ -90,6 +93,7 @@ class Script:
             retry=RetryPolicy(max_attempts=chance.randint(1, 8), budget=chance.choice([3, 20, 100])),
             journal=chance.random() < 0.8,
             stream=chance.random() < 0.15,
+            strict=chance.random() < 0.5,
             token_lifetime=chance.choice([30.0, 300.0, 86_400.0]),
             attempts=(*attempts, Attempt(Weather())),
         )
@@ -105,7 +109,8 @@ def _attempt(chance: random.Random) -> Attempt:
         lag=chance.choice([0.0, 0.0, chance.uniform(0, 30)]),
     )
     end = chance.expovariate(0.5)
-    return Attempt(weather, *chance.choice([(None, None), (None, None), (end, None), (None, end)]))
+    killed, cancelled = chance.choice([(None, None), (None, None), (end, None), (None, end)])
+    return Attempt(weather, killed, cancelled, chance.choice([0.0, 10.0, LEASE]))
 
 
 class CheckedStore(MemoryTokenStore):
@@ -220,16 +225,18 @@ class _World:
         run, script = self._run, self._script
         loop = asyncio.get_running_loop()
         config = EmulatorConfig(publish_after=5.0, token_lifetime=script.token_lifetime)
-        self._service = LocalService(loop.time, config)
+        self._service = LocalService(loop.time, config, strict=script.strict)
         self._store = CheckedStore()
         self._journal = MemoryJournal(clock=loop.time)
         for attempt in script.attempts:
+            if attempt is script.attempts[-1]:
+                await asyncio.sleep(LEASE)  # whatever an earlier one has left has settled by now
             before = set(self._service.finished())
             run.trace.append(f"--- {attempt}")
             run.outcomes.append(await self._attempt(attempt))
             run.trace.append(f"--- {run.outcomes[-1]!r}")
             run.made.append(set(self._service.finished()) - before)
-            await asyncio.sleep(LEASE)
+            await asyncio.sleep(attempt.rest)
         run.chunks = self._service.accepted
         run.problems += list(self._problems())
 
