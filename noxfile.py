@@ -28,13 +28,18 @@ nox.options.reuse_existing_virtualenvs = True
 nox.needs_version = ">=2025.2.9"
 
 
-def _interpreters() -> list[str]:
-    """Interpreters of the supported versions that really start: a version manager's shim may be there for one that
-    does not."""
+def _pythons() -> list[str]:
+    """The supported versions that really start here; a version manager's shim may be there for one that does not.
+
+    What is found outside of the PATH is put in front of it, for nox to find it too.
+    """
     found: list[str] = []
     for version in SUPPORTED:
         candidates = [sys.executable, shutil.which(f"python{version}"), *_managed(version)]
-        found += [path for path in candidates if path and _version_of(path) == version][:1]
+        path = next((path for path in candidates if path and _version_of(path) == version), None)
+        if path is not None:
+            found.append(version)
+            os.environ["PATH"] = os.pathsep.join([str(Path(path).parent), os.environ["PATH"]])
     return found
 
 
@@ -49,7 +54,7 @@ def _version_of(path: str) -> str | None:
     return answer.stdout.strip() if answer.returncode == 0 else None
 
 
-PYTHONS = _interpreters()
+PYTHONS = _pythons()
 
 
 @nox.session
@@ -73,23 +78,14 @@ def types(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """The suite, against the installed package, on every Python that is there."""
     session.install(".[all]", *_group("test"))
-    # A folder of its own: from the checkout, its sources would be imported instead of the package.
-    with session.chdir(session.create_tmp()):
-        session.run(
-            "python",
-            "-X",
-            "dev",
-            "-m",
-            "pytest",
-            "-c",
-            str(ROOT / "pyproject.toml"),
-            "--rootdir",
-            str(ROOT),
-            str(ROOT / "tests"),
-            "-n",
-            "2",
-            *session.posargs,
-        )
+    # In a folder without the sources: beside them, they would be imported in place of the package.
+    away = Path(session.create_tmp())
+    for each in ("tests", "docs"):
+        shutil.rmtree(away / each, ignore_errors=True)
+        shutil.copytree(ROOT / each, away / each, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", away)
+    with session.chdir(away):
+        session.run("python", "-X", "dev", "-m", "pytest", "-n", "2", *session.posargs)
 
 
 @nox.session

@@ -74,7 +74,9 @@ def main() -> int:
     _write(told.json, written)
     console.print(f"Written to {told.json}", highlight=False)
     for failure in failures:
-        console.print(f"[red]FAILED[/] {failure}", highlight=False, markup=True)
+        # The whole traceback is in the JSON; its last line says what it was.
+        what, _, traceback = failure.strip().partition("\n")
+        console.print(f"FAILED {what} {traceback.rpartition(chr(10))[2]}", style="red", highlight=False, markup=False)
     return 1 if failures else 0
 
 

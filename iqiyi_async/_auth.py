@@ -75,6 +75,11 @@ class Auth:
         return self._key
 
     @property
+    def known(self) -> StoredToken | None:
+        """The token of this moment, whatever its age."""
+        return self._now
+
+    @property
     def secrets(self) -> Vault:
         """All secrets known at this moment, to be kept out of texts."""
         known = Vault(self._credentials)

@@ -87,12 +87,24 @@ class Session:
             # Without the frames of the decoding: they hold the answer, perhaps with a token in it.
             raise error.with_traceback(None)  # noqa: B904 - the same exception
 
+    async def renewing(self, attempt: Callable[[], Awaitable[T]]) -> T:
+        """Do what carries no token. Should a token be refused all the same (the service may remember the one that an
+        upload was requested with), renew it and do it once more."""
+        known = self.auth.known
+        try:
+            return await attempt()
+        except AuthorizationError as error:
+            if not _is_about_token(error):
+                raise
+        await (self.auth.token() if known is None else self.auth.replace(known))
+        return await attempt()
+
     async def _with_token(self, call: Call[T], patience: float) -> T:
         stored = await self.auth.token()
         try:
             return await self._once(call, _token_of(stored), patience)
         except AuthorizationError as error:
-            if error.code not in TOKEN_REFUSED and error.code != "HTTP 401":
+            if not _is_about_token(error):
                 raise
         # Once: a service that refuses a new token too has something else against us.
         return await self._once(call, _token_of(await self.auth.replace(stored)), patience)
@@ -139,6 +151,10 @@ async def _heard(exchange: Coroutine[Any, Any, T], patience: float) -> T:
         await settle(asyncio.ensure_future(end()))
         await settle(task)
         raise
+
+
+def _is_about_token(error: AuthorizationError) -> bool:
+    return error.code in TOKEN_REFUSED or error.code == "HTTP 401"
 
 
 def _token_of(stored: StoredToken) -> Vault:

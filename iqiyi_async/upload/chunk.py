@@ -39,7 +39,7 @@ async def send_range(
         boundary=pool.boundary,
     )
     try:
-        stored = await session.exchange(lane.connection, call, on_sent=on_sent)
+        stored = await session.renewing(lambda: session.exchange(lane.connection, call, on_sent=on_sent))
     except (TransportError, ServiceUnavailableError):
         pool.hosts.failed(ticket.upload_url, address)
         raise

@@ -37,21 +37,22 @@ class Breeder:
             stdout=subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": root},
         )
-        self._pid = 0
+        self._pids: list[int] = []
 
-    def start(self, **orders: Any) -> int:
-        """Have a process made; its number."""
+    def start(self, **orders: Any) -> list[int]:
+        """Have a process made, or `copies` of them; their numbers."""
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps(orders).encode() + b"\n")
         self._process.stdin.flush()
-        self._pid = int(self.hear("pid"))
-        return self._pid
+        self._pids = list(self.hear("pids"))
+        return self._pids
 
     def kill(self) -> None:
-        """Kill the process that was made last."""
-        pid, self._pid = self._pid, 0
-        os.kill(pid, signal.SIGKILL)
-        assert self.hear("exit") == -signal.SIGKILL
+        """Kill what was made last."""
+        pids, self._pids = self._pids, []
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+        assert self.hear("exits") == [-signal.SIGKILL] * len(pids)
 
     def hear(self, word: str) -> Any:
         """Wait until it says a word; what else it says meanwhile is passed over, but for a failure."""
@@ -60,7 +61,7 @@ class Breeder:
             said: dict[str, Any] = json.loads(line)
             if word in said:
                 return said[word]
-            if "failed" in said and word != "exit":
+            if "failed" in said and word != "exits":
                 raise AssertionError(said["failed"])
         raise AssertionError("the worker has ended")
 
@@ -68,7 +69,7 @@ class Breeder:
         """End it."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        if self._pid:
+        if self._pids:
             self.kill()
         self._process.stdin.close()
         self._process.stdout.close()

@@ -1,8 +1,8 @@
-"""A process to be killed: for each line of orders on its input it forks a copy of itself that carries them out.
+"""A process to be killed: for each line of orders on its input it forks copies of itself that carry them out.
 
 Forking from a process that has imported everything and has no threads makes a fresh process in milliseconds. What it
-has to say comes as lines of JSON: `pid`, `begun` when the work sets out, `done` or `failed`, and `exit` once it has been
-killed.
+has to say comes as lines of JSON: `pids`, `begun` when an upload sets out, `done` or `failed` from each copy, and
+`exits` once all of them have been killed.
 """
 
 from __future__ import annotations
@@ -10,12 +10,24 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import random
 import signal
 import sys
+import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from iqiyi_async import AsyncVideoCloud, Endpoints, FileTokenStore, Metadata, RetryPolicy, SqliteJournal, UploadOptions
+from iqiyi_async import (
+    AsyncVideoCloud,
+    Endpoints,
+    FileTokenStore,
+    Metadata,
+    RetryPolicy,
+    SqliteJournal,
+    TokenStore,
+    UploadOptions,
+)
 from iqiyi_async.emulator import DEFAULT_APP_KEY, DEFAULT_APP_SECRET
 
 
@@ -78,18 +90,8 @@ def token_store(where: str) -> TokenStore:
     return FileTokenStore(where)
 
 
-async def herd(orders: dict[str, Any]) -> None:
-    """Processes at once, each with the same orders; and wait for all of them."""
-    await asyncio.to_thread(_herd, orders)
-
-
-def _herd(orders: dict[str, Any]) -> None:
-    said = subprocess.Popen([sys.executable, __file__], stdin=subprocess.PIPE)
-    del said, orders
-
-
 def child(orders: dict[str, Any]) -> None:
-    task = {"upload": upload, "hold_lease": hold_lease}[orders["task"]]
+    task = {"upload": upload, "hold_lease": hold_lease, "statuses": statuses}[orders["task"]]
     try:
         asyncio.run(task(orders))
     except Exception as error:
@@ -101,11 +103,14 @@ def child(orders: dict[str, Any]) -> None:
 def main() -> None:
     for line in sys.stdin:
         orders = json.loads(line)
-        pid = os.fork()
-        if pid == 0:
-            child(orders)
-        say(pid=pid)
-        say(exit=os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+        pids: list[int] = []
+        for number in range(orders.get("copies", 1)):
+            pid = os.fork()
+            if pid == 0:
+                child({**orders, "seed": f"{orders.get('seed')}-{number}"})
+            pids.append(pid)
+        say(pids=pids)
+        say(exits=[os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids])
 
 
 if __name__ == "__main__":
