@@ -113,6 +113,7 @@ class LaneTransport(httpx.AsyncBaseTransport):
         self._tls = tls
         self._connection: Http11 | None = None
         self._origin = ("", "", 0)
+        self._closed = False
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         timeout: dict[str, float] = request.extensions["timeout"]
@@ -130,6 +131,10 @@ class LaneTransport(httpx.AsyncBaseTransport):
         return httpx.Response(status, headers=headers, stream=_Answer(connection, timeout["read"]))
 
     async def aclose(self) -> None:
+        self._closed = True
+        self._hang_up()
+
+    def _hang_up(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.abort()
@@ -140,7 +145,7 @@ class LaneTransport(httpx.AsyncBaseTransport):
         kept = self._connection
         if kept is not None and origin == self._origin and kept.reusable and kept.idle_for < KEEPALIVE:
             return kept
-        await self.aclose()
+        self._hang_up()
         tls = await self._tls() if url.scheme == "https" else None
         try:
             async with asyncio.timeout(seconds):
@@ -150,6 +155,10 @@ class LaneTransport(httpx.AsyncBaseTransport):
         except OSError as problem:
             raise httpx.ConnectError(_reason(problem)) from None
         self._origin = origin
+        if self._closed:
+            # While the connection was being made: nobody else would close it.
+            self._hang_up()
+            raise httpx.ConnectError("the transport was closed")
         return self._connection
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
 from typing import Generic, TypeVar
 from urllib.parse import quote, quote_plus, urlencode
@@ -31,11 +31,33 @@ class Secret(Enum):
     APP_SECRET = "app secret"  # noqa: S105
 
 
-class Vault(dict[Secret, str]):
-    """Secrets on their way to their places. It prints which they are, not what they are."""
+class Vault:
+    """Secrets on their way to their places. It prints which they are, not what they are.
+
+    It reads like a mapping but is none: programs that report crashes look into mappings, whatever those print.
+    """
+
+    __slots__ = ("_held",)
+
+    def __init__(self, held: Mapping[Secret, str] | Vault | None = None) -> None:
+        self._held = {} if held is None else dict(held.items())
+
+    def __getitem__(self, secret: Secret) -> str:
+        return self._held[secret]
+
+    def __setitem__(self, secret: Secret, value: str) -> None:
+        self._held[secret] = value
+
+    def keys(self) -> Iterable[Secret]:
+        """Which secrets there are; with this, ``{**vault}`` works."""
+        return self._held.keys()
+
+    def items(self) -> Iterable[tuple[Secret, str]]:
+        """Each with its value."""
+        return self._held.items()
 
     def __repr__(self) -> str:
-        return f"<{', '.join(secret.value for secret in self)}>"
+        return f"<{', '.join(secret.value for secret in self._held)}>"
 
 
 Fields = tuple[tuple[str, str | Secret], ...]

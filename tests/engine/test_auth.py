@@ -193,7 +193,10 @@ async def test_renewal_in_the_soft_window_that_fails_is_not_hammered(service: Se
         assert service.count("refresh_token") == 1
         clock.now += 16
         await client.get_status("f")
-        await until(lambda: service.count("refresh_token") == 2)
+        flight = client._wiring.auth._flight
+        assert flight is not None
+        await asyncio.wait([flight])
+        assert service.count("refresh_token") == 2
         del service.hooks["refresh_token"], service.hooks["authorize"]
         clock.now += 16
         await client.get_status("f")
@@ -309,9 +312,7 @@ async def test_second_refusal_is_an_error(service: Service, name: str, code: str
 
 
 @pytest.mark.parametrize("how", ["expired", "revoked"])
-@pytest.mark.parametrize(
-    "operation", ["request_upload", "set_metadata", "finish_upload", "upload_chunk"]
-)
+@pytest.mark.parametrize("operation", ["request_upload", "set_metadata", "finish_upload", "upload_chunk"])
 async def test_upload_outlives_its_token(
     emulator: ThreadedEmulatorServer, operation: str, how: Literal["expired", "revoked"]
 ) -> None:
@@ -480,9 +481,7 @@ async def test_store_that_gives_what_no_header_can_hold(service: Service, text: 
     store = MemoryTokenStore()
     now = datetime.now(UTC)
     async with cloud(service.url, token_store=store) as client:
-        await store.compare_and_set(
-            client._wiring.auth.account, None, Token(text, None, now, now + timedelta(hours=1))
-        )
+        await store.compare_and_set(client._wiring.auth.account, None, Token(text, None, now, now + timedelta(hours=1)))
         await client.request_upload("mp4", 1)
     assert service.calls("request_upload")[0].token == "access-1"
 

@@ -165,9 +165,7 @@ async def test_cancel_at_the_moment_of_an_error_is_a_cancel(service: Service) ->
 
 
 @pytest.mark.parametrize("on_failure", ["keep", "cancel"])
-async def test_failure_leaves_nothing(
-    service: Service, tmp_path: Path, on_failure: Literal["keep", "cancel"]
-) -> None:
+async def test_failure_leaves_nothing(service: Service, tmp_path: Path, on_failure: Literal["keep", "cancel"]) -> None:
     path = tmp_path / "film.mp4"
     path.write_bytes(content(SIZE))
 

@@ -34,10 +34,9 @@ def main(processes: int, tasks: int, rounds: int) -> int:
                         continue
                     herd = stampede(made, store, processes=processes, tasks=tasks, cancelled=cancelled, seed=number)
                     wrong += (herd.refreshes, herd.authorizations) != (1, 0)
-                    print(
-                        f"  {name:6} {herd.ends['CancelledError']:4} cancelled: {herd.refreshes} refresh(es),"
-                        f" {herd.authorizations} authorization(s), {herd.ends['VideoStatus']} answered, {herd.seconds:.2f} s"
-                    )
+                    asked = f"{herd.refreshes} refresh(es), {herd.authorizations} authorization(s)"
+                    ends = f"{herd.ends['VideoStatus']} answered, {herd.ends['CancelledError']} cancelled"
+                    print(f"  {name:6}{asked}; {ends}, {herd.seconds:.2f} s")
     return 1 if wrong else 0
 
 

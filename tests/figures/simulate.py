@@ -37,9 +37,8 @@ def main(wanted: int, seed: int) -> int:
             failures += [f"seed {seed}: {problem}" for problem in run.problems]
         runs, seed = runs + 1, seed + 1
     seconds = time.monotonic() - began
-    print(
-        f"{chunks} chunks accepted in {runs} runs, {sum(ends.values())} processes; {60 * runs / seconds:.0f} runs a minute"
-    )
+    pace = 60 * runs / seconds
+    print(f"{chunks} chunks accepted in {runs} runs of {sum(ends.values())} processes, {pace:.0f} runs a minute")
     for end, count in ends.most_common():
         print(f"  ended with {end:26}{count:8}")
     print(f"lost, doubled or wrong  {len(failures)}")

@@ -134,7 +134,7 @@ class Scene:
 
     def duration(self) -> float:
         """Seconds that an upload takes when nobody disturbs it."""
-        self.start("undisturbed")
+        self.start(f"undisturbed-{time.monotonic()}")
         seconds = self.breeder.hear("done")["seconds"]
         self.breeder.kill()
         return float(seconds)

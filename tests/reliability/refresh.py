@@ -1,4 +1,4 @@
-"""Many processes with many tasks each, all of which need a token at the moment at which the one there is has expired."""
+"""Many processes with many tasks each, all of which need a token just when the one that is there has expired."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from typing import Any
 
 import attrs
 
-from iqiyi_async import AsyncVideoCloud, Endpoints, FileTokenStore, Token, TokenStore
+from iqiyi_async import AsyncVideoCloud, Endpoints, FileTokenStore, Token
 from iqiyi_async.emulator import (
     DEFAULT_APP_KEY,
     DEFAULT_APP_SECRET,
@@ -155,6 +155,3 @@ def redis_server() -> Iterator[str | None]:
             server.terminate()
             server.communicate(timeout=10)
             shutil.rmtree(folder)
-
-
-__all__ = ["Herd", "TokenStore", "redis_server", "stampede"]
