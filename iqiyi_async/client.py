@@ -198,6 +198,7 @@ class AsyncVideoCloud:
         _checks.kind("metadata", metadata, Metadata)
         check_on_progress(on_progress)
         made = await make_source(source, size=size, file_type=file_type)
+        made.threads = self._wiring.pool.threads
         try:
             return await self._wiring.upload(made, metadata, on_progress)
         finally:

@@ -32,7 +32,7 @@ async def send_chunk(
         raise ConfigurationError(
             f"a range of {part.size} bytes from {first} on is empty or outside of a file of {ticket.file_size} bytes"
         )
-    held = Data(view, await hashed(view, "md5"))
+    held = Data(view, await hashed(view, "md5", pool.threads))
     attempts = 0
 
     async def attempt() -> None:

@@ -38,6 +38,10 @@ logger = logging.getLogger(__name__)
 CANCEL_SECONDS = 5.0
 
 
+def _some_memory(size: int) -> memoryview:
+    return memoryview(bytearray(size))
+
+
 @attrs.frozen
 class Start:
     """Where an upload begins: a ticket, and what the service holds already."""
@@ -205,7 +209,7 @@ class Upload:
             return False
         known = sorted(entry.accepted, key=lambda chunk: chunk.first)
         for chunk in {known[0], known[len(known) // 2], known[-1]} if known else ():
-            data = await self._source.read(Range(chunk.first, chunk.size), bytearray)
+            data = await self._source.read(Range(chunk.first, chunk.size), _some_memory)
             if data.md5 != chunk.md5:
                 return False
         return True

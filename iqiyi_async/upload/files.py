@@ -60,11 +60,11 @@ class PathSource(Source):
         # Kept the moment it is there, so that it is closed even if nobody waits for it any more.
         self._path, self._file, self._opened = await _open_and_look(self._path)
 
-    async def read(self, part: Range, buffer: Callable[[int], bytearray]) -> Data:
+    async def read(self, part: Range, buffer: Callable[[int], memoryview]) -> Data:
         assert self._file is not None
-        view = memoryview(buffer(part.size))[: part.size]
+        view = buffer(part.size)
         try:
-            count, md5 = await settled(_read_and_hash(self._file, view, part.first))
+            count, md5 = await settled(_read_and_hash(self._file, view, part.first, executor=self.threads))
         except OSError as problem:
             raise UploadError(f"{self._path.name} can't be read any more: {problem.strerror}") from None
         if count < part.size:
@@ -77,13 +77,13 @@ class PathSource(Source):
     async def fingerprint(self) -> Fingerprint:
         assert self._file is not None
         assert self._opened is not None
-        digest = await settled(_sample(self._file, self.size))
+        digest = await settled(_sample(self._file, self.size, executor=self.threads))
         return Fingerprint(self.size, self._opened.st_mtime_ns, self._opened.st_ino, digest)
 
     async def check_unchanged(self) -> None:
         assert self._file is not None
         assert self._opened is not None
-        (now, there), was = await settled(_look(self._file, self._path)), self._opened
+        (now, there), was = await settled(_look(self._file, self._path, executor=self.threads)), self._opened
         if now.st_size != was.st_size:
             raise self._changed(f"it had {was.st_size} bytes, and now {now.st_size}")
         if now.st_mtime_ns != was.st_mtime_ns:

@@ -55,6 +55,9 @@ class Log:
         Raises:
             UploadError: another run, here or in another process, is at it.
         """
+        if self._journal is None:
+            yield None
+            return
         keeper: asyncio.Task[None] | None = None
         try:
             await self._acquire()

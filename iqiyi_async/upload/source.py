@@ -10,6 +10,7 @@ import asyncio
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
+from concurrent.futures import Executor
 from contextlib import suppress
 from typing import Literal, TypeVar
 
@@ -40,12 +41,14 @@ class Source(ABC):
     Attributes:
         size: in bytes.
         file_type: what the service calls its kind.
+        threads: where it is read and hashed; the event loop's own threads if None.
         rereadable: whether a range can be read again; otherwise ranges must be asked for in order, once.
     """
 
     size: int
     file_type: str
     rereadable: bool = True
+    threads: Executor | None = None
 
     async def begin(self) -> None:  # noqa: B027 - most kinds have shown what they are already
         """Show that bytes can be had at all, before anything is sent.
@@ -55,7 +58,7 @@ class Source(ABC):
         """
 
     @abstractmethod
-    async def read(self, part: Range, buffer: Callable[[int], bytearray]) -> Data:
+    async def read(self, part: Range, buffer: Callable[[int], memoryview]) -> Data:
         """The bytes of a range.
 
         Args:
@@ -104,12 +107,12 @@ async def settled(work: Awaitable[T]) -> T:
         raise
 
 
-async def hashed(view: memoryview, kind: Literal["md5", "blake2b"]) -> str:
+async def hashed(view: memoryview, kind: Literal["md5", "blake2b"], threads: Executor | None = None) -> str:
     """The digest of some bytes, in hex: in a thread if there are many, where hashlib lets go of the interpreter's
     lock."""
     if len(view) <= INLINE_HASH:
         return _digest(view, kind)
-    return await settled(anyio.to_thread.run_sync(_digest, view, kind))
+    return await settled(asyncio.get_running_loop().run_in_executor(threads, _digest, view, kind))
 
 
 def _digest(view: memoryview, kind: str) -> str:

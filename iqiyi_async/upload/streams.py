@@ -24,9 +24,9 @@ class BytesSource(Source):
         self.size = len(self._view)
         self.file_type = file_type
 
-    async def read(self, part: Range, buffer: Callable[[int], bytearray]) -> Data:
+    async def read(self, part: Range, buffer: Callable[[int], memoryview]) -> Data:
         view = self._view[part.first : part.end]
-        return Data(view, await hashed(view, "md5"))
+        return Data(view, await hashed(view, "md5", self.threads))
 
     async def identify(self) -> str:
         return f"bytes:{await self._content()}"
@@ -36,7 +36,7 @@ class BytesSource(Source):
 
     async def _content(self) -> str:
         if self._digest is None:
-            self._digest = await hashed(self._view, "blake2b")
+            self._digest = await hashed(self._view, "blake2b", self.threads)
         return self._digest
 
 
@@ -56,9 +56,9 @@ class StreamSource(Source):
         """Ask for the first piece: what gives no bytes is found out before anything is sent."""
         self._rest = _bytes(await self._next(), ConfigurationError)
 
-    async def read(self, part: Range, buffer: Callable[[int], bytearray]) -> Data:
+    async def read(self, part: Range, buffer: Callable[[int], memoryview]) -> Data:
         assert part.first == self._at, "a stream is read in order"
-        view = memoryview(buffer(part.size))[: part.size]
+        view = buffer(part.size)
         filled = 0
         while filled < part.size:
             if not self._rest:
@@ -73,7 +73,7 @@ class StreamSource(Source):
         self._at += filled
         if self._at == self.size:
             await self._expect_end()
-        return Data(view, await hashed(view, "md5"))
+        return Data(view, await hashed(view, "md5", self.threads))
 
     async def aclose(self) -> None:
         close = getattr(self._pieces, "aclose", None)
