@@ -304,7 +304,6 @@ class Connection:
             headers=[
                 ("Host", urlsplit(outgoing.url).netloc),
                 ("User-Agent", _USER_AGENT),
-                ("Accept", "*/*"),
                 ("Accept-Encoding", "identity"),
                 *outgoing.headers,
                 *([("Content-Length", str(size))] if outgoing.method == "POST" else []),

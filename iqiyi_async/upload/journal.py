@@ -55,7 +55,7 @@ class Log:
         Raises:
             UploadError: another run, here or in another process, is at it.
         """
-        if self._journal is None:
+        if not self.active:
             yield None
             return
         keeper: asyncio.Task[None] | None = None

@@ -1,4 +1,4 @@
-"""A stage for one upload: a real client and a real service, and a gate between them that opens for one request at a time.
+"""A stage for one upload: a real client, a real service, and a gate between them that opens for one request at a time.
 
 So an upload can be stopped at any request, and there cancelled, killed, or met by a fault, and then go on.
 """

@@ -23,7 +23,7 @@ from hypothesis.stateful import (
 )
 
 from iqiyi_async import UploadReceipt
-from iqiyi_async.emulator import EmulatorConfig, ThreadedEmulatorServer
+from iqiyi_async.emulator import EmulatorConfig, Fault, FaultPlan, ThreadedEmulatorServer
 
 from .stage import Stage
 
@@ -82,6 +82,10 @@ class Uploading(RuleBasedStateMachine):
     def revoke(self, kind: str) -> None:
         self.server.spoil_tokens("revoked", kind)  # type: ignore[arg-type]
 
+    @rule()
+    def drop_at_the_next_range(self) -> None:
+        self.server.faults = FaultPlan([Fault(operation="upload_chunk", drop_file=True, times=1)])
+
     @precondition(lambda self: self.stage.running)
     @rule()
     def finish(self) -> None:
@@ -105,9 +109,9 @@ class Uploading(RuleBasedStateMachine):
             return
         files = self.server.files
         for entry in self._portal.call(self.stage.remembered):
+            if entry.file_id not in files or files[entry.file_id].state == "cancelled":
+                continue  # the service has dropped it; the next upload finds out
             ranges = files[entry.file_id].ranges
-            if files[entry.file_id].state == "cancelled":
-                continue
             for chunk in entry.accepted:
                 held = any(first <= chunk.first and chunk.last <= last for first, last in ranges)
                 assert held, f"{chunk.first}-{chunk.last} is remembered, and the service has {ranges}"
