@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
 from ._auth import Auth
 from ._lanes import Lanes
 from ._retry import Retries
-from ._transport import Connection
+from ._transport import Connection, bare
 from .errors import (
     AuthorizationError,
     ResponseError,
@@ -80,12 +81,13 @@ class Session:
         on_sent: Callable[[int], None] | None = None,
     ) -> T:
         """Send a call once over a given connection. Errors say which operation and which upload they are about."""
+        outside = sys.exception()
         try:
             return call.decode(await connection.send(call.request, secrets, on_sent))
         except VideoCloudError as error:
             self._complete(error, call, secrets)
-            # Without the frames of the decoding: they hold the answer, perhaps with a token in it.
-            raise error.with_traceback(None)  # noqa: B904 - the same exception
+            # The frames of the decoding hold the answer, perhaps with a token in it.
+            raise bare(error, outside)  # noqa: B904 - the same exception
 
     async def renewing(self, attempt: Callable[[], Awaitable[T]]) -> T:
         """Do what carries no token. Should a token be refused all the same (the service may remember the one that an
@@ -123,6 +125,10 @@ class Session:
 
         return await self.retries.run(attempt, repeatable=repeatable, on_retry=on_retry)
 
+    def redacted(self, text: str) -> str:
+        """Words of the service without whatever it repeated of our secrets."""
+        return redact(text, self.auth.secrets)
+
     def _complete(self, error: VideoCloudError, call: Call[T], secrets: Vault) -> None:
         """Say what it was about, and take out of the service's words whatever it repeated of our secrets."""
         if error.operation is None:
@@ -131,6 +137,8 @@ class Session:
         error.file_id = error.file_id or call.file_id
         known = Vault({**self.auth.secrets, **secrets})
         error.args = tuple(redact(str(each), known) for each in error.args)
+        if isinstance(error, ServiceError | AuthorizationError):
+            error.code = error.code and redact(error.code, known)
         if isinstance(error, ServiceError):
             error.message = redact(error.message, known)
         elif isinstance(error, ResponseError):

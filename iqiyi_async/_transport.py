@@ -229,7 +229,7 @@ class Network:
                 found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
         except OSError as problem:
             why = str(problem) or "no answer in time"
-            raise TransportError(f"the host {host} was not found: {why}", sent=False) from _bare(problem, None)
+            raise TransportError(f"the host {host} was not found: {why}", sent=False) from bare(problem, None)
         if any(is_private_address(str(address[0])) for *_, address in found):
             raise ResponseError(f"the service named the host {host}, which leads to a private address", status=200)
         self._known_names.add(where)
@@ -272,14 +272,14 @@ class Connection:
                 status, headers, content = await self._exchange(outgoing, request.body_size, on_sent)
             whole = True
         except TimeoutError as problem:
-            _bare(problem, outside)
+            bare(problem, outside)
             where = origin(request.url)
             raise TransportError(f"no whole answer from {where} within {limit:.0f} s", sent=True) from None
         except (httpx.TransportError, OSError) as problem:
-            raise _transport_error(problem, request.url) from _bare(problem, outside)
+            raise _transport_error(problem, request.url) from bare(problem, outside)
         except BaseException as problem:  # noqa: BLE001 - raised again at once
             # Cancellations too: whoever prints one with its frames would print the request.
-            raise _bare(problem, outside)  # noqa: B904 - the same exception
+            raise bare(problem, outside)  # noqa: B904 - the same exception
         finally:
             if not whole:
                 # After an error or a cancellation nobody knows what state the connection is in (httpcore 1.0 keeps
@@ -368,7 +368,7 @@ def _reason(problem: OSError) -> str:
     return os.strerror(problem.errno) if problem.errno and problem.errno > 0 else str(problem)
 
 
-def _bare(problem: BaseException, outside: BaseException | None) -> BaseException:
+def bare(problem: BaseException, outside: BaseException | None) -> BaseException:
     """An exception, and whatever led to it, without their frames: those hold whole requests, secrets and all.
 
     What the caller was handling before (`outside`) stays as it is: it is not ours.

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Self, cast
 
 import anyio
+import attrs
 
 from . import _checks
 from ._transport import Transport
@@ -304,7 +305,9 @@ class AsyncVideoCloud:
             ServiceError: the service failed.
         """
         self._wiring.check_usable()
-        return await self._wiring.session.send(videos.get_status(self._endpoints, file_id))
+        session = self._wiring.session
+        status = await session.send(videos.get_status(self._endpoints, file_id))
+        return attrs.evolve(status, code=session.redacted(status.code), message=session.redacted(status.message))
 
     async def wait_until_published(self, file_id: str, *, timeout: float | None = None) -> VideoStatus:
         """Look at a video's status (section 4), ever less often, until it is published.

@@ -52,6 +52,10 @@ class Vault:
         """Which secrets there are; with this, ``{**vault}`` works."""
         return self._held.keys()
 
+    def values(self) -> Iterable[str]:
+        """What they are."""
+        return self._held.values()
+
     def items(self) -> Iterable[tuple[Secret, str]]:
         """Each with its value."""
         return self._held.items()
@@ -174,16 +178,35 @@ def fill(request: Request, secrets: Vault, trusted: frozenset[str]) -> Outgoing:
     return Outgoing(request.method, url, place(request.headers), request.body, sealed)
 
 
+#: So many characters of a secret are never left standing.
+TELLING = 12
+
+
 def redact(text: str, secrets: Vault) -> str:
-    """A text of the service with our secrets taken out, in whatever case and escaping it repeats them."""
+    """A text of the service with our secrets taken out, in whatever case and escaping it repeats them, and also where
+    the text was shortened in the middle of one."""
     names = {
         form.lower(): f"<{secret.value}>" for secret, value in secrets.items() for form in _spellings(value) if form
     }
     if not names:
         return text
     # One pass, the longest first: a secret may be a part of another one.
-    pattern = "|".join(re.escape(form) for form in sorted(names, key=len, reverse=True))
-    return re.sub(pattern, lambda found: names[found.group().lower()], text, flags=re.IGNORECASE | re.ASCII)
+    forms = sorted(names, key=len, reverse=True)
+    pattern = "|".join([*map(re.escape, forms), *(_cut_short(form) for form in forms if len(form) > TELLING)])
+
+    def name(found: re.Match[str]) -> str:
+        seen = found.group().lower()
+        return names.get(seen) or next(names[form] for form in forms if form.startswith(seen))
+
+    return re.sub(pattern, name, text, flags=re.IGNORECASE | re.ASCII)
+
+
+def _cut_short(form: str) -> str:
+    """A pattern for the beginning of a form: its first telling characters, and as many more as there are."""
+    rest = ""
+    for character in reversed(form[TELLING:100]):
+        rest = f"(?:{re.escape(character)}{rest})?"
+    return re.escape(form[:TELLING]) + rest
 
 
 def _spellings(value: str) -> set[str]:

@@ -55,7 +55,8 @@ class Log:
         Raises:
             UploadError: another run, here or in another process, is at it.
         """
-        if not self.active:
+        journal = self._journal
+        if journal is None:
             yield None
             return
         keeper: asyncio.Task[None] | None = None
@@ -63,7 +64,7 @@ class Log:
             await self._acquire()
             keeper = asyncio.create_task(self._keep_lease(), name="iqiyi-async journal lease")
             with self._may_fail():
-                entry = None if self._journal is None else await self._journal.load(self._key)
+                entry = await journal.load(self._key) if self.active else None
                 self._file_id = "" if entry is None else entry.file_id
             yield entry if self.active else None
         finally:

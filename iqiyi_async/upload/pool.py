@@ -13,8 +13,6 @@ from concurrent.futures import ThreadPoolExecutor
 from mmap import mmap
 from urllib.parse import urlsplit
 
-import anyio
-
 from .._lanes import Lanes
 from .._transport import Connection, Network
 from ..config import UploadOptions
@@ -58,7 +56,8 @@ class Pool(Lanes[Lane]):
     async def aclose(self) -> None:
         """Close every connection, and end the threads."""
         await super().aclose()
-        await anyio.to_thread.run_sync(self.threads.shutdown)
+        # Nothing is waited for: whoever used a thread has waited for its end already (see `source.settled`).
+        self.threads.shutdown(wait=False)
 
     def arrived(self, size: int, seconds: float, now: float) -> None:
         """A range of so many bytes was accepted so many seconds after it set out, at loop time `now`."""
