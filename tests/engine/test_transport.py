@@ -47,7 +47,6 @@ async def test_what_goes_out_and_nothing_else(service: Service) -> None:
     assert chunk.headers == {
         "host": host,
         "user-agent": "iqiyi-async",
-        "accept": "*/*",
         "accept-encoding": "identity",
         "file_id": "file0",
         "file_size": "10",

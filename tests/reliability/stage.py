@@ -36,6 +36,7 @@ Fault = Literal["none", "refused", "lost", "busy", "garbage"]
 FREE = ("/api/iqiyi/authorize", "/api/oauth2/token")
 #: How long a client that could go on may take for its next request, in seconds; more only makes a test slower.
 SOON = 0.03
+PATIENCE = 10.0
 LEASE = 61.0
 
 
@@ -170,7 +171,9 @@ class Stage:
         """Wait until the client stands at the gate again, or has ended."""
         assert self._task is not None
         arrived = asyncio.ensure_future(self._arrived())
-        await asyncio.wait([arrived, self._task], timeout=SOON, return_when=asyncio.FIRST_COMPLETED)
+        # With others at the gate there may be nothing more to come; without, there must be: a request, or the end.
+        patience = SOON if any(not turn.done() for _, turn in self._gate.waiting) else PATIENCE
+        await asyncio.wait([arrived, self._task], timeout=patience, return_when=asyncio.FIRST_COMPLETED)
         arrived.cancel()
         if self._task.done() and not self._task.cancelled():
             error = self._task.exception()
