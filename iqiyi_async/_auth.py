@@ -27,7 +27,7 @@ from .protocol import oauth
 from .protocol.wire import Call, Secret, Vault
 from .stores.base import StoredToken, TokenStore
 
-logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger(__name__)
 
 #: The soft window is this last part of a token's life, spread a little so that many processes do not wake at once.
 SOFT = 0.2

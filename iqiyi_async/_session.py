@@ -29,7 +29,7 @@ from .protocol.wire import Call, Secret, Vault, redact
 from .stores._worker import settle
 from .stores.base import StoredToken
 
-logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -137,8 +137,8 @@ class Session:
         error.file_id = error.file_id or call.file_id
         known = Vault({**self.auth.secrets, **secrets})
         error.args = tuple(redact(str(each), known) for each in error.args)
-        if isinstance(error, ServiceError | AuthorizationError):
-            error.code = error.code and redact(error.code, known)
+        if isinstance(error, ServiceError | AuthorizationError) and error.code is not None:
+            error.code = redact(error.code, known)
         if isinstance(error, ServiceError):
             error.message = redact(error.message, known)
         elif isinstance(error, ResponseError):

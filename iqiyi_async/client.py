@@ -238,6 +238,7 @@ class AsyncVideoCloud:
         """
         self._wiring.check_usable()
         _checks.kind("ticket", ticket, UploadTicket)
+        _checks.text("the ticket's upload_url", ticket.upload_url)
         uploads.check_ticket(ticket, self._endpoints)
         return await send_chunk(self._wiring.session, self._wiring.pool, ticket, first, data)
 

@@ -5,11 +5,12 @@
         receipt = await iqiyi_cloud.upload(b"..." * 100_000, Metadata("Test"), file_type="mp4")
         assert receipt.retries == 1
 
-The fixtures need the extra `emulator`. They work in synchronous tests and in those of any plugin that runs coroutines.
-At the end of a test that passed they look whether every planned fault has struck and whether no upload was left half
-open; `@pytest.mark.iqiyi_end_check(False)` or the ini option `iqiyi_end_check` turn that off.
+The fixtures need the extra `emulator`. They work in synchronous tests and in those of any plugin that runs
+coroutines. At the end of a test that passed they look whether every planned fault has struck and whether no upload
+was left half open; `@pytest.mark.iqiyi_end_check(False)` or the ini option `iqiyi_end_check` turn that off.
 
-What belongs here: what pytest needs to know. What must not: an import at load that costs every run of pytest its time.
+What belongs here: what pytest needs to know. What must not: an import at load that costs every run of pytest its
+time.
 """
 
 from __future__ import annotations
@@ -147,9 +148,9 @@ def iqiyi_faults(iqiyi_emulator: ThreadedEmulatorServer) -> FaultControl:
 def iqiyi_cloud(request: pytest.FixtureRequest, iqiyi_emulator: ThreadedEmulatorServer) -> AsyncVideoCloud:
     """An `AsyncVideoCloud` for `iqiyi_emulator`, to be used in one event loop, whichever runs the test.
 
-    It closes when that loop does; `async with iqiyi_cloud:` closes it earlier. Chunks have 64 KiB and retries wait for
-    hundredths of a second, unless the marker `iqiyi_cloud(options=..., retry=...)` says otherwise; the marker takes
-    everything that the class does.
+    It closes when that loop does; `async with iqiyi_cloud:` closes it earlier. Chunks have 64 KiB and retries wait
+    for hundredths of a second, unless the marker `iqiyi_cloud(options=..., retry=...)` says otherwise; the marker
+    takes everything that the class does.
     """
     from . import AsyncVideoCloud, Endpoints, MemoryTokenStore, RetryPolicy, UploadOptions
 

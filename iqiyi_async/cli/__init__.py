@@ -1,10 +1,10 @@
 """The command line: `iqiyi-async`, also `python -m iqiyi_async`.
 
-What belongs here: the entry point, which stays able to speak when the extra is missing, the user interrupts, or nobody
-reads any more. What must not: a command. Everything else is imported only when it is needed.
+What belongs here: the entry point, which stays able to speak when the extra is missing, the user interrupts, or
+nobody reads any more. What must not: a command. Everything else is imported only when it is needed.
 
-Exit codes: 0 done, 1 failed, 2 used wrongly, 130 ended by SIGINT (Ctrl-C), 143 ended by SIGTERM, 141 the reader of the
-output went away.
+Exit codes: 0 done, 1 failed, 2 used wrongly, 130 ended by SIGINT (Ctrl-C), 143 ended by SIGTERM, 141 the reader of
+the output went away.
 """
 
 from __future__ import annotations

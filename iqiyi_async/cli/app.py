@@ -28,7 +28,7 @@ HELP = """Upload videos to the iQIYI open-platform video cloud, and manage them.
 
 The application's key and secret come from the environment variables IQIYI_APP_KEY and IQIYI_APP_SECRET."""
 
-app = App(
+app: App = App(
     name="iqiyi-async",
     help=HELP,
     help_format="plaintext",
@@ -198,8 +198,8 @@ def emulator(
 ) -> int:
     """Run an emulator of the service on loopback, for tests and trials.
 
-    It prints one line of JSON when it is ready: endpoint_url, app_key, app_secret. SIGINT and SIGTERM end it with exit
-    code 0.
+    It prints one line of JSON when it is ready: endpoint_url, app_key, app_secret. SIGINT and SIGTERM end it with
+    exit code 0.
 
     Args:
         host: A loopback address.

@@ -1,7 +1,7 @@
 """`demo`: the whole journey of a video on this machine, and proof that nothing of it was lost.
 
-An emulator of the service starts on loopback, the video is uploaded to it and published, and what is fetched through a
-play URL is compared with the file, byte for byte.
+An emulator of the service starts on loopback, the video is uploaded to it and published, and what is fetched through
+a play URL is compared with the file, byte for byte.
 """
 
 from __future__ import annotations

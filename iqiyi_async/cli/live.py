@@ -36,10 +36,10 @@ class Row:
     """One upload."""
 
     def __init__(self, label: str, total: int) -> None:
-        self.name = clean(PurePath(label).name)
+        self.name: str = clean(PurePath(label).name)
         self.total = total
-        self.meter = Meter()
-        self.began = time.monotonic()
+        self.meter: Meter = Meter()
+        self.began: float = time.monotonic()
         self.publishing: float | None = None
 
     @property

@@ -49,7 +49,7 @@ class Screen:
         self.glance: Callable[[str], None] = _nowhere
         #: What surrounds a line on stdout; a live display replaces it, to make room.
         self.paused: Callable[[], AbstractContextManager[object]] = nullcontext
-        self.errors = QuietPipe(stderr=True, highlight=False, markup=False, emoji=False)
+        self.errors: QuietPipe = QuietPipe(stderr=True, highlight=False, markup=False, emoji=False)
         for stream in (sys.stdout, sys.stderr):
             # A name that the terminal's encoding lacks must not end the program.
             if reconfigure := getattr(stream, "reconfigure", None):

@@ -33,8 +33,8 @@ class Signals:
         self._task = task
         self._loop = asyncio.get_running_loop()
         self._count = 0
-        self.number = 0
-        self.asked = asyncio.Event()
+        self.number: int = 0
+        self.asked: asyncio.Event = asyncio.Event()
         self.on_first: Callable[[], object] = self.cancel
 
     @property

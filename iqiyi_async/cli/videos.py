@@ -106,7 +106,8 @@ async def show_list(cloud: AsyncVideoCloud, screen: Screen, *, page: int, page_s
 
 
 def _list_row(video: Video) -> tuple[str, ...]:
-    """What fits into 80 columns; JSON has the rest. The list holds published videos, so that another state is said."""
+    """What fits into 80 columns; JSON has the rest. The list holds published videos, so that another state is
+    said."""
     created = "" if video.created_at is None else f"{video.created_at.astimezone():%Y-%m-%d}"
     length = words.span(video.duration) if video.duration else ""
     state = "" if video.state is VideoState.PUBLISHED else f" ({video.state.value.replace('_', ' ')})"

@@ -1,6 +1,7 @@
 """Numbers and names as people read and write them.
 
-What belongs here: pure text. Names come from files and from the service: nothing in them may move a terminal's cursor.
+What belongs here: pure text. Names come from files and from the service: nothing in them may move a terminal's
+cursor.
 """
 
 from __future__ import annotations

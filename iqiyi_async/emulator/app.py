@@ -213,7 +213,8 @@ async def _read_form(call: Call) -> None:
 
 
 def _watched(send: Send, connection: Connection | None) -> Send:
-    """A server may take what is sent to a client that has gone, and say nothing: an endless answer would never end."""
+    """A server may take what is sent to a client that has gone, and say nothing: an endless answer would never
+    end."""
 
     async def watched(message: Message) -> None:
         await send(message)

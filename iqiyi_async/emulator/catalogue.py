@@ -71,7 +71,8 @@ class Catalogue:
         return self._links.play_urls(base, record.file_id)
 
     def videos(self, app_key: str, params: Mapping[str, str], base: str) -> tuple[int, list[dict[str, object]]]:
-        """Section 5: how many videos the user has published in all, and this page of those asked for, oldest first."""
+        """Section 5: how many videos the user has published in all, and this page of those asked for, oldest
+        first."""
         size = _bounded(params, "page_size", DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)
         page = _bounded(params, "page", 1, 10**9)
         published = [

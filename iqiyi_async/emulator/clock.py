@@ -1,7 +1,7 @@
 """The service's clock: the machine's time plus an offset that tests turn.
 
-What belongs here: reading and turning the clock. What must not: timers. Every state that depends on time is worked out
-when somebody asks, so turning the clock is all it takes to publish a video or to expire a token.
+What belongs here: reading and turning the clock. What must not: timers. Every state that depends on time is worked
+out when somebody asks, so turning the clock is all it takes to publish a video or to expire a token.
 """
 
 from __future__ import annotations

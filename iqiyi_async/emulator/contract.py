@@ -1,6 +1,7 @@
 """The words of the service: operations, codes, states, file types, categories, as the API document names them.
 
-What belongs here: names and numbers of the document, and the one exception that carries them. What must not: behaviour.
+What belongs here: names and numbers of the document, and the one exception that carries them. What must not:
+behaviour.
 """
 
 from __future__ import annotations

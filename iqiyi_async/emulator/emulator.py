@@ -78,8 +78,8 @@ class FileView:
 class Emulator:
     """The service on your machine, without a socket: an ASGI application and a view of its inside.
 
-    It starts with its first request, or with `start`; `aclose` ends it. Everything belongs to one event loop at a time;
-    from other threads use ThreadedEmulatorServer.
+    It starts with its first request, or with `start`; `aclose` ends it. Everything belongs to one event loop at a
+    time; from other threads use ThreadedEmulatorServer.
 
     Args:
         config: how it behaves; by default an EmulatorConfig as it is.
@@ -171,7 +171,8 @@ class Emulator:
             self._temporary()
 
     async def reset(self) -> None:
-        """Back to an empty service: no videos, tokens or history, the clock as the machine's, faults as configured."""
+        """Back to an empty service: no videos, tokens or history, the clock as the machine's, faults as
+        configured."""
         await self.start()
         held = list(self.state.files)
         self.state.reset()

@@ -2,7 +2,8 @@
 
 What belongs here: arithmetic on ranges. What must not: files, clocks, rules of the service.
 
-Every chunk is written to a region of its own at the end of the data file, and only becomes part of the video when it is
+Every chunk is written to a region of its own at the end of the data file, and only becomes part of the video when it
+is
 whole: one `add`. So a chunk that breaks off changes nothing, and two writers of one range cannot mix their bytes: the
 last one to be accepted wins, entirely.
 """

@@ -1,7 +1,7 @@
 """Checks of a fault's fields: each refuses with a ValueError that names the field.
 
-What belongs here: what a fault may say. What must not: when it strikes (faults.py) and what it then does (effects.py).
-A wrong type is a ValueError too: plans come from JSON, where types are values.
+What belongs here: what a fault may say. What must not: when it strikes (faults.py) and what it then does
+(effects.py). A wrong type is a ValueError too: plans come from JSON, where types are values.
 """
 
 from __future__ import annotations

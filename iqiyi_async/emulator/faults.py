@@ -1,12 +1,13 @@
 """Faults on purpose: what goes wrong, for which operation, and when.
 
-What belongs here: the plan as a value (Python or JSON), its checks, and the decision whether a fault strikes. What must
+What belongs here: the plan as a value (Python or JSON), its checks, and the decision whether a fault strikes. What
+must
 not: carrying a fault out (effects.py), and what HTTP cannot express (proxy.py).
 
 A fault strikes on its n-th call (`call`), by chance (`probability`, decided by the plan's seed, the fault's place in
 the plan and the number of the call, so that the order of concurrent requests does not matter), or, with neither, on
-every call. Calls are counted for each fault apart, from 1, over the operations that it names, from the moment the plan
-is put in.
+every call. Calls are counted for each fault apart, from 1, over the operations that it names, from the moment the
+plan is put in.
 """
 
 from __future__ import annotations

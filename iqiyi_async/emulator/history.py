@@ -1,7 +1,7 @@
 """What was asked and answered: one entry for each request of an operation.
 
-What belongs here: facts for tests and for people who look for a mistake. What must not: tokens, secrets, query strings
-or signatures; an entry has no place for them.
+What belongs here: facts for tests and for people who look for a mistake. What must not: tokens, secrets, query
+strings or signatures; an entry has no place for them.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Serving videos: the second exchange, and the bytes as a plain media server gives them.
 
-What belongs here: play addresses, byte ranges, the pictures and the page that full status names. What must not: who may
-see which video; a signed address is enough, as with a content network.
+What belongs here: play addresses, byte ranges, the pictures and the page that full status names. What must not: who
+may see which video; a signed address is enough, as with a content network.
 
 The emulator does not transcode: every quality, of every format, is the uploaded file as it is.
 """

@@ -2,8 +2,9 @@
 
 What belongs here: bytes, time and the ends of connections. What must not: any knowledge of HTTP.
 
-Each direction of a connection is a reader, a short queue and a writer. The queue makes latency possible without making
-the pipe narrower, and is bounded: when the far side takes nothing, nothing more is read, and the near side feels it.
+Each direction of a connection is a reader, a short queue and a writer. The queue makes latency possible without
+making the pipe narrower, and is bounded: when the far side takes nothing, nothing more is read, and the near side
+feels it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Answers as values, and putting them on the wire.
 
-What belongs here: status, headers and body of an answer, in the documented or the loose style, and sending it with flow
-control. What must not: what the answer says.
+What belongs here: status, headers and body of an answer, in the documented or the loose style, and sending it with
+flow control. What must not: what the answer says.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The life of an upload: what the service accepts and refuses, as sections 1 and 7 of the document say.
 
-What belongs here: rules, on records in memory. What must not: HTTP, disk, waiting. Every method decides and changes the
-state in one step, so that concurrent requests cannot come between.
+What belongs here: rules, on records in memory. What must not: HTTP, disk, waiting. Every method decides and changes
+the state in one step, so that concurrent requests cannot come between.
 """
 
 from __future__ import annotations
@@ -204,7 +204,8 @@ class Service:
         self._state.put_file(attrs.evolve(record, name=name, description=description, tags=tags, category=number))
 
     def delete(self, app_key: str, params: Mapping[str, str]) -> list[str]:
-        """Section 7; returns the ids whose data can go. `delete_type=0` deletes everything, as the real thing does."""
+        """Section 7; returns the ids whose data can go. `delete_type=0` deletes everything, as the real thing
+        does."""
         kind, listed = params.get("delete_type"), params.get("file_ids", "")
         if kind not in ("0", "1"):
             raise Refusal(Code.FAILED, "delete_type must be 1 (these file_ids) or 0 (everything)")

@@ -1,7 +1,8 @@
 """What the service knows: videos, accepted ranges, tokens. Everything that survives a restart, and nothing else.
 
-What belongs here: the records, and turning each change into one log entry and back. What must not: rules (service.py),
-files (storage.py, log.py). Tokens are kept as digests: a data folder holds nothing that could be presented.
+What belongs here: the records, and turning each change into one log entry and back. What must not: rules
+(service.py), files (storage.py, log.py). Tokens are kept as digests: a data folder holds nothing that could be
+presented.
 """
 
 from __future__ import annotations

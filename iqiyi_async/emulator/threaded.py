@@ -1,4 +1,5 @@
-"""The emulator in a thread with an event loop of its own: for synchronous suites, fixtures, and several loops at once.
+"""The emulator in a thread with an event loop of its own: for synchronous suites, fixtures, and several loops at
+once.
 
 What belongs here: crossing from other threads. What must not: anything the server does by itself.
 """

@@ -22,7 +22,7 @@ from . import _private
 
 __all__ = ["Database"]
 
-logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -32,8 +32,8 @@ BUSY = 5.0
 OPENING = 10.0
 #: Says that the file is of this library ("iqiy"), whatever its name.
 APPLICATION = 0x69716979
-#: What these say is about the disk, the system or other processes. All else that our own statements fail with is about
-#: the file: where it is damaged, its tables may have lost a column and its messages may be no text any more.
+#: What these say is about the disk, the system or other processes. All else that our own statements fail with is
+#: about the file: where it is damaged, its tables may have lost a column and its messages may be no text any more.
 _NOT_BROKEN = (
     sqlite3.SQLITE_PERM,
     sqlite3.SQLITE_ABORT,

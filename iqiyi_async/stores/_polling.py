@@ -1,7 +1,7 @@
 """Waiting for another process or machine that sends no event when it is done.
 
-What belongs here: how often to look. What must not: what is looked at. Within a process nobody polls: there one waiter
-is woken by the other (`_turns`), so that of each process only one looks.
+What belongs here: how often to look. What must not: what is looked at. Within a process nobody polls: there one
+waiter is woken by the other (`_turns`), so that of each process only one looks.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Files and folders that only their owner can reach.
 
-What belongs here: how such a file is made, checked, read and replaced. What must not: what is in it.
-On Windows, where a file's mode says nothing and a user's folders are private by default, only the checks for links and
-kinds of files are made. Everything here blocks: it is called in a thread.
+What belongs here: how such a file is made, checked, read and replaced. What must not: what is in it. On Windows,
+where a file's mode says nothing and a user's folders are private by default, only the checks for links and kinds of
+files are made. Everything here blocks: it is called in a thread.
 """
 
 from __future__ import annotations

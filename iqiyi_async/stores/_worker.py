@@ -2,8 +2,9 @@
 
 What belongs here: how a store waits for a thread. What must not: what is done there.
 
-Two laws. A job that has started is waited for, even by a caller that was cancelled: whatever it opened, locked or began
-is known when the cancellation goes on. And a job whose turn has not come is never started for a caller that is gone.
+Two laws. A job that has started is waited for, even by a caller that was cancelled: whatever it opened, locked or
+began is known when the cancellation goes on. And a job whose turn has not come is never started for a caller that is
+gone.
 """
 
 from __future__ import annotations

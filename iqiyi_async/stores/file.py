@@ -4,8 +4,8 @@ What belongs here: the file's format, and which lock guards what. What must not:
 (`_private`), waiting for threads (`_worker`).
 
 Two kinds of locks, both of the kernel, so that the death of a holder frees them at once. `NAME.lock` is held for the
-moment in which the file is read, changed and replaced; `NAME.<key>.lease` for as long as somebody renews that key. The
-files of the locks stay: removing one would let two processes lock two files of the same name.
+moment in which the file is read, changed and replaced; `NAME.<key>.lease` for as long as somebody renews that key.
+The files of the locks stay: removing one would let two processes lock two files of the same name.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FileTokenStore"]
 
-logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger(__name__)
 
 FORMAT = 1
 #: A file of tokens has some hundred bytes for each account; one of this size (bytes) is something else.
@@ -44,9 +44,9 @@ LARGEST = 1 << 20
 class FileTokenStore:
     """Tokens in a JSON file of mode 0600, for any number of tasks, event loops and processes of one user.
 
-    A write replaces the file as a whole, so that a reader or a crash sees the old or the new content. A file that can't
-    be read as tokens counts as empty; the first write puts it aside under the name with `.unreadable` added. Versions
-    go on growing even then.
+    A write replaces the file as a whole, so that a reader or a crash sees the old or the new content. A file that
+    can't be read as tokens counts as empty; the first write puts it aside under the name with `.unreadable` added.
+    Versions go on growing even then.
 
     Args:
         path: the file, or a folder that exists and in which it is called `tokens.json`. By default it is in the

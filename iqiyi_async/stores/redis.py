@@ -2,8 +2,9 @@
 
 What belongs here: keys, scripts and the lease. What must not: any use of the `redis` library elsewhere.
 
-Commands and answers hold tokens, and the library's own errors keep both in their frames. So each command runs in a task
-of its own, and what it fails with is told anew, without those frames and without words that may quote the command.
+Commands and answers hold tokens, and the library's own errors keep both in their frames. So each command runs in a
+task of its own, and what it fails with is told anew, without those frames and without words that may quote the
+command.
 """
 
 from __future__ import annotations
@@ -46,12 +47,13 @@ try:
 except ImportError:
     pass  # 7.0 and 7.1 have no such thing, and don't need it
 else:
-    # Made once, here: otherwise the library reads its own version from the disk for each connection, in the event loop.
+    # Made once, here: otherwise the library reads its own version from the disk for each connection, in the event
+    # loop.
     _OPTIONS["driver_info"] = DriverInfo()
 
 __all__ = ["RedisTokenStore"]
 
-logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger(__name__)
 
 #: A command that takes longer than this many seconds has failed, whatever the client's own limits are.
 PATIENCE = 5.0
@@ -89,12 +91,12 @@ return 0
 class RedisTokenStore:
     """Tokens in Redis (5 or later), for any number of tasks and processes on any machines.
 
-    A lease is a key that expires: while it is held it is prolonged at each third of its time, and when its holder dies
-    it ends by itself. A store belongs to one event loop.
+    A lease is a key that expires: while it is held it is prolonged at each third of its time, and when its holder
+    dies it ends by itself. A store belongs to one event loop.
 
     Args:
-        client_or_url: a client of `redis.asyncio`, which stays open; or a URL such as `redis://localhost:6379/0`, for a
-            client of the store's own, which `aclose` or `async with` closes.
+        client_or_url: a client of `redis.asyncio`, which stays open; or a URL such as `redis://localhost:6379/0`, for
+            a client of the store's own, which `aclose` or `async with` closes.
         prefix: what the store's keys begin with.
 
     Raises:

@@ -32,8 +32,8 @@ FINISHED_KEPT = 30 * 86400.0
 
 VERSION = 2
 
-# An inode is text: some file systems count up to 2**64, SQLite's integers end at 2**63.
-# What a range belongs to is a number that is never given twice: rows of a replaced entry can't come back to life.
+# An inode is text: some file systems count up to 2**64, SQLite's integers end at 2**63. What a range belongs to is a
+# number that is never given twice: rows of a replaced entry can't come back to life.
 SCHEMA = """
 CREATE TABLE uploads (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -88,8 +88,8 @@ class SqliteJournal:
         self._presence = Presence()
 
     async def acquire(self, key: str, owner: str, ttl: float) -> bool:
-        """Take or prolong the lease of a key for `ttl` seconds; False if another owner holds it. That of a process that
-        has died counts no more, where the system tells (not on Windows)."""
+        """Take or prolong the lease of a key for `ttl` seconds; False if another owner holds it. That of a process
+        that has died counts no more, where the system tells (not on Windows)."""
         lease = partial(_acquire, key=key, owner=owner, now=self._clock(), ttl=ttl, presence=self._presence)
         return await self._do(lease)
 
@@ -164,9 +164,9 @@ def _acquire(database: Connection, *, key: str, owner: str, now: float, ttl: flo
     if held is not None and dead(str(held[0]), path):
         database.execute("DELETE FROM leases WHERE alive = ?", held)
     taken = database.execute(
-        """INSERT INTO leases (key, owner, expires, alive) VALUES (?, ?, ?, ?)
-        ON CONFLICT (key) DO UPDATE SET owner = excluded.owner, expires = excluded.expires, alive = excluded.alive
-        WHERE leases.owner = excluded.owner OR leases.expires <= ?""",
+        """INSERT INTO leases (key, owner, expires, alive) VALUES (?, ?, ?, ?) ON CONFLICT (key) DO UPDATE SET owner =
+        excluded.owner, expires = excluded.expires, alive = excluded.alive WHERE leases.owner = excluded.owner OR
+        leases.expires <= ?""",
         (key, owner, now + ttl, presence.name(path), now),
     )
     return taken.rowcount == 1
@@ -224,8 +224,8 @@ def _begin(database: Connection, *, key: str, entry: JournalEntry, now: float) -
 
 def _record(database: Connection, *, key: str, file_id: str, chunk: ChunkReceipt) -> None:
     database.execute(
-        """INSERT INTO ranges (upload, first, last, md5, attempts)
-        SELECT id, ?, ?, ?, ? FROM uploads WHERE key = ? AND file_id = ?""",
+        """INSERT INTO ranges (upload, first, last, md5, attempts) SELECT id, ?, ?, ?, ? FROM uploads WHERE key = ?
+        AND file_id = ?""",
         (chunk.first, chunk.last, chunk.md5, chunk.attempts, key, file_id),
     )
 

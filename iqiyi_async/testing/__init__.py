@@ -1,7 +1,7 @@
 """What a token store and an upload journal must prove: test suites for those who write their own.
 
-What belongs here: classes of pytest tests that need nothing but pytest and anyio, and the two protocols. What must not:
-tests of one store's own ways (its files, its server).
+What belongs here: classes of pytest tests that need nothing but pytest and anyio, and the two protocols. What must
+not: tests of one store's own ways (its files, its server).
 
 Inherit, say how a fresh and empty one is made, and how somebody else would open the same content::
 
@@ -22,9 +22,9 @@ Inherit, say how a fresh and empty one is made, and how somebody else would open
         async def make(self):
             return MyJournal()
 
-The tests run on asyncio by anyio's pytest plugin, which comes with anyio; the class brings the `anyio_backend` fixture
-they need. Each of them is bounded in time. They use keys such as `0a1b2c3d`, and leave nothing behind if the class's
-`close` does not.
+The tests run on asyncio by anyio's pytest plugin, which comes with anyio; the class brings the `anyio_backend`
+fixture they need. Each of them is bounded in time. They use keys such as `0a1b2c3d`, and leave nothing behind if the
+class's `close` does not.
 """
 
 from .journals import JournalContract

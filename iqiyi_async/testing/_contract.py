@@ -27,7 +27,7 @@ class Contract(Generic[T]):
         patience: seconds after which a test fails, however slow the thing is.
     """
 
-    pytestmark = pytest.mark.anyio
+    pytestmark: pytest.MarkDecorator = pytest.mark.anyio
     patience: float = 20.0
 
     @pytest.fixture

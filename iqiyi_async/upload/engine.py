@@ -32,7 +32,7 @@ from .progress import Progress
 from .sending import Sender
 from .source import Source, settled
 
-logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger(__name__)
 
 #: Telling the service that an upload is off must not keep a cancelled caller waiting for longer, in seconds.
 CANCEL_SECONDS = 5.0

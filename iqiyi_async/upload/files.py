@@ -33,7 +33,7 @@ class PathSource(Source):
         self._expected_size = expected_size
         self._file: FileIO | None = None
         self._opened: os.stat_result | None = None
-        self.size = 0
+        self.size: int = 0
         self.file_type = file_type
 
     async def open(self) -> None:

@@ -13,7 +13,7 @@ from ..errors import UnknownFileError, VideoCloudError
 from ..models import VideoState
 from ..protocol import uploads, videos
 
-logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger(__name__)
 
 #: What a video can be once its upload was finished.
 FINISHED = frozenset({VideoState.PUBLISHING, VideoState.PUBLISHED, VideoState.REVIEW_FAILED, VideoState.PUBLISH_FAILED})

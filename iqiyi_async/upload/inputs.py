@@ -35,7 +35,10 @@ async def make_source(source: object, *, size: int | None, file_type: str | None
         ConfigurationError: nothing that can be uploaded, or what must be known of it is not.
     """
     if isinstance(source, str | os.PathLike):
-        path = Path(cast("str | os.PathLike[str]", source))
+        named = cast("object", os.fspath(cast("str | os.PathLike[str]", source)))
+        if not isinstance(named, str):
+            raise ConfigurationError(f"a path must be a string, not {type(named).__name__}")
+        path = Path(named)
         return await _opened(PathSource(path, _type_of(file_type, path.name), size))
     if isinstance(source, bytes | bytearray | memoryview):
         view = memoryview(cast("bytes", source))

@@ -21,7 +21,7 @@ from ..models import ChunkReceipt, Metadata, UploadTicket
 from ..stores.base import Fingerprint, JournalEntry, Phase, UploadJournal
 from .source import settled
 
-logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger(__name__)
 
 #: A process that dies keeps others from its uploads for this long, in seconds.
 LEASE_SECONDS = 60.0

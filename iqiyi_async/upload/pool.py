@@ -43,15 +43,15 @@ class Pool(Lanes[Lane]):
     """The chunk lanes of one client."""
 
     def __init__(self, network: Network, options: UploadOptions, backups: Mapping[str, str]) -> None:
-        self.tuner = Tuner(options.max_workers, options.chunk_size)
+        self.tuner: Tuner = Tuner(options.max_workers, options.chunk_size)
         super().__init__(self.tuner.workers, lambda: Lane(network.connection()))
         self.options = options
         #: Parts the fields of a form; 128 bits that no content can foresee.
-        self.boundary = secrets.token_hex(16)
-        self.hosts = Hosts(backups)
+        self.boundary: str = secrets.token_hex(16)
+        self.hosts: Hosts = Hosts(backups)
         #: For reading and hashing. More threads than processors would only take turns with the event loop's.
-        self.threads = ThreadPoolExecutor(min(processors(), self.tuner.most_workers), "iqiyi-async")
-        self.pace = Pace()
+        self.threads: ThreadPoolExecutor = ThreadPoolExecutor(min(processors(), self.tuner.most_workers), "iqiyi-async")
+        self.pace: Pace = Pace()
 
     async def aclose(self) -> None:
         """Close every connection, and end the threads."""

@@ -44,12 +44,12 @@ class Progress:
         self._sent_done = 0
         self._failure: Exception | None = None
         self._late: asyncio.TimerHandle | None = None
-        self.file_id = ""
-        self.accepted = 0
-        self.resumed_bytes = 0
-        self.chunks = 0
-        self.in_flight = 0
-        self.retries = 0
+        self.file_id: str = ""
+        self.accepted: int = 0
+        self.resumed_bytes: int = 0
+        self.chunks: int = 0
+        self.in_flight: int = 0
+        self.retries: int = 0
 
     @property
     def elapsed(self) -> float:

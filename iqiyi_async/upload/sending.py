@@ -27,7 +27,7 @@ from .pool import Grant, Lane, Pool
 from .progress import Progress
 from .source import Data, Source
 
-logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger(__name__)
 
 #: How long the end of an upload goes without a look at its late ranges, in seconds.
 LOOK_SECONDS = 0.5

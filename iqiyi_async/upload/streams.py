@@ -21,7 +21,7 @@ class BytesSource(Source):
     def __init__(self, data: bytes | memoryview, file_type: str) -> None:
         self._view = memoryview(data)
         self._digest: str | None = None
-        self.size = len(self._view)
+        self.size: int = len(self._view)
         self.file_type = file_type
 
     async def read(self, part: Range, buffer: Callable[[int], memoryview]) -> Data:

@@ -38,8 +38,8 @@ class Tuner:
     def __init__(self, max_workers: int | Literal["auto"], chunk_size: int | Literal["auto"]) -> None:
         self._free_workers = max_workers == "auto"
         self._free_chunk = chunk_size == "auto"
-        self.most_workers = MOST_WORKERS if max_workers == "auto" else max_workers
-        self.workers = FIRST_WORKERS if max_workers == "auto" else max_workers
+        self.most_workers: int = MOST_WORKERS if max_workers == "auto" else max_workers
+        self.workers: int = FIRST_WORKERS if max_workers == "auto" else max_workers
         self._chunk = FIRST_CHUNK if chunk_size == "auto" else chunk_size
         self._most_chunk = max(LEAST_CHUNK, min(MOST_CHUNK, MEMORY // self.most_workers))
         self._smallest = self._largest = self._chunk
