@@ -392,6 +392,9 @@ class AsyncVideoCloud:
     async def resolve_url(self, url: str) -> str:
         """The second exchange of a play URL (note 1 of section 6): the URL of the media itself. No token is sent.
 
+        Args:
+            url: one of `get_urls`.
+
         Raises:
             ConfigurationError: not an http(s) URL, or one that leads into a private network.
             ResponseError: the answer holds no URL.

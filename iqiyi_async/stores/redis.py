@@ -34,10 +34,10 @@ try:
     from redis.exceptions import ConnectionError as RedisConnectionError
     from redis.exceptions import RedisError
     from redis.exceptions import TimeoutError as RedisTimeoutError
-except ImportError as missing:
+except ImportError as _missing:
     raise ImportError(
         "RedisTokenStore needs the redis library: pip install 'iqiyi-async[redis]'", name="redis"
-    ) from missing
+    ) from _missing
 
 #: A connection that the server has closed meanwhile is replaced once; that a server is away is told at once, because
 #: the client can go on without it.

@@ -1,4 +1,4 @@
-"""After the end, whatever it was: no task, no lane, no connection, no open file; and the service told what was chosen."""
+"""After the end, whatever it was: no task, lane, connection or open file; and the service told what was chosen."""
 
 from __future__ import annotations
 

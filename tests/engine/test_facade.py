@@ -361,7 +361,7 @@ def test_use_in_another_loop(method: str) -> None:
         with pytest.raises(ConfigurationError, match="another event loop"):
             await METHODS[method](client)
 
-    with pytest.raises(Exception):  # noqa: B017, PT011 - nobody listens there; it only had to be tried
+    with pytest.raises(Exception):  # noqa: B017 - nobody listens there; it only had to be tried
         asyncio.run(first())
     thread = threading.Thread(target=lambda: asyncio.run(second()))
     thread.start()

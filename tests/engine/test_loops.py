@@ -20,7 +20,7 @@ def loops() -> list[object]:
 
 def _has_uvloop() -> bool:
     try:
-        import uvloop  # noqa: F401, PLC0415
+        import uvloop  # noqa: F401
     except ImportError:
         return False
     return True
