@@ -36,8 +36,7 @@ HARD_SECONDS = 60.0
 HARD = 0.05
 #: Longer than any renewal takes with its retries; a holder that died is replaced after this many seconds.
 LEASE_SECONDS = 60.0
-#: After a renewal in the soft window failed, the old token is used for at least this long before the next one is
-#: tried.
+#: After a renewal in the soft window failed, the next is not tried before so many seconds.
 COOL_DOWN_SECONDS = 15.0
 
 Send = Callable[[Call[Token], Vault], Awaitable[Token]]

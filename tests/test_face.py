@@ -29,49 +29,20 @@ from iqiyi_async import (
     VideoStatus,
 )
 
-NAMES = [
-    "AsyncVideoCloud",
-    "AuthorizationError",
-    "Category",
-    "ChunkReceipt",
-    "ConfigurationError",
-    "Endpoints",
-    "FileTokenStore",
-    "IntegrityError",
-    "InvalidParameterError",
-    "MemoryJournal",
-    "MemoryTokenStore",
-    "Metadata",
-    "PlayUrls",
-    "Quality",
-    "QuotaExceededError",
-    "RedisTokenStore",
-    "ResponseError",
-    "RetryPolicy",
-    "ServiceError",
-    "ServiceUnavailableError",
-    "SourceChangedError",
-    "SqliteJournal",
-    "Token",
-    "TokenStore",
-    "TransportError",
-    "UnknownFileError",
-    "UploadError",
-    "UploadJournal",
-    "UploadOptions",
-    "UploadProgress",
-    "UploadReceipt",
-    "UploadTicket",
-    "Video",
-    "VideoCloudError",
-    "VideoPage",
-    "VideoState",
-    "VideoStatus",
-]
+NAMES: list[str] = sorted(
+    """
+    AsyncVideoCloud AuthorizationError Category ChunkReceipt ConfigurationError Endpoints FileTokenStore IntegrityError
+    InvalidParameterError MemoryJournal MemoryTokenStore Metadata PlayUrls Quality QuotaExceededError RedisTokenStore
+    ResponseError RetryPolicy ServiceError ServiceUnavailableError SourceChangedError SqliteJournal Token TokenStore
+    TransportError UnknownFileError UploadError UploadJournal UploadOptions UploadProgress UploadReceipt UploadTicket
+    Video VideoCloudError VideoPage VideoState VideoStatus
+    """.split()  # noqa: SIM905 - as it is read
+)
 
 _MAKING = (
-    "*, token_store: TokenStore | None = None, journal: UploadJournal | None = None, endpoints: Endpoints | None = None,"
-    " options: UploadOptions | None = None, retry: RetryPolicy | None = None, transport: Transport | None = None"
+    "*, token_store: TokenStore | None = None, journal: UploadJournal | None = None,"
+    " endpoints: Endpoints | None = None, options: UploadOptions | None = None, retry: RetryPolicy | None = None,"
+    " transport: Transport | None = None"
 )
 
 #: As the design has them.

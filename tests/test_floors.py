@@ -23,8 +23,6 @@ FLOORS: dict[str, float] = {
     "config": 0,
     "_checks": 0,
     "protocol": 1,
-    "_dial": 1.5,
-    "_http11": 2,
     "_transport": 3,
     "_retry": 3,
     "_lanes": 3,
@@ -51,7 +49,7 @@ FACES = {PACKAGE, f"{PACKAGE}.stores", f"{PACKAGE}.testing", f"{PACKAGE}.emulato
 DOORS = {
     "httpx": ("_transport",),
     "httpcore": (),
-    "h11": ("_http11", "emulator"),
+    "h11": ("_transport.http11", "emulator"),
     "tenacity": ("_retry",),
     "aiofiles": ("upload.source", "upload.files", "stores"),
     "cattrs": ("protocol", "stores", "upload.journal"),
@@ -91,8 +89,8 @@ IMPURE_CALLS = {
 #: Modules that are longer than the bound, how long they may be, and why.
 LIMIT = 250
 LONGER = {
-    "models": (300, "one list of values, most of it their descriptions"),
-    "_transport": (400, "the one door to the network: splitting it would open a second one"),
+    "models": (320, "one list of values, most of it their descriptions"),
+    "testing.tokens": (260, "one suite, inherited as one class"),
     "client": (450, "one method per operation: most of it is their descriptions"),
 }
 
@@ -284,7 +282,7 @@ def test_what_stands_is_seen() -> None:
     assert {f"{PACKAGE}.config", f"{PACKAGE}.models", f"{PACKAGE}.protocol.answers"} <= seen["protocol.oauth"]
     assert f"{PACKAGE}._checks" in seen["protocol.uploads"]
     assert f"{PACKAGE}.protocol.hosts" in seen["protocol.wire"]
-    assert "httpx" in seen["_transport"]
+    assert "httpx" in seen["_transport.network"]
 
 
 # The rules themselves, held against small houses that break them.
@@ -341,7 +339,7 @@ BROKEN = [
     (impure, {"protocol.a": "x = datetime.now(UTC)"}, "protocol.a:2: must not call now"),
     (impure, {"protocol.a": "open('x')"}, "protocol.a:2: must not call open"),
     (too_long, {"_auth": "x = 1\n" * 250}, "_auth: has 251 lines; the most is 250"),
-    (too_long, {"models": "x = 1\n" * 300}, "models: has 301 lines; the most is 300"),
+    (too_long, {"models": "x = 1\n" * 320}, "models: has 321 lines; the most is 320"),
     (too_long, {"models": "x = 1"}, "models: needs no exception any more"),
 ]
 

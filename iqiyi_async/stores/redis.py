@@ -35,9 +35,7 @@ try:
     from redis.exceptions import RedisError
     from redis.exceptions import TimeoutError as RedisTimeoutError
 except ImportError as _missing:
-    raise ImportError(
-        "RedisTokenStore needs the redis library: pip install 'iqiyi-async[redis]'", name="redis"
-    ) from _missing
+    raise ImportError("RedisTokenStore needs redis: pip install 'iqiyi-async[redis]'", name="redis") from _missing
 
 #: A connection that the server has closed meanwhile is replaced once; that a server is away is told at once, because
 #: the client can go on without it.

@@ -29,6 +29,7 @@ from .journal import Log
 from .plan import Range, covered
 from .pool import Pool
 from .progress import Progress
+from .proof import is_same
 from .sending import Sender
 from .source import Source, settled
 
@@ -36,10 +37,6 @@ logger: logging.Logger = logging.getLogger(__name__)
 
 #: Telling the service that an upload is off must not keep a cancelled caller waiting for longer, in seconds.
 CANCEL_SECONDS = 5.0
-
-
-def _some_memory(size: int) -> memoryview:
-    return memoryview(bytearray(size))
 
 
 @attrs.frozen
@@ -182,7 +179,7 @@ class Upload:
         self._progress.file_id = entry.file_id
         self._finishing = entry.phase is not Phase.SENDING
         try:
-            if not await self._proven(entry):
+            if not await is_same(self._source, entry):
                 logger.warning("the source has changed since its upload %s began; it starts over", entry.file_id)
                 if entry.phase is Phase.SENDING:
                     await self._cancel_remote()
@@ -200,19 +197,6 @@ class Upload:
         self._progress.resumed(entry.file_id, self._source.size)
         self._progress.finished()
         return self._receipt()
-
-    async def _proven(self, entry: JournalEntry) -> bool:
-        """Whether the source is the one whose upload was begun: by its looks, and by reading some of it again."""
-        if await self._source.fingerprint() != entry.fingerprint:
-            return False
-        if any(not 0 <= chunk.first <= chunk.last < self._source.size for chunk in entry.accepted):
-            return False
-        known = sorted(entry.accepted, key=lambda chunk: chunk.first)
-        for chunk in {known[0], known[len(known) // 2], known[-1]} if known else ():
-            data = await self._source.read(Range(chunk.first, chunk.size), _some_memory)
-            if data.md5 != chunk.md5:
-                return False
-        return True
 
     async def _clean_up(self, problem: BaseException) -> None:
         """Leave the service what the caller chose. Nothing is in flight any more."""

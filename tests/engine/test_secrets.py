@@ -190,11 +190,13 @@ ANSWERS: dict[str, Callable[[Asked], bytes]] = {
     "cut": lambda asked: b"HTTP/1.1 200 OK\r\nContent-Length: 99999\r\n\r\n" + asked.raw_head,
     "too long": lambda asked: answer({"a": heard(asked), "b": "x" * 3_000_000}),
     "compressed": lambda asked: answer({"code": heard(asked)}, headers="Content-Encoding: br\r\n"),
-    "wrong types": lambda asked: ok(data={"upload_url": heard(asked), "file_id": asked.token, "l": heard(asked)}, count=heard(asked)),
+    "wrong types": lambda asked: ok(
+        data={"upload_url": heard(asked), "file_id": asked.token, "l": heard(asked)}, count=heard(asked)
+    ),
     "wrong ticket": lambda asked: ok(data={"upload_url": f"ftp://{asked.token}/", "file_id": "f"}),
-    "wrong list": lambda asked: ok(data=[{"fileId": {}, "fileName": heard(asked), "fileSize": asked.token}], count="many"),
+    "wrong list": lambda asked: ok(data=[{"fileId": {}, "fileName": heard(asked)}], count="many"),
     "expired": lambda asked: answer({"code": "A21327", "msg": heard(asked)}),
-}  # fmt: skip
+}
 
 CALLS: dict[str, tuple[str, Callable[[AsyncVideoCloud], Awaitable[object]]]] = {
     "authorize": ("authorize", lambda client: client.authorize()),

@@ -7,6 +7,8 @@ growth of this process's peak memory over what it had after a small upload, how 
 over how many connections they came.
 """
 
+# ruff: noqa: T201 - printing is what it is for
+
 from __future__ import annotations
 
 import argparse

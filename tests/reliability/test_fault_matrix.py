@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,8 @@ from iqiyi_async.emulator import (
     Conditions,
     EmulatorConfig,
     EmulatorServer,
+    Fault,
+    FaultPlan,
     FaultProxy,
     Flow,
     ThreadedEmulatorServer,
@@ -158,6 +160,20 @@ async def test_refused(film: Path) -> None:
     async with FaultProxy("127.0.0.1", 9) as proxy:
         await proxy.refuse()
         assert await outcome(client(proxy.endpoint_url), film) == "TransportError"
+
+
+@pytest.mark.anyio
+async def test_a_stream_that_fails_at_its_end_is_not_taken_for_cancelled() -> None:
+    async def stream() -> AsyncIterator[bytes]:
+        yield DATA
+
+    faults = FaultPlan([Fault(operation="upload_chunk", call=5, status=404)])
+    async with EmulatorServer(EmulatorConfig(faults=faults)) as server, client(server.endpoint_url) as cloud:
+        with pytest.raises(UploadError):
+            await cloud.upload(stream(), Metadata("A stream"), file_type="mp4", size=len(DATA))
+    task = asyncio.current_task()
+    assert task is not None
+    assert task.cancelling() == 0
 
 
 def client(url: str, **more: Any) -> AsyncVideoCloud:

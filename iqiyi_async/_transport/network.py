@@ -1,49 +1,28 @@
-"""The door to the network: the only module that knows httpx.
-
-What belongs here: one request out, one answer in, over one connection, within deadlines and size limits. What must
-not: what an answer
-means, and whether to try again.
-
-No httpx client is used, only its transports: a client would log every URL, follow the environment's proxies, and keep
-cookies. Secrets are put into a request here and nowhere else, and nothing that leaves this module (errors, their
-causes, their tracebacks) holds one.
-"""
+"""One request out, one answer in, within deadlines and size limits; and what all connections of a client share."""
 
 from __future__ import annotations
 
 import asyncio
-import os
 import socket
 import ssl
 import sys
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import Callable
 from functools import lru_cache
-from typing import Any, cast
 from urllib.parse import urlsplit
 
 import anyio
 import attrs
 import httpx
 
-from ._http11 import BrokenError, Http11, StalledError
-from .config import KIB, MIB
-from .errors import ConfigurationError, ResponseError, TransportError
-from .protocol.hosts import is_private_address, origin
-from .protocol.wire import Answer, Body, Outgoing, Request, Vault, fill
-
-#: What a caller may bring in place of this library's own connections.
-Transport = httpx.AsyncBaseTransport
-
-#: One write. Small enough that neither it nor the stall timer around it takes long, large enough that calls do not
-#: count.
-PIECE = 256 * KIB
+from ..config import KIB, MIB
+from ..errors import ConfigurationError, ResponseError, TransportError
+from ..protocol.hosts import is_private_address, origin
+from ..protocol.wire import Answer, Outgoing, Request, Vault, fill
+from .frames import bare
+from .lane import PIECE, LaneTransport, Pieces, SealedRequest, reason
 
 #: No answer of the service has a reason to be longer: a full page of 100 videos has some 100 KiB.
 MAX_ANSWER = 2 * MIB
-
-#: Idle connections are closed before usual servers do it (nginx: 75 s), so that a request seldom meets one just
-#: closed.
-KEEPALIVE = 25.0
 
 #: The slowest link that is waited for, in bytes a second, while what was written drains from the system's buffers.
 SLOWEST_DRAIN = 64 * KIB
@@ -72,111 +51,6 @@ class Timeouts:
     def in_all(self, body_size: int) -> float:
         """For the whole exchange, so that a peer that drips single bytes does not hold a lane for ever."""
         return self.connect + self.stall * (2 + body_size // PIECE) + 2 * self.for_answer(body_size)
-
-
-class _SealedRequest(httpx.Request):
-    """A request that prints neither its query nor its headers: it stands in frames that a traceback may show."""
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__}({self.method!r})>"
-
-
-class _Pieces(httpx.AsyncByteStream):
-    """A body in pieces. `on_sent` hears of a piece when the network has taken it."""
-
-    def __init__(self, body: Body, on_sent: Callable[[int], None] | None) -> None:
-        self._body = body
-        self._on_sent = on_sent
-
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return self._views(bytes)
-
-    async def _views(self, form: Callable[[memoryview], Any]) -> AsyncGenerator[Any, None]:
-        for part in self._body:
-            view = memoryview(part)
-            for start in range(0, len(view), PIECE):
-                piece = view[start : start + PIECE]
-                yield form(piece)
-                if self._on_sent is not None:
-                    self._on_sent(len(piece))
-
-    def uncopied(self) -> AsyncIterator[memoryview]:
-        """The same pieces where they are, for a transport that is done with each before it asks for the next."""
-        return self._views(memoryview)
-
-
-class LaneTransport(httpx.AsyncBaseTransport):
-    """One connection as an httpx transport. One request at a time; after any trouble it is closed with its
-    connection."""
-
-    def __init__(self, tls: Callable[[], Awaitable[ssl.SSLContext]]) -> None:
-        self._tls = tls
-        self._connection: Http11 | None = None
-        self._origin = ("", "", 0)
-        self._closed = False
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        timeout: dict[str, float] = request.extensions["timeout"]
-        stream = request.stream
-        assert isinstance(stream, _Pieces)
-        try:
-            connection = await self._connect(request.url, timeout["connect"])
-            target, stall = request.url.raw_path, timeout["write"]
-            await connection.send(request.method.encode(), target, request.headers.raw, stream.uncopied(), stall=stall)
-            status, headers = await connection.head(stall=timeout["read"])
-        except StalledError:
-            raise httpx.ReadTimeout("nothing moved") from None
-        except BrokenError as problem:
-            raise httpx.RemoteProtocolError(str(problem)) from None
-        return httpx.Response(status, headers=headers, stream=_Answer(connection, timeout["read"]))
-
-    async def aclose(self) -> None:
-        self._closed = True
-        self._hang_up()
-
-    def _hang_up(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.abort()
-
-    async def _connect(self, url: httpx.URL, seconds: float) -> Http11:
-        port = url.port or (443 if url.scheme == "https" else 80)
-        origin = (url.scheme, url.host, port)
-        kept = self._connection
-        if kept is not None and origin == self._origin and kept.reusable and kept.idle_for < KEEPALIVE:
-            return kept
-        self._hang_up()
-        tls = await self._tls() if url.scheme == "https" else None
-        try:
-            async with asyncio.timeout(seconds):
-                self._connection = await Http11.connect(url.host, port, tls)
-        except TimeoutError:
-            raise httpx.ConnectTimeout("no connection in time") from None
-        except OSError as problem:
-            raise httpx.ConnectError(_reason(problem)) from None
-        self._origin = origin
-        if self._closed:
-            # While the connection was being made: nobody else would close it.
-            self._hang_up()
-            raise httpx.ConnectError("the transport was closed")
-        return self._connection
-
-
-class _Answer(httpx.AsyncByteStream):
-    """The body of an answer from a lane's connection."""
-
-    def __init__(self, connection: Http11, stall: float) -> None:
-        self._connection = connection
-        self._stall = stall
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        try:
-            async for part in self._connection.body(stall=self._stall):
-                yield part
-        except StalledError:
-            raise httpx.ReadTimeout("nothing moved") from None
-        except BrokenError as problem:
-            raise httpx.RemoteProtocolError(str(problem)) from None
 
 
 class Network:
@@ -298,7 +172,7 @@ class Connection:
         self, outgoing: Outgoing, size: int, on_sent: Callable[[int], None] | None
     ) -> tuple[int, httpx.Headers, bytes]:
         timeouts = self._network.timeouts
-        request = _SealedRequest(
+        request = SealedRequest(
             outgoing.method,
             outgoing.url if outgoing.sealed else _known_url(outgoing.url),
             headers=[
@@ -308,7 +182,7 @@ class Connection:
                 *outgoing.headers,
                 *([("Content-Length", str(size))] if outgoing.method == "POST" else []),
             ],
-            stream=_Pieces(outgoing.body, on_sent),
+            stream=Pieces(outgoing.body, on_sent),
             extensions={
                 "timeout": {
                     "connect": timeouts.connect,
@@ -360,29 +234,5 @@ async def _read(response: httpx.Response) -> bytes:
 
 def _transport_error(problem: Exception, url: str) -> TransportError:
     never_sent = isinstance(problem, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)
-    why = _reason(problem) if isinstance(problem, OSError) else str(problem) or type(problem).__name__
+    why = reason(problem) if isinstance(problem, OSError) else str(problem) or type(problem).__name__
     return TransportError(f"no whole answer from {origin(url)}: {why}", sent=not never_sent)
-
-
-def _reason(problem: OSError) -> str:
-    return os.strerror(problem.errno) if problem.errno and problem.errno > 0 else str(problem)
-
-
-def bare(problem: BaseException, outside: BaseException | None) -> BaseException:
-    """An exception, and whatever led to it, without their frames: those hold whole requests, secrets and all.
-
-    What the caller was handling before (`outside`) stays as it is: it is not ours.
-    """
-    left: list[BaseException | None] = [problem]
-    seen = {id(None), id(outside)}
-    while left:
-        each = left.pop()
-        if each is None or id(each) in seen:
-            continue
-        seen.add(id(each))
-        each.__traceback__ = None
-        parts = (
-            cast("BaseExceptionGroup[BaseException]", each).exceptions if isinstance(each, BaseExceptionGroup) else ()
-        )
-        left += [each.__cause__, each.__context__, *parts]
-    return problem

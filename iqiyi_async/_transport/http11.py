@@ -18,7 +18,7 @@ from typing import cast
 
 import h11
 
-from ._dial import dial
+from .dial import dial
 
 #: Pieces up to this many bytes are joined: copying them costs less than a system call for each.
 TOGETHER = 64 * 1024
