@@ -113,9 +113,9 @@ class RetryPolicy:
     )
 
 
-def _auto_or_whole(name: str, value: object, *, most: int) -> None:
+def _auto_or_whole(name: str, value: object, *, most: int, unit: str = "") -> None:
     if value != "auto":
-        _checks.whole(name, value, least=1, most=most)
+        _checks.whole(name, value, least=1, most=most, unit=unit)
 
 
 @attrs.frozen
@@ -145,7 +145,7 @@ class UploadOptions:
         default=8, validator=_checks.field(lambda name, value: _auto_or_whole(name, value, most=256))
     )
     chunk_size: int | Literal["auto"] = attrs.field(
-        default=4 * MIB, validator=_checks.field(lambda name, value: _auto_or_whole(name, value, most=GIB))
+        default=4 * MIB, validator=_checks.field(lambda name, value: _auto_or_whole(name, value, most=GIB, unit="bytes"))
     )
     parameters: Literal["headers", "body"] = attrs.field(
         default="headers", validator=_checks.field(lambda name, value: _checks.one_of(name, value, "headers", "body"))

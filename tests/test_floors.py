@@ -13,8 +13,10 @@ from pathlib import Path
 import attrs
 import pytest
 
+import iqiyi_async
+
 PACKAGE = "iqiyi_async"
-ROOT = Path(__file__).parent.parent / PACKAGE
+ROOT = Path(iqiyi_async.__file__).parent
 
 #: The floor of each part: a module, or a folder with all that is in it.
 FLOORS: dict[str, float] = {

@@ -14,7 +14,6 @@ from functools import partial
 from typing import cast
 
 import anyio
-import anyio.lowlevel
 
 from .._session import Session
 from ..errors import UploadError, VideoCloudError
@@ -69,9 +68,7 @@ class Sender:
         except BaseExceptionGroup as problems:
             error = _first(problems)
             if task.cancelling() > cancels:
-                # The caller cancels at the moment of an error: cancellation is what the caller waits for. A scope of
-                # anyio cancels once more, in its own name, and knows no other.
-                await anyio.lowlevel.checkpoint_if_cancelled()
+                # The caller cancels at the moment of an error: cancellation is what the caller waits for.
                 raise asyncio.CancelledError from error
             raise error from (problems if len(problems.exceptions) > 1 else error.__cause__)
 

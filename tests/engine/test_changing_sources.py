@@ -25,6 +25,11 @@ def _truncate(path: Path) -> None:
     os.truncate(path, SIZE // 2)
 
 
+def _truncate_quietly(path: Path) -> None:
+    _truncate(path)
+    os.utime(path, ns=(10**18, 10**18))
+
+
 def _empty(path: Path) -> None:
     os.truncate(path, 0)
 
@@ -60,7 +65,7 @@ def _grow_and_shrink(path: Path) -> None:
     os.truncate(path, SIZE)
 
 
-CHANGES = [_truncate, _empty, _grow, _touch, _overwrite, _rewrite, _replace, _grow_and_shrink]
+CHANGES = [_truncate, _truncate_quietly, _empty, _grow, _touch, _overwrite, _rewrite, _replace, _grow_and_shrink]
 
 
 @pytest.mark.parametrize("call", [1, 6, 12])

@@ -352,7 +352,8 @@ async def _limited(work: Awaitable[object], how: str) -> object:
 async def test_nobody_listens() -> None:
     async with client_of("http://127.0.0.1:9") as client:
         for _, ask in CALLS.values():
-            with pytest.raises(VideoCloudError) as caught:
+            # On a busy machine the time of the call that waits may be up before its request is given up.
+            with pytest.raises((VideoCloudError, TimeoutError)) as caught:
                 await in_time(ask(client))
             assert not leaks(everything_about(caught.value))
 

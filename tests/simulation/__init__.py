@@ -6,6 +6,7 @@
 clock     an event loop whose time jumps to the next timer
 service   the emulator's rules, without sockets, threads and disk
 network   what happens to requests on their way
-world     one run: a source, a client or several, faults, crashes
-checks    what must hold whatever happened
+script    what a seed leads to
+world     one run: a client after the other, and what must hold whatever happened
+outage    how many requests a client makes when nothing gets through
 """

@@ -38,7 +38,7 @@ VALUES: list[tuple[Any, str]] = [
     (Token("canary-access", "canary-refresh", NOW, NOW), "access_token refresh_token obtained_at expires_at"),
     (UploadTicket("7", "http://a/upload", 9), "file_id upload_url file_size"),
     (ChunkReceipt(0, 4, "0" * 32, 2), "first last md5 attempts"),
-    (UploadReceipt("7", 9, 2, 1, 0, 0.5), "file_id size chunks retries resumed_bytes elapsed"),
+    (UploadReceipt("7", 9, 2, 1, 0, 0.5, "4 workers"), "file_id size chunks retries resumed_bytes elapsed tuning"),
     (
         UploadProgress("7", 9, 5, 4, 1, 1, 0, 0.5),
         "file_id total sent accepted chunks_done chunks_in_flight retries elapsed",
