@@ -94,7 +94,7 @@ class RetryPolicy:
         max_attempts: sends of one request without any progress of its upload between them; 1 means never again.
         initial_backoff: upper bound of the first wait, in seconds.
         max_backoff: upper bound of any wait, in seconds.
-        retry_after_cap: the longest ``Retry-After`` that is obeyed, in seconds; a longer one ends the call.
+        retry_after_cap: the longest ``Retry-After`` that is obeyed, in seconds; a longer one is cut to it.
         budget: repetitions that the whole client may spend without success. Each costs 1, each success gives back
             0.1, so that an outage is not multiplied by everyone's retries.
 
@@ -145,7 +145,8 @@ class UploadOptions:
         default=8, validator=_checks.field(lambda name, value: _auto_or_whole(name, value, most=256))
     )
     chunk_size: int | Literal["auto"] = attrs.field(
-        default=4 * MIB, validator=_checks.field(lambda name, value: _auto_or_whole(name, value, most=GIB, unit="bytes"))
+        default=4 * MIB,
+        validator=_checks.field(lambda name, value: _auto_or_whole(name, value, most=GIB, unit="bytes")),
     )
     parameters: Literal["headers", "body"] = attrs.field(
         default="headers", validator=_checks.field(lambda name, value: _checks.one_of(name, value, "headers", "body"))

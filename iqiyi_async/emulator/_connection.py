@@ -7,12 +7,17 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from typing import Any, cast
 
 import h11
 from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 from uvicorn.server import ServerState
+
+logger: logging.Logger = logging.getLogger(__name__)
+# A client that goes away in the middle, or a fault that makes the server do so, is the emulator's daily bread.
+logger.addFilter(lambda record: "without completing response" not in str(record.msg))
 
 
 class LoopbackConnection(H11Protocol):
@@ -25,6 +30,7 @@ class LoopbackConnection(H11Protocol):
         self.stopping = False
         # uvicorn's access log would print query strings, and with them tokens.
         self.access_log = False
+        self.logger = logger
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Known to the server from here."""

@@ -56,9 +56,8 @@ def running(server: ThreadedEmulatorServer, folder: Path, log: Path) -> Iterator
 
 
 def post(url: str, title: str) -> str:
-    body = (
-        b'--limit\r\nContent-Disposition: form-data; name="video"; filename="holiday.mp4"\r\n\r\n' + VIDEO + b"\r\n--limit--\r\n"
-    )
+    head = b'--limit\r\nContent-Disposition: form-data; name="video"; filename="holiday.mp4"\r\n\r\n'
+    body = head + VIDEO + b"\r\n--limit--\r\n"
     headers = {"Content-Type": "multipart/form-data; boundary=limit"}
     request = urllib.request.Request(f"{url}/videos?title={title}", body, headers)
     with urllib.request.urlopen(request, timeout=20) as answer:
@@ -101,7 +100,7 @@ def test_a_stopped_application_goes_on_after_its_restart(
         # No drain is that patient in a test: the second signal is what an impatient operator sends.
         process.kill()
     iqiyi_faults.clear()
-    (upload,) = iqiyi_emulator.open_uploads()
+    assert len(iqiyi_emulator.open_uploads()) == 1
     with running(iqiyi_emulator, tmp_path, log):
         deadline = time.monotonic() + 20
         while iqiyi_emulator.open_uploads():

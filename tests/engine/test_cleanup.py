@@ -236,7 +236,7 @@ async def test_aclose_while_uploading(service: Service, on_failure: Literal["kee
     client = cloud(service.url, on_failure=on_failure)
     uploads = [asyncio.ensure_future(client.upload(content(SIZE), NAME, file_type="mp4")) for _ in range(3)]
     await in_time(reached.wait())
-    await until(lambda: len(service.files) == 3)
+    await until(lambda: all(upload._progress.file_id for upload in client._wiring._uploads), "each has its file_id")
     await in_time(client.aclose())
     for upload in uploads:
         with pytest.raises(UploadError, match="closed") as caught:

@@ -79,7 +79,7 @@ async def test_stalled_chunk_is_sent_again(emulator: ThreadedEmulatorServer) -> 
         began = time.perf_counter()
         receipt = await in_time(client.upload(content(SIZE), NAME, file_type="mp4"))
         assert time.perf_counter() - began < 3
-    assert receipt.retries == 1
+    assert receipt.retries >= 1
     assert await asyncio.to_thread(emulator.content, receipt.file_id) == content(SIZE)
 
 
