@@ -14,6 +14,7 @@ from functools import partial
 from typing import cast
 
 import anyio
+import anyio.lowlevel
 
 from .._session import Session
 from ..errors import UploadError, VideoCloudError
@@ -68,7 +69,12 @@ class Sender:
         except BaseExceptionGroup as problems:
             error = _first(problems)
             if task.cancelling() > cancels:
-                # The caller cancels at the moment of an error: cancellation is what the caller waits for.
+                # The caller cancels at the moment of an error: cancellation is what the caller waits for. From Python
+                # 3.13 on the group has repeated it, without a name; a scope of anyio, which knows its own by name,
+                # repeats it too.
+                with suppress(asyncio.CancelledError):
+                    await asyncio.sleep(0)
+                await anyio.lowlevel.checkpoint_if_cancelled()
                 raise asyncio.CancelledError from error
             raise error from (problems if len(problems.exceptions) > 1 else error.__cause__)
 
