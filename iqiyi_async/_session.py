@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from ._auth import Auth
 from ._lanes import Lanes
 from ._retry import Retries
-from ._transport import Connection, bare
+from ._transport import Connection, bare, chain
 from .errors import (
     AuthorizationError,
     ResponseError,
@@ -85,7 +85,7 @@ class Session:
         try:
             return call.decode(await connection.send(call.request, secrets, on_sent))
         except VideoCloudError as error:
-            self._complete(error, call, secrets)
+            self._complete(error, outside, call, secrets)
             # The frames of the decoding hold the answer, perhaps with a token in it.
             raise bare(error, outside)  # noqa: B904 - the same exception
 
@@ -118,7 +118,8 @@ class Session:
 
     async def _repeat(self, call: Call[T], attempt: Callable[[], Awaitable[T]]) -> T:
         def repeatable(error: VideoCloudError) -> bool:
-            return error.retryable and (call.repeatable or not outcome_unknown(error))
+            answered = call.repeatable_once_answered and not isinstance(error, TransportError)
+            return error.retryable and (call.repeatable or answered or not outcome_unknown(error))
 
         def on_retry(error: VideoCloudError, wait: float) -> None:
             logger.info("%s; trying again in %.1f s", error, wait)
@@ -129,14 +130,16 @@ class Session:
         """Words of the service without whatever it repeated of our secrets."""
         return redact(text, self.auth.secrets)
 
-    def _complete(self, error: VideoCloudError, call: Call[T], secrets: Vault) -> None:
+    def _complete(self, error: VideoCloudError, outside: BaseException | None, call: Call[T], secrets: Vault) -> None:
         """Say what it was about, and take out of the service's words whatever it repeated of our secrets."""
         if error.operation is None:
             error.operation = call.operation
             error.args = (f"{call.operation}: {error}",)
         error.file_id = error.file_id or call.file_id
         known = Vault({**self.auth.secrets, **secrets})
-        error.args = tuple(redact(str(each), known) for each in error.args)
+        for each in chain(error, outside):
+            # What a caller's own transport raised may quote the request.
+            each.args = tuple(redact(part, known) if isinstance(part, str) else part for part in each.args)
         if isinstance(error, ServiceError | AuthorizationError) and error.code is not None:
             error.code = redact(error.code, known)
         if isinstance(error, ServiceError):

@@ -15,10 +15,10 @@ causes, their tracebacks) holds one.
 
 import httpx
 
-from .frames import bare
+from .frames import bare, chain
 from .network import Connection, Network, Timeouts
 
 #: What a caller may bring in place of this library's own connections.
 Transport = httpx.AsyncBaseTransport
 
-__all__ = ["Connection", "Network", "Timeouts", "Transport", "bare"]
+__all__ = ["Connection", "Network", "Timeouts", "Transport", "bare", "chain"]

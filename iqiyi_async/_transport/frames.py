@@ -6,14 +6,20 @@ secrets and all. So what leaves the door to the network leaves without them.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import cast
 
 
 def bare(problem: BaseException, outside: BaseException | None) -> BaseException:
-    """An exception, and whatever led to it, without their frames: those hold whole requests, secrets and all.
+    """An exception, and whatever led to it, without their frames: those hold whole requests, secrets and all."""
+    for each in chain(problem, outside):
+        each.__traceback__ = None
+    return problem
 
-    What the caller was handling before (`outside`) stays as it is: it is not ours.
-    """
+
+def chain(problem: BaseException, outside: BaseException | None) -> Iterator[BaseException]:
+    """An exception and whatever led to it, shown or suppressed; but for what the caller was handling before
+    (`outside`), which is not ours."""
     left: list[BaseException | None] = [problem]
     seen = {id(None), id(outside)}
     while left:
@@ -21,9 +27,8 @@ def bare(problem: BaseException, outside: BaseException | None) -> BaseException
         if each is None or id(each) in seen:
             continue
         seen.add(id(each))
-        each.__traceback__ = None
+        yield each
         parts = (
             cast("BaseExceptionGroup[BaseException]", each).exceptions if isinstance(each, BaseExceptionGroup) else ()
         )
         left += [each.__cause__, each.__context__, *parts]
-    return problem

@@ -129,5 +129,7 @@ class _Answer(httpx.AsyncByteStream):
 
 
 def reason(problem: OSError) -> str:
-    """What the system says of an error."""
+    """What the system, or TLS, says of an error."""
+    if isinstance(problem, ssl.SSLError):
+        return str(problem)
     return os.strerror(problem.errno) if problem.errno and problem.errno > 0 else str(problem)

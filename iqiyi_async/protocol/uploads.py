@@ -105,7 +105,8 @@ def check_ticket(ticket: UploadTicket, endpoints: Endpoints) -> None:
 
 
 def request_upload(endpoints: Endpoints, file_type: str, file_size: int) -> Call[UploadTicket]:
-    """Section 1.1. Not repeatable blindly: each success makes a new upload."""
+    """Section 1.1. Not repeatable blindly: each success makes a new upload. After a failure that was answered there
+    is no file_id to be left behind, or none that anything could be sent to."""
     kind, size = check_file_type(file_type), check_file_size(file_size)
     request = Request(
         "GET",
@@ -129,7 +130,7 @@ def request_upload(endpoints: Endpoints, file_type: str, file_size: int) -> Call
             ) from None
         return ticket
 
-    return Call("request_upload", request, decode, repeatable=False)
+    return Call("request_upload", request, decode, repeatable=False, repeatable_once_answered=True)
 
 
 def upload_chunk(

@@ -125,6 +125,8 @@ class Call(Generic[T_co]):
         request: what goes out.
         decode: what makes a value, or an error, of what comes back.
         repeatable: whether it may be sent again although the first try may have had its effect.
+        repeatable_once_answered: whether it may be sent again after any answer that is no success, since without a
+            success its effect does not matter; only a lost answer leaves one in doubt.
         file_id: the upload or video it is about.
     """
 
@@ -132,6 +134,7 @@ class Call(Generic[T_co]):
     request: Request
     decode: Callable[[Answer], T_co] = attrs.field(repr=False)
     repeatable: bool = True
+    repeatable_once_answered: bool = False
     file_id: str | None = None
 
 

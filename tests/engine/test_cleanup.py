@@ -22,6 +22,7 @@ SIZE = 20 * CHUNK
 pytestmark = pytest.mark.anyio
 
 Way = Literal["task", "timeout", "scope", "wait_for"]
+WHENEVER: list[Way] = ["task", "timeout", "scope"]
 
 
 async def cancelled(way: Way, work: Callable[[], Awaitable[Any]], when: Awaitable[Any]) -> None:
@@ -39,8 +40,16 @@ async def cancelled(way: Way, work: Callable[[], Awaitable[Any]], when: Awaitabl
                 await work()
                 pytest.fail("it was not cancelled")
             assert scope.cancelled_caught
+    elif way == "timeout":
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(None) as limit:
+                now = asyncio.get_running_loop().time()
+                expiring = asyncio.ensure_future(_after(when, lambda: limit.reschedule(now)))
+                await work()
+        await expiring
     else:
-        waiting = asyncio.ensure_future(_expiring(way, work))
+        # Its time can't be chosen later: long enough for what has to happen before.
+        waiting = asyncio.ensure_future(asyncio.wait_for(work(), 0.8))
         await in_time(when)
         with pytest.raises(TimeoutError):
             await in_time(waiting)
@@ -51,16 +60,10 @@ async def _after(when: Awaitable[Any], then: Callable[[], None]) -> None:
     then()
 
 
-async def _expiring(way: Way, work: Callable[[], Awaitable[Any]]) -> None:
-    if way == "wait_for":
-        await asyncio.wait_for(work(), 0.15)
-    async with asyncio.timeout(0.15):
-        await work()
+WAYS = [(way, kind, failure) for way in WHENEVER for kind in ("path", "stream") for failure in ("keep", "cancel")]
 
 
-@pytest.mark.parametrize("on_failure", ["keep", "cancel"])
-@pytest.mark.parametrize("kind", ["path", "stream"])
-@pytest.mark.parametrize("way", ["task", "timeout", "scope", "wait_for"])
+@pytest.mark.parametrize(("way", "kind", "on_failure"), [*WAYS, ("wait_for", "path", "cancel")])
 async def test_cancelled_in_the_middle(
     service: Service, tmp_path: Path, way: Way, kind: str, on_failure: Literal["keep", "cancel"]
 ) -> None:

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, quote_plus
 
+import httpx
 import pytest
 
 from iqiyi_async import AsyncVideoCloud, Endpoints, RetryPolicy, Token, UploadOptions, VideoCloudError
@@ -356,6 +357,26 @@ async def test_nobody_listens() -> None:
             with pytest.raises((VideoCloudError, TimeoutError)) as caught:
                 await in_time(ask(client))
             assert not leaks(everything_about(caught.value))
+
+
+async def test_transport_of_the_caller_that_quotes_the_request(canary: Canary) -> None:
+    class Careless(httpx.AsyncBaseTransport):
+        def __init__(self, kind: type[Exception]) -> None:
+            self.kind = kind
+
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            try:
+                raise OSError(f"socket of {request.url}")
+            except OSError as problem:
+                raise self.kind(f"{request.method} {request.url} {dict(request.headers)} failed") from problem
+
+    for kind in (httpx.ReadError, httpx.ConnectError, httpx.ProxyError, httpx.RemoteProtocolError, ConnectionError):
+        async with client_of(canary.url, transport=Careless(kind)) as client:
+            for _, ask in CALLS.values():
+                with pytest.raises(VideoCloudError) as caught:
+                    await in_time(ask(client))
+                about = everything_about(caught.value)
+                assert not leaks(about), (leaks(about), [line for line in about.splitlines() if leaks(line)][:5])
 
 
 async def test_traceback_of_the_caller_stays(canary: Canary) -> None:

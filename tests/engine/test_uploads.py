@@ -13,7 +13,7 @@ from starlette.datastructures import UploadFile
 from iqiyi_async import Metadata, UploadOptions, UploadProgress, VideoState
 from iqiyi_async.emulator import ThreadedEmulatorServer
 
-from .servers import Asked, Service
+from .servers import Asked, Service, answer
 from .tools import NAME, Reader, cloud, content, in_time, pieces, until
 
 CHUNK = 64 * 1024
@@ -223,3 +223,20 @@ async def test_defaults_are_those_of_the_design() -> None:
     options = UploadOptions()
     assert (options.max_workers, options.chunk_size) == (8, 4 * 1024 * 1024)
     assert (options.parameters, options.on_failure) == ("headers", "keep")
+
+
+async def test_lane_waits_for_nobody_who_is_backing_off(service: Service) -> None:
+    """One lane: while one upload waits as long as the service asked, the other one gets through with it."""
+    order: list[str] = []
+
+    async def busy(asked: Asked) -> bytes | None:
+        order.append(asked.headers["file_id"])
+        return answer(status="503 Busy", headers="Retry-After: 1\r\n", body=b"") if len(order) == 1 else None
+
+    service.hooks["upload_chunk"] = busy
+    async with cloud(service.url, max_workers=1) as client:
+        first = asyncio.ensure_future(client.upload(content(10), NAME, file_type="mp4"))
+        await until(lambda: len(order) == 1)
+        second = await in_time(client.upload(content(20), NAME, file_type="mp4"))
+        receipt = await in_time(first)
+    assert order == [receipt.file_id, second.file_id, receipt.file_id]
