@@ -13,8 +13,8 @@ import copy
 import hashlib
 import logging
 import re
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import TypeGuard
 
 import anyio
@@ -36,6 +36,7 @@ HARD_SECONDS = 60.0
 HARD = 0.05
 #: Longer than any renewal takes with its retries; a holder that died is replaced after this many seconds.
 LEASE_SECONDS = 60.0
+STORE_SECONDS = 20.0  # A store that says nothing for so long has failed.
 #: After a renewal in the soft window failed, the next is not tried before so many seconds.
 COOL_DOWN_SECONDS = 15.0
 
@@ -179,7 +180,7 @@ class Auth:
     async def _keep(self, token: Token, before: StoredToken | None) -> StoredToken:
         """Store a new token. Should somebody have been faster, theirs is the newest, and ours is dropped."""
         for _ in range(3):
-            with self._store_may_fail():
+            async with self._store_may_fail():
                 written = await self._store.compare_and_set(self._key, before.version if before else None, token)
                 if written is not None:
                     return self._use(written)
@@ -192,7 +193,7 @@ class Auth:
         return self._use(StoredToken(before.version if before else 0, token))
 
     async def _load(self) -> StoredToken | None:
-        with self._store_may_fail():
+        async with self._store_may_fail():
             return await self._store.load(self._key)
         return None
 
@@ -200,26 +201,25 @@ class Auth:
     async def _lease(self) -> AsyncGenerator[None, None]:
         """The store's lease, if it can be had; without it the compare-and-set still keeps the newest token."""
         async with AsyncExitStack() as held:
-            with self._store_may_fail():
+            async with self._store_may_fail(2 * LEASE_SECONDS):
                 lease = self._store.lease(self._key, ttl=LEASE_SECONDS)
-                async with asyncio.timeout(2 * LEASE_SECONDS):
-                    await lease.__aenter__()
+                await lease.__aenter__()
                 held.push_async_callback(self._leave, lease)
             yield
 
     async def _leave(self, lease: AbstractAsyncContextManager[None]) -> None:
-        with self._store_may_fail():
+        async with self._store_may_fail():
             await lease.__aexit__(None, None, None)
 
-    @contextmanager
-    def _store_may_fail(self) -> Generator[None, None, None]:
+    @asynccontextmanager
+    async def _store_may_fail(self, seconds: float = STORE_SECONDS) -> AsyncGenerator[None, None]:
         try:
-            yield
+            async with asyncio.timeout(seconds):
+                yield
         except Exception as problem:  # noqa: BLE001 - a store of the caller's may raise whatever its library does
             if not self._store_failed:
                 self._store_failed = True
-                kind = type(problem).__name__
-                logger.warning("the token store failed (%s); going on with the token in memory", kind)
+                logger.warning("the token store failed (%s); the token is kept in memory", type(problem).__name__)
 
     def _good(self, found: StoredToken | None, stale: StoredToken | None) -> TypeGuard[StoredToken]:
         if found is None or (stale is not None and _same(found, stale)) or not _fit(found.token):

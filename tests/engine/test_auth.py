@@ -24,6 +24,7 @@ from iqiyi_async import (
     UploadError,
     VideoCloudError,
 )
+from iqiyi_async._auth import Auth
 from iqiyi_async._wiring import Wiring
 from iqiyi_async.emulator import Fault, FaultPlan, ThreadedEmulatorServer
 from iqiyi_async.stores.base import StoredToken
@@ -472,7 +473,7 @@ async def test_store_that_raises(
     assert service.count("authorize") == 1
     assert service.count("refresh_token") == 1
     assert [record.message for record in caplog.records].count(
-        f"the token store failed ({error.__name__}); going on with the token in memory"
+        f"the token store failed ({error.__name__}); the token is kept in memory"
     ) == 1
 
 
@@ -518,3 +519,19 @@ async def test_token_answers_that_can_not_be_used(service: Service, answer_: dic
             await in_time(client.get_status("f"))
     assert caught.value.operation == "authorize"
     assert not isinstance(caught.value, ServiceUnavailableError)
+
+
+class Silent(MemoryTokenStore):
+    """A store that never answers."""
+
+    async def load(self, key: str) -> StoredToken | None:
+        await asyncio.Event().wait()
+        raise AssertionError("unreachable")
+
+
+async def test_store_that_hangs_is_one_that_failed(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Auth._store_may_fail.__wrapped__, "__defaults__", (0.05,))
+    async with cloud(service.url, token_store=Silent()) as client:
+        await in_time(client.get_status("f"))
+        await in_time(client.get_status("f"))
+    assert service.count("authorize") == 1
