@@ -19,9 +19,11 @@ from iqiyi_async.emulator import ThreadedEmulatorServer
 
 from .program import PATIENCE, environment
 
-#: In a session of its own the terminal becomes the controlling one, so that it turns Ctrl-C into a signal.
+#: In a session of its own the terminal becomes the controlling one, so that it turns Ctrl-C into a signal. Who runs the
+#: tests in the background has them ignore that signal; a program on a terminal does not.
 ON_TERMINAL = (
-    "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0);"
+    "import fcntl, os, signal, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0);"
+    "signal.signal(signal.SIGINT, signal.SIG_DFL);"
     "os.execv(sys.executable, [sys.executable, '-m', 'iqiyi_async', *sys.argv[1:]])"
 )
 CTRL_C = "\x03"
