@@ -1,8 +1,9 @@
 """A slow link on loopback: ``python -m benchmarks.link`` in a process of its own, between a client and the sink.
 
 Every byte takes half a round trip each way; what goes up passes at no more than so many bytes a second for each
-connection and for all of them together. A new connection passes nothing for one round trip, which is what its handshake
-would take. There is no loss and no slow start: it is a clean long link, so that two runs over it are the same.
+connection and for all of them together. A new connection passes nothing for one round trip, which is what its
+handshake would take. There is no loss and no slow start: it is a clean long link, so that two runs over it are the
+same.
 
 It prints one JSON line when it listens, and ends when its standard input does.
 """
@@ -46,7 +47,8 @@ class Link:
 
 
 class Pace:
-    """A rate in bytes a second, kept by arithmetic and not by sleeping: a late timer costs nothing in the long run."""
+    """A rate in bytes a second, kept by arithmetic and not by sleeping: a late timer costs nothing in the long
+    run."""
 
     def __init__(self, rate: float) -> None:
         self._rate = rate

@@ -19,13 +19,15 @@ _CLEAR = Path("/proc/self/clear_refs")
 
 
 def cpu_seconds(*, of_children: bool = False) -> float:
-    """User and system time of this process, all threads, without its children; or of those children that have ended."""
+    """User and system time of this process, all threads, without its children; or of those children that have
+    ended."""
     usage = resource.getrusage(resource.RUSAGE_CHILDREN if of_children else resource.RUSAGE_SELF)
     return usage.ru_utime + usage.ru_stime
 
 
 def machine_seconds() -> float:
-    """CPU seconds that the whole machine has spent, by anyone, the host it may be a guest of included; 0 if unknown."""
+    """CPU seconds that the whole machine has spent, by anyone, the host it may be a guest of included; 0 if
+    unknown."""
     if not _STAT.exists():
         return 0.0
     user, nice, system, _idle, _wait, irq, softirq, stolen = map(int, _STAT.read_text().split(None, 9)[1:9])
@@ -33,7 +35,8 @@ def machine_seconds() -> float:
 
 
 def wait_for_quiet(share: float, limit: float) -> bool:
-    """Wait until the machine spends less than a share of its time, but no longer than `limit` seconds; whether it does.
+    """Wait until the machine spends less than a share of its time, but no longer than `limit` seconds; whether it
+    does.
 
     There is no event for it: the kernel only counts.
     """

@@ -1,7 +1,8 @@
 """Starting the processes of a benchmark and talking to them; nothing that is started here outlives its block.
 
-A server prints its URL as one line of JSON and ends with its standard input, so it ends even if this process is killed.
-Each process has a session of its own: an interrupt at the terminal comes here, and is passed on by ending them.
+A server prints its URL as one line of JSON and ends with its standard input, so it ends even if this process is
+killed. Each process has a session of its own: an interrupt at the terminal comes here, and is passed on by ending
+them.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """A stand-in for the service that costs next to nothing: ``python -m benchmarks.sink`` in a process of its own.
 
 One thread, one selector, just enough HTTP/1.1. Bodies are thrown away inside the kernel where it can do that
-(``MSG_TRUNC``), so that draining a GiB takes a few hundredths of a CPU second; the MD5 of every range is known before.
-With ``--check`` bodies are kept and hashed instead: for proving that a client sends the right bytes, not for timing.
+(``MSG_TRUNC``), so that draining a GiB takes a few hundredths of a CPU second; the MD5 of every range is known
+before. With ``--check`` bodies are kept and hashed instead: for proving that a client sends the right bytes, not for
+timing.
 
 It prints one JSON line when it listens, and ends when its standard input does, so that it never outlives its parent.
 Requests under ``/__sink__/`` reset it and tell its counts and CPU seconds.

@@ -1,8 +1,9 @@
-"""Which chunk requests the sink lets stall, and where: a seeded plan, the same for every competitor of one repetition.
+"""Which chunk requests the sink lets stall, and where: a seeded plan, the same for every competitor of one
+repetition.
 
 Of every `every` chunk requests exactly one stalls, at a place drawn from the seed. (Drawing each request's lot by
-itself would make the number of stalls, and so the time, a matter of luck.) Half of them stop in the middle of the body,
-the others hold back the answer.
+itself would make the number of stalls, and so the time, a matter of luck.) Half of them stop in the middle of the
+body, the others hold back the answer.
 """
 
 from __future__ import annotations

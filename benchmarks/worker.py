@@ -1,7 +1,7 @@
 """One run: ``python -m benchmarks.worker`` reads a `Task` from its standard input and prints a `Result`.
 
-The process belongs to one competitor alone, so that CPU seconds and resident memory are its own. The code is loaded and
-one small file goes up through a client of its own before anything is measured.
+The process belongs to one competitor alone, so that CPU seconds and resident memory are its own. The code is loaded
+and one small file goes up through a client of its own before anything is measured.
 """
 
 from __future__ import annotations
