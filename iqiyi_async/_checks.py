@@ -93,6 +93,16 @@ def field(check: Callable[[str, Any], Any]) -> Callable[[Any, attrs.Attribute[An
     return validate
 
 
+def octets(name: str, value: object) -> memoryview:
+    """Bytes, or a view of some that lie side by side, as single bytes; not copied."""
+    if not isinstance(value, bytes | bytearray | memoryview):
+        raise ConfigurationError(f"{name} must be bytes, not {type(value).__name__}")
+    view = memoryview(cast("bytes", value))
+    if not view.c_contiguous:
+        raise ConfigurationError(f"{name} must be contiguous bytes, not a view with gaps")
+    return view.cast("B")
+
+
 def kind(name: str, value: object, expected: type[Any]) -> None:
     """An object of a kind."""
     if not isinstance(value, expected):

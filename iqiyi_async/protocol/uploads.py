@@ -104,6 +104,20 @@ def check_ticket(ticket: UploadTicket, endpoints: Endpoints) -> None:
         raise ConfigurationError(f"the ticket's upload_url is refused: {problem}")
 
 
+def check_range(ticket: UploadTicket, first: int, size: int) -> int:
+    """The index of the last byte of a range that begins at `first` (section 1.2).
+
+    Raises:
+        ConfigurationError: an empty range, or one outside of the file.
+    """
+    _checks.whole("first", first, least=0)
+    if not 0 < size <= ticket.file_size - first:
+        raise ConfigurationError(
+            f"a range of {size} bytes from {first} on is empty or outside of a file of {ticket.file_size} bytes"
+        )
+    return first + size - 1
+
+
 def request_upload(endpoints: Endpoints, file_type: str, file_size: int) -> Call[UploadTicket]:
     """Section 1.1. Not repeatable blindly: each success makes a new upload. After a failure that was answered there
     is no file_id to be left behind, or none that anything could be sent to."""
@@ -148,17 +162,9 @@ def upload_chunk(
     Raises:
         ConfigurationError: an empty range, one outside of the file, or a file_id that no header can hold.
     """
-    _checks.whole("first", first, least=0)
-    view = memoryview(data)
-    if not view.c_contiguous:
-        raise ConfigurationError("data must be contiguous bytes, not a view with gaps")
-    if view.itemsize != 1 or view.ndim != 1:
-        data = view.cast("B")
-    last = first + view.nbytes - 1
-    if last < first or last >= ticket.file_size:
-        raise ConfigurationError(
-            f"a range of {view.nbytes} bytes from {first} on is empty or outside of a file of {ticket.file_size} bytes"
-        )
+    view = _checks.octets("data", data)
+    flat = data if isinstance(data, bytes) else view
+    last = check_range(ticket, first, len(view))
     naming: tuple[tuple[str, str], ...] = (
         ("file_id", _checks.file_id(ticket.file_id)),
         ("file_size", str(ticket.file_size)),
@@ -168,7 +174,7 @@ def upload_chunk(
     fields = naming if in_body else ()
     query = (("type", "body"),) if in_body else ()
     headers = (*(() if in_body else naming), ("Content-Type", content_type(boundary)))
-    request = Request("POST", ticket.upload_url, headers=headers, query=query, body=form(boundary, fields, data))
+    request = Request("POST", ticket.upload_url, headers=headers, query=query, body=form(boundary, fields, flat))
 
     def decode(answer: Answer) -> RangeAnswer:
         reply = read("upload_chunk", answer)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from .. import _checks
 from .._session import Session
-from ..errors import ConfigurationError
 from ..models import ChunkReceipt, UploadTicket
+from ..protocol.uploads import check_range
 from .chunk import send_range
 from .plan import Range
 from .pool import Pool
@@ -21,17 +21,9 @@ async def send_chunk(
         ConfigurationError: an empty range, or one outside of the file.
         VideoCloudError: it could not be brought there.
     """
-    if not isinstance(data, bytes | bytearray | memoryview):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise ConfigurationError(f"data must be bytes, not {type(data).__name__}")
-    view = memoryview(data)
-    if not view.c_contiguous:
-        raise ConfigurationError("data must be contiguous bytes")
-    view = view.cast("B")
-    part = Range(_checks.whole("first", first, least=0), len(view))
-    if not 0 < part.size <= ticket.file_size - part.first:
-        raise ConfigurationError(
-            f"a range of {part.size} bytes from {first} on is empty or outside of a file of {ticket.file_size} bytes"
-        )
+    view = _checks.octets("data", data)
+    part = Range(first, len(view))
+    check_range(ticket, part.first, part.size)
     held = Data(view, await hashed(view, "md5", pool.threads))
     attempts = 0
 

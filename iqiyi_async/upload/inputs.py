@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, AsyncIterable
 from pathlib import Path, PurePath
 from typing import Any, Protocol, cast, runtime_checkable
 
+from .. import _checks
 from ..config import MIB
 from ..errors import ConfigurationError
 from ..protocol.uploads import check_file_size, check_file_type
@@ -41,10 +42,7 @@ async def make_source(source: object, *, size: int | None, file_type: str | None
         path = Path(named)
         return await _opened(PathSource(path, _type_of(file_type, path.name), size))
     if isinstance(source, bytes | bytearray | memoryview):
-        view = memoryview(cast("bytes", source))
-        if not view.c_contiguous:
-            raise ConfigurationError("source must be contiguous bytes")
-        view = view.cast("B")
+        view = _checks.octets("source", cast("object", source))
         if size is not None and size != len(view):
             raise ConfigurationError(f"size is {size!r}, but source has {len(view)} bytes")
         check_file_size(len(view))

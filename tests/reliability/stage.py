@@ -16,18 +16,18 @@ from iqiyi_async import (
     AsyncVideoCloud,
     ChunkReceipt,
     Endpoints,
-    MemoryTokenStore,
     Metadata,
     RetryPolicy,
     SqliteJournal,
-    Token,
     UploadJournal,
     UploadOptions,
     UploadReceipt,
     VideoCloudError,
 )
 from iqiyi_async.emulator import DEFAULT_APP_KEY, DEFAULT_APP_SECRET, ThreadedEmulatorServer
-from iqiyi_async.stores import JournalEntry, Phase, StoredToken
+from iqiyi_async.stores import JournalEntry, Phase
+
+from ..doubles import VersionedStore
 
 CHUNK, SIZE = 700, 4000
 META = Metadata("On stage")
@@ -184,20 +184,6 @@ class Stage:
     async def _arrived(self) -> None:
         self._gate.arrival.clear()
         await self._gate.arrival.wait()
-
-
-class VersionedStore(MemoryTokenStore):
-    """Notes the versions that are written."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.versions: list[int] = []
-
-    async def compare_and_set(self, key: str, expected: int | None, token: Token) -> StoredToken | None:
-        written = await super().compare_and_set(key, expected, token)
-        if written is not None:
-            self.versions.append(written.version)
-        return written
 
 
 class DyingJournal:

@@ -20,16 +20,15 @@ from iqiyi_async import (
     ChunkReceipt,
     Endpoints,
     MemoryJournal,
-    MemoryTokenStore,
     Metadata,
-    Token,
     UploadReceipt,
     VideoCloudError,
 )
 from iqiyi_async._wiring import Wiring
 from iqiyi_async.emulator.config import DEFAULT_APP_KEY, DEFAULT_APP_SECRET, EmulatorConfig
-from iqiyi_async.stores import JournalEntry, Phase, StoredToken
+from iqiyi_async.stores import JournalEntry, Phase
 
+from ..doubles import VersionedStore
 from .clock import VirtualLoop
 from .network import Network
 from .script import LEASE, Attempt, Script
@@ -37,20 +36,6 @@ from .service import BASE, EPOCH, LocalService
 
 #: No upload of these takes longer, in seconds of the loop: every wait has a deadline, and there are only so many.
 LONGEST = 6 * 3600.0
-
-
-class CheckedStore(MemoryTokenStore):
-    """Notes the versions that are written."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.versions: list[int] = []
-
-    async def compare_and_set(self, key: str, expected: int | None, token: Token) -> StoredToken | None:
-        written = await super().compare_and_set(key, expected, token)
-        if written is not None:
-            self.versions.append(written.version)
-        return written
 
 
 class ProcessJournal:
@@ -152,7 +137,7 @@ class _World:
         loop = asyncio.get_running_loop()
         config = EmulatorConfig(publish_after=5.0, token_lifetime=script.token_lifetime)
         self._service = LocalService(loop.time, config, strict=script.strict)
-        self._store = CheckedStore()
+        self._store = VersionedStore()
         self._journal = MemoryJournal(clock=loop.time)
         for attempt in script.attempts:
             if attempt is script.attempts[-1]:
