@@ -5,6 +5,9 @@ takes (locks, traces, scopes, a scan of its queue), copies every piece of a body
 `task.cancel()` interrupted. A lane needs none of it: one connection, one exchange at a time, closed after the first
 trouble.
 
+An exchange goes on inside the event loop's callbacks: when the system has taken a piece the next one follows, when
+bytes come they are read. Whoever asked is woken once, by the whole answer or by what went wrong.
+
 What belongs here: bytes, flow control, and a clock on every wait. What must not: which hosts, which secrets, which
 errors of ours.
 """
@@ -13,25 +16,22 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncGenerator, AsyncIterable
+from collections.abc import Callable, Iterable
 from typing import cast
 
 import h11
 
+from ..config import KIB
 from .dial import dial
+from .exchange import BrokenError, Exchange, Headers, Patience, Reply
 
 #: Pieces up to this many bytes are joined: copying them costs less than a system call for each.
-TOGETHER = 64 * 1024
+TOGETHER = 64 * KIB
 
-Headers = list[tuple[bytes, bytes]]
+#: One write. Small enough that the event loop is not kept for long, large enough that calls do not count.
+PIECE = 256 * KIB
 
-
-class StalledError(Exception):
-    """Nothing moved for as long as was allowed."""
-
-
-class BrokenError(Exception):
-    """The connection ended, or the peer does not speak HTTP."""
+Body = Iterable[bytes | memoryview]
 
 
 class Http11(asyncio.Protocol):
@@ -41,15 +41,10 @@ class Http11(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._h11 = h11.Connection(h11.CLIENT)
         self._transport: asyncio.Transport
-        self._waiter: asyncio.Future[None] | None = None
+        self._exchange: Exchange | None = None
         self._paused = False
-        self._heard = False
-        self._early: object = None
         self._lost = False
-        self._busy = False
         self._idle_since = self._loop.time()
-        self._small: list[bytes | memoryview] = []
-        self._small_size = 0
 
     @classmethod
     async def connect(cls, host: str, port: int, tls: ssl.SSLContext | None) -> Http11:
@@ -66,7 +61,7 @@ class Http11(asyncio.Protocol):
     @property
     def reusable(self) -> bool:
         """Whether another request may be sent: the last exchange is complete, and all of its bytes are gone."""
-        if self._lost or self._busy or self._transport.is_closing() or self._transport.get_write_buffer_size():
+        if self._lost or self._exchange or self._transport.is_closing() or self._transport.get_write_buffer_size():
             return False
         return self._h11.our_state is h11.IDLE and self._h11.their_state is h11.IDLE
 
@@ -75,176 +70,150 @@ class Http11(asyncio.Protocol):
         """Seconds since the last exchange."""
         return self._loop.time() - self._idle_since
 
-    async def send(
+    async def exchange(
         self,
         method: bytes,
         target: bytes,
         headers: Headers,
-        body: AsyncIterable[bytes | memoryview],
+        body: Body,
         *,
-        stall: float,
-    ) -> None:
-        """Send a request. It stops half way when the peer answers or hangs up meanwhile: then there may be an answer
-        to read.
+        patience: Patience,
+        most: int,
+        on_sent: Callable[[int], None] | None = None,
+    ) -> Reply:
+        """Send a request and read its answer. What is left of a body stays unsent once the peer answers.
+
+        Args:
+            method: GET or POST.
+            target: path and query.
+            headers: as they go out; with the length of the body, if there is one.
+            body: sent from where it is, which must not change until this is over.
+            patience: how long to wait.
+            most: bytes of the answer; a longer one ends after them, and so does the connection.
+            on_sent: hears how many bytes of the body the system has taken.
 
         Raises:
-            StalledError: the peer took nothing for `stall` seconds.
+            StalledError: nothing moved for too long.
+            TimeoutError: it moved, but not in time.
+            BrokenError: the connection ended without a whole answer, or what came is not HTTP.
         """
-        self._busy = True
-        self._heard = False
-        self._early = None
-        self._put(h11.Request(method=method, target=target, headers=headers))
-        async for piece in body:
-            if self._no_use:
-                return
-            # h11 passes through whatever has a length; its annotation says less.
-            self._put(h11.Data(data=cast("bytes", piece)))
-            while self._paused and not self._no_use:
-                await self._wait(stall)
-        self._put(h11.EndOfMessage())
-        self._flush()
-
-    async def head(self, *, stall: float) -> tuple[int, Headers]:
-        """The status and the headers of the answer.
-
-        Raises:
-            StalledError: nothing came for `stall` seconds.
-            BrokenError: the connection ended before, or what came is not HTTP.
-        """
-        while True:
-            event = await self._event(stall)
-            if isinstance(event, h11.Response):
-                return event.status_code, list(event.headers)
-            if not isinstance(event, h11.InformationalResponse):
-                raise BrokenError("the connection was closed without an answer")
-
-    async def body(self, *, stall: float) -> AsyncGenerator[bytes, None]:
-        """The pieces of the answer's body. Once it is read to its end, the connection is free for another request.
-
-        Raises:
-            StalledError: nothing came for `stall` seconds.
-            BrokenError: the connection ended in the middle.
-        """
-        while True:
-            event = await self._event(stall)
-            if isinstance(event, h11.Data):
-                yield bytes(event.data)
-            elif isinstance(event, h11.EndOfMessage):
-                break
-            else:
-                raise BrokenError("the connection was closed in the middle of an answer")
-        # Bytes behind the answer belong to nothing that was asked: they must not become the answer to the next
-        # request.
-        if self._h11.our_state is h11.DONE and self._h11.their_state is h11.DONE and not self._h11.trailing_data[0]:
-            self._h11.start_next_cycle()
-        self._busy = False
-        self._idle_since = self._loop.time()
-        if not self.reusable:
-            # The peer answered before it had everything: what is still to be sent must not outlive this exchange.
-            self.abort()
+        exchange = self._exchange = Exchange(self._loop, patience, most, on_sent)
+        exchange.unsent.extend(self._pieces(h11.Request(method=method, target=target, headers=headers), body))
+        self._pump()
+        try:
+            return await exchange.over
+        finally:
+            exchange.timer.cancel()
 
     def abort(self) -> None:
         """Close the connection now; what was not sent is forgotten, so that nothing refers to a lane's buffer any
         more."""
         self._lost = True
+        if self._exchange is not None:
+            self._exchange.unsent.clear()
         self._transport.abort()
 
-    @property
-    def _no_use(self) -> bool:
-        """Whether it is of no use to send on: the connection is gone, or the peer has answered already. Interim
-        answers (RFC 9110, 15.2) are passed over: they are none."""
-        while self._heard and self._early is None:
-            event = self._next()
-            if event is h11.NEED_DATA:
-                self._heard = False
-            elif not isinstance(event, h11.InformationalResponse):
-                self._early = event
-        return self._heard or self._lost
+    # Sending
 
-    def _put(self, event: h11.Request | h11.Data | h11.EndOfMessage) -> None:
-        """Hand an event's bytes to the system: small ones together, in one call; large ones as they are, uncopied."""
-        for data in self._h11.send_with_data_passthrough(event) or ():
-            if len(data) > TOGETHER:
-                self._flush()
-                if not self._lost:
-                    self._transport.write(data)
-            else:
-                self._small.append(data)
-                self._small_size += len(data)
-                if self._small_size > TOGETHER:
-                    self._flush()
+    def _pieces(self, request: h11.Request, body: Body) -> Iterable[tuple[bytes | memoryview, int]]:
+        """What goes out, write by write, and how much of the body each is: small parts together, in one copy; large
+        ones as they are, cut but uncopied."""
+        small = [self._h11.send(request)]
+        of_body = 0
+        for part in body:
+            # h11 passes through whatever has a length; its annotation says less.
+            for data in self._h11.send_with_data_passthrough(h11.Data(data=cast("bytes", part))) or ():
+                if len(data) <= TOGETHER:
+                    small.append(data)
+                    of_body += len(data)
+                    continue
+                yield b"".join(small), of_body
+                small, of_body = [], 0
+                view = memoryview(data)
+                yield from ((view[at : at + PIECE], min(PIECE, len(view) - at)) for at in range(0, len(view), PIECE))
+        small += self._h11.send_with_data_passthrough(h11.EndOfMessage()) or ()
+        if small:
+            yield b"".join(small), of_body
 
-    def _flush(self) -> None:
-        if self._small and not self._lost:
-            self._transport.write(b"".join(self._small))
-        self._small.clear()
-        self._small_size = 0
-
-    def _next(self) -> object:
-        try:
-            return self._h11.next_event()
-        except h11.RemoteProtocolError:
-            # Its text quotes the peer, and a peer may say back what it was told: a token, for instance.
-            pass
-        raise BrokenError("what came is not HTTP, or not all of it")
-
-    async def _event(self, stall: float) -> object:
-        event, self._early = self._early, None
-        if event is not None:
-            return event
-        while True:
-            event = self._next()
-            if event is not h11.NEED_DATA:
-                return event
-            if self._lost:
-                raise BrokenError("the connection was reset")
-            await self._wait(stall)
-
-    async def _wait(self, seconds: float) -> None:
-        """Wait until anything happens to the connection."""
-        waiter = self._waiter = self._loop.create_future()
-        timer = self._loop.call_later(seconds, self._stalled)
-        try:
-            await waiter
-        finally:
-            timer.cancel()
-            self._waiter = None
-
-    def _stalled(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_exception(StalledError())
-
-    def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
-
-    # asyncio.Protocol
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # Not asserted: the transports of other event loops are not of that class.
-        self._transport = cast("asyncio.Transport", transport)
-
-    def data_received(self, data: bytes) -> None:
-        if not self._busy:
-            # Nobody asked for anything: whatever it is, it must not be taken for the next answer.
-            self.abort()
+    def _pump(self) -> None:
+        """Write the next piece. One a turn of the loop: others have their turn between two."""
+        exchange = self._exchange
+        if exchange is None or self._lost or not exchange.unsent:
             return
-        self._heard = True
-        self._h11.receive_data(data)
-        self._wake()
-
-    def eof_received(self) -> None:
-        if self._busy and not self._lost:
-            self._h11.receive_data(b"")
-        self._wake()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._lost = True
-        self._wake()
+        piece, exchange.on_their_way = exchange.unsent.popleft()
+        self._transport.write(piece)
+        if not self._paused:
+            exchange.taken()
+            if exchange.unsent:
+                self._loop.call_soon(self._pump)
 
     def pause_writing(self) -> None:
         self._paused = True
 
     def resume_writing(self) -> None:
         self._paused = False
-        self._wake()
+        if self._exchange is not None:
+            self._exchange.taken()
+            self._pump()
+
+    # Reading
+
+    def data_received(self, data: bytes) -> None:
+        if self._exchange is None:
+            # Nobody asked for anything: whatever it is, it must not be taken for the next answer.
+            self.abort()
+            return
+        self._exchange.moved = self._loop.time()
+        self._h11.receive_data(data)
+        self._read(self._exchange)
+
+    def eof_received(self) -> None:
+        if self._exchange is not None and not self._lost:
+            self._h11.receive_data(b"")
+            self._read(self._exchange)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._lost = True
+        if self._exchange is not None:
+            self._exchange.fail(BrokenError("the connection was reset"))
+
+    def _read(self, exchange: Exchange) -> None:
+        try:
+            while not exchange.over.done():
+                event = self._h11.next_event()
+                if event is h11.NEED_DATA:
+                    return
+                self._hear(exchange, event)
+        except h11.RemoteProtocolError:
+            # Its text quotes the peer, and a peer may say back what it was told: a token, for instance.
+            exchange.fail(BrokenError("what came is not HTTP, or not all of it"))
+
+    def _hear(self, exchange: Exchange, event: object) -> None:
+        if isinstance(event, h11.Response):
+            exchange.answered(event.status_code, list(event.headers))
+        elif isinstance(event, h11.Data):
+            exchange.content += event.data
+            if len(exchange.content) > exchange.most:
+                self._end(exchange)
+        elif isinstance(event, h11.EndOfMessage):
+            # Bytes behind the answer belong to nothing that was asked: they must not become the answer to the next
+            # request.
+            if exchange.sent and self._h11.our_state is h11.DONE and not self._h11.trailing_data[0]:
+                self._h11.start_next_cycle()
+            self._end(exchange)
+        elif not isinstance(event, h11.InformationalResponse):
+            # Interim answers (RFC 9110, 15.2) are passed over: they are none.
+            where = "in the middle of an answer" if exchange.begun else "without an answer"
+            exchange.fail(BrokenError(f"the connection was closed {where}"))
+
+    def _end(self, exchange: Exchange) -> None:
+        self._exchange = None
+        self._idle_since = self._loop.time()
+        if not self.reusable:
+            # The peer answered before it had everything, or said too much: none of it may outlive this exchange.
+            self.abort()
+        exchange.succeed()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        # Not asserted: the transports of other event loops are not of that class.
+        self._transport = cast("asyncio.Transport", transport)

@@ -5,18 +5,20 @@ from __future__ import annotations
 import asyncio
 import os
 import ssl
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import httpx
 
-from ..config import KIB
+from ..config import MIB
 from ..protocol.wire import Body
-from .http11 import BrokenError, Http11, StalledError
+from .exchange import BrokenError, Patience, StalledError
+from .http11 import PIECE, Http11
 
-#: One write. Small enough that neither it nor the stall timer around it takes long, large enough that calls do not
-#: count.
-PIECE = 256 * KIB
+#: No answer of the service has a reason to be longer: a full page of 100 videos has some 100 KiB.
+MAX_ANSWER = 2 * MIB
+
+#: The extension of a request that says how long the exchange may take as a whole, in seconds.
+WHOLE = "whole"
 
 #: Idle connections are closed before usual servers do it (nginx: 75 s), so that a request seldom meets one just
 #: closed.
@@ -31,27 +33,20 @@ class SealedRequest(httpx.Request):
 
 
 class Pieces(httpx.AsyncByteStream):
-    """A body in pieces. `on_sent` hears of a piece when the network has taken it."""
+    """A body in parts. `on_sent` hears how many bytes of it the network has taken."""
 
-    def __init__(self, body: Body, on_sent: Callable[[int], None] | None) -> None:
-        self._body = body
-        self._on_sent = on_sent
+    def __init__(self, parts: Body, on_sent: Callable[[int], None] | None) -> None:
+        self.parts = parts
+        self.on_sent = on_sent
 
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return self._views(bytes)
-
-    async def _views(self, form: Callable[[memoryview], Any]) -> AsyncGenerator[Any, None]:
-        for part in self._body:
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for part in self.parts:
             view = memoryview(part)
             for start in range(0, len(view), PIECE):
-                piece = view[start : start + PIECE]
-                yield form(piece)
-                if self._on_sent is not None:
-                    self._on_sent(len(piece))
-
-    def uncopied(self) -> AsyncIterator[memoryview]:
-        """The same pieces where they are, for a transport that is done with each before it asks for the next."""
-        return self._views(memoryview)
+                piece = bytes(view[start : start + PIECE])
+                yield piece
+                if self.on_sent is not None:
+                    self.on_sent(len(piece))
 
 
 class LaneTransport(httpx.AsyncBaseTransport):
@@ -66,18 +61,24 @@ class LaneTransport(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         timeout: dict[str, float] = request.extensions["timeout"]
-        stream = request.stream
-        assert isinstance(stream, Pieces)
+        body = request.stream
+        assert isinstance(body, Pieces)
+        connection = await self._connect(request.url, timeout["connect"])
         try:
-            connection = await self._connect(request.url, timeout["connect"])
-            target, stall = request.url.raw_path, timeout["write"]
-            await connection.send(request.method.encode(), target, request.headers.raw, stream.uncopied(), stall=stall)
-            status, headers = await connection.head(stall=timeout["read"])
+            reply = await connection.exchange(
+                request.method.encode(),
+                request.url.raw_path,
+                request.headers.raw,
+                body.parts,
+                patience=Patience(timeout["write"], timeout["read"], request.extensions[WHOLE]),
+                most=MAX_ANSWER + 1,
+                on_sent=body.on_sent,
+            )
         except StalledError:
             raise httpx.ReadTimeout("nothing moved") from None
         except BrokenError as problem:
             raise httpx.RemoteProtocolError(str(problem)) from None
-        return httpx.Response(status, headers=headers, stream=_Answer(connection, timeout["read"]))
+        return httpx.Response(reply.status, headers=reply.headers, stream=httpx.ByteStream(reply.content))
 
     async def aclose(self) -> None:
         self._closed = True
@@ -109,23 +110,6 @@ class LaneTransport(httpx.AsyncBaseTransport):
             self._hang_up()
             raise httpx.ConnectError("the transport was closed")
         return self._connection
-
-
-class _Answer(httpx.AsyncByteStream):
-    """The body of an answer from a lane's connection."""
-
-    def __init__(self, connection: Http11, stall: float) -> None:
-        self._connection = connection
-        self._stall = stall
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        try:
-            async for part in self._connection.body(stall=self._stall):
-                yield part
-        except StalledError:
-            raise httpx.ReadTimeout("nothing moved") from None
-        except BrokenError as problem:
-            raise httpx.RemoteProtocolError(str(problem)) from None
 
 
 def reason(problem: OSError) -> str:

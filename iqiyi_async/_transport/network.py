@@ -19,10 +19,8 @@ from ..errors import ConfigurationError, ResponseError, TransportError
 from ..protocol.hosts import is_private_address, origin
 from ..protocol.wire import Answer, Outgoing, Request, Vault, fill
 from .frames import bare
-from .lane import PIECE, LaneTransport, Pieces, SealedRequest, reason
-
-#: No answer of the service has a reason to be longer: a full page of 100 videos has some 100 KiB.
-MAX_ANSWER = 2 * MIB
+from .http11 import PIECE
+from .lane import MAX_ANSWER, WHOLE, LaneTransport, Pieces, SealedRequest, reason
 
 #: The slowest link that is waited for, in bytes a second, while what was written drains from the system's buffers.
 SLOWEST_DRAIN = 64 * KIB
@@ -114,7 +112,7 @@ class Connection:
 
     def __init__(self, network: Network) -> None:
         self._network = network
-        self._transport: httpx.AsyncBaseTransport | None = None
+        self._transport: LaneTransport | None = None
 
     async def send(
         self,
@@ -138,16 +136,14 @@ class Connection:
         await self._network.check_name(request.url)
         outgoing = fill(request, secrets, self._network.trusted)
         asked_at = self._network.clock()
-        limit = self._network.timeouts.in_all(request.body_size)
         outside = sys.exception()
         whole = False
         try:
-            async with asyncio.timeout(limit):
-                status, headers, content = await self._exchange(outgoing, request.body_size, on_sent)
+            status, headers, content = await self._exchange(outgoing, request.body_size, on_sent)
             whole = True
         except TimeoutError as problem:
             bare(problem, outside)
-            where = origin(request.url)
+            where, limit = origin(request.url), self._network.timeouts.in_all(request.body_size)
             raise TransportError(f"no whole answer from {where} within {limit:.0f} s", sent=True) from None
         except (httpx.TransportError, OSError) as problem:
             raise _transport_error(problem, request.url) from bare(problem, outside)
@@ -172,6 +168,7 @@ class Connection:
         self, outgoing: Outgoing, size: int, on_sent: Callable[[int], None] | None
     ) -> tuple[int, httpx.Headers, bytes]:
         timeouts = self._network.timeouts
+        limit = timeouts.in_all(size)
         request = SealedRequest(
             outgoing.method,
             outgoing.url if outgoing.sealed else _known_url(outgoing.url),
@@ -189,26 +186,32 @@ class Connection:
                     "pool": timeouts.connect + timeouts.stall,
                     "write": timeouts.stall,
                     "read": timeouts.for_answer(size),
-                }
+                },
+                WHOLE: limit,
             },
         )
-        transport = self._open()
-        response = await transport.handle_async_request(request)
-        try:
-            content = await _read(response)
-        except BaseException:
-            with anyio.CancelScope(shield=True), anyio.move_on_after(5):
-                await response.aclose()
-            raise
-        await response.aclose()
-        return response.status_code, response.headers, content
+        if self._network.borrowed is None:
+            # A lane keeps the limit itself, with the one timer that it has anyway.
+            return await _ask(self._lane(), request)
+        async with asyncio.timeout(limit):
+            return await _ask(self._network.borrowed, request)
 
-    def _open(self) -> httpx.AsyncBaseTransport:
-        if self._network.borrowed is not None:
-            return self._network.borrowed
+    def _lane(self) -> LaneTransport:
         if self._transport is None:
             self._transport = LaneTransport(self._network.tls)
         return self._transport
+
+
+async def _ask(transport: httpx.AsyncBaseTransport, request: httpx.Request) -> tuple[int, httpx.Headers, bytes]:
+    response = await transport.handle_async_request(request)
+    try:
+        content = await _read(response)
+    except BaseException:
+        with anyio.CancelScope(shield=True), anyio.move_on_after(5):
+            await response.aclose()
+        raise
+    await response.aclose()
+    return response.status_code, response.headers, content
 
 
 #: Parsing a URL takes as long as sending the request. Only URLs without a secret may be kept.
