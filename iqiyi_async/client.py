@@ -12,7 +12,6 @@ from collections.abc import AsyncIterator, Iterable
 from types import TracebackType
 from typing import Self, cast
 
-import anyio
 import attrs
 
 from . import _checks
@@ -203,8 +202,7 @@ class AsyncVideoCloud:
         try:
             return await self._wiring.upload(made, metadata, on_progress)
         finally:
-            with anyio.CancelScope(shield=True):
-                await made.aclose()
+            await made.aclose()
 
     async def request_upload(self, file_type: str, file_size: int) -> UploadTicket:
         """Ask for an upload (section 1.1).

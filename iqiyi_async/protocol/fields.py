@@ -36,7 +36,7 @@ def object_in(content: bytes) -> Json | None:
     if not 0 <= start < end:
         return None
     try:
-        value = json.loads(text[start : end + 1], object_hook=_stripped)
+        value = _decoder.decode(text[start : end + 1])
     except (ValueError, RecursionError):
         return None
     return mapping(value)
@@ -115,6 +115,7 @@ def _complaint(problem: BaseException, _: type[Any] | None) -> str:
     return str(problem) if str(problem) in ours else "a field is not what it should be"
 
 
+_decoder = json.JSONDecoder(object_hook=_stripped)
 _converter = cattrs.Converter()
 _converter.register_structure_hook(int, _number)
 _converter.register_structure_hook(float, _number)

@@ -66,6 +66,7 @@ def is_public(endpoints: Endpoints) -> bool:
     return not any(is_private_host(urlsplit(url).hostname or "") for url in (endpoints.api, endpoints.upload))
 
 
+@lru_cache(maxsize=256)
 def is_private_host(host: str) -> bool:
     """Whether a host, as it is written, is one of this machine's or of a private network."""
     name = host.rstrip(".").lower()

@@ -14,7 +14,6 @@ from __future__ import annotations
 import asyncio
 import logging
 
-import anyio
 import attrs
 
 from .._session import Session
@@ -71,7 +70,7 @@ class Upload:
         self._sender: Sender | None = None
         self._finishing = False
         self._stopping = False
-        self._scope = anyio.CancelScope()
+        self._scope = asyncio.timeout(None)
 
     async def run(self) -> UploadReceipt:
         """Bring the source to the service and have it published.
@@ -81,13 +80,17 @@ class Upload:
             VideoCloudError: it did not even begin.
         """
         try:
-            with self._scope:
+            async with self._scope:
                 await self._source.begin()
                 async with self._log.claimed() as entry:
                     return await self._journey(entry)
+        except TimeoutError:
+            if not self._scope.expired():
+                raise
+            closed = "the upload was stopped because the client was closed"
+            raise self._failed(UploadError(closed, retryable=True)) from None
         finally:
             self._progress.close()
-        raise self._failed(UploadError("the upload was stopped because the client was closed", retryable=True))
 
     def stop(self, within: float) -> None:
         """Stop taking new ranges, unless the upload will be done within so many seconds; ranges under way are
@@ -102,7 +105,8 @@ class Upload:
 
     def abort(self) -> None:
         """Stop at once, as if cancelled; `run` then raises `UploadError`."""
-        self._scope.cancel()
+        if not self._scope.expired():
+            self._scope.reschedule(asyncio.get_running_loop().time())
 
     async def _journey(self, entry: JournalEntry | None) -> UploadReceipt:
         start = None if entry is None else await self._earlier(entry)
@@ -116,6 +120,7 @@ class Upload:
             logger.warning("the service has dropped upload %s; it starts over", self._progress.file_id)
         await self._log.forget()
         self._progress = self._progress.anew()
+        await self._source.begin()
         try:
             return await self._from(None)
         except UnknownFileError as error:
@@ -144,7 +149,7 @@ class Upload:
             start = start or await self._begin()
             self._progress.resumed(start.ticket.file_id, covered(self._source.size, start.accepted))
             await self._send(start)
-            await self._source.check_unchanged()
+            await self._source.conclude()
             await self._publish(start.ticket.file_id)
         except UnknownFileError:
             raise
@@ -158,8 +163,7 @@ class Upload:
                 raise
             failed = self._failed(problem)
             raise failed from problem if failed is not problem else problem.__cause__
-        self._progress.finished()
-        return self._receipt()
+        return self._succeeded()
 
     async def _send(self, start: Start) -> None:
         self._sender = Sender(self._session, self._pool, self._source, start.ticket, self._log, self._progress)
@@ -195,8 +199,7 @@ class Upload:
             return Start(UploadTicket(entry.file_id, entry.upload_url, self._source.size), accepted)
         await self._log.advance(Phase.FINISHED)
         self._progress.resumed(entry.file_id, self._source.size)
-        self._progress.finished()
-        return self._receipt()
+        return self._succeeded()
 
     async def _clean_up(self, problem: BaseException) -> None:
         """Leave the service what the caller chose. Nothing is in flight any more."""
@@ -233,8 +236,9 @@ class Upload:
         failed.retryable = error.retryable
         return failed
 
-    def _receipt(self) -> UploadReceipt:
+    def _succeeded(self) -> UploadReceipt:
         done = self._progress
+        done.finished()
         return UploadReceipt(
             file_id=done.file_id,
             size=self._source.size,

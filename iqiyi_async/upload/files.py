@@ -1,7 +1,11 @@
 """A file as a source: the only module that reads files, with aiofiles, in threads.
 
 Ranges are read by position, never by the file's own, so that parallel workers do not disturb each other; the MD5 is
-taken in the same hop to a thread, while the bytes are warm.
+taken in the same hop to a thread, while the bytes are warm. Opening and closing do not wait behind that: they have
+the event loop's own threads.
+
+Each call of the system lets go of the interpreter's lock and then has to wait for it, which takes longer than the
+call does: so there are as few of them as can be.
 """
 
 from __future__ import annotations
@@ -10,16 +14,15 @@ import hashlib
 import os
 import stat
 from collections.abc import Callable
-from io import FileIO
 from pathlib import Path
 
 from aiofiles.base import wrap
 
-from ..config import KIB, MIB
+from ..config import KIB
 from ..errors import ConfigurationError, SourceChangedError, UploadError
 from ..stores.base import Fingerprint
 from .plan import Range
-from .source import Data, Source, settled
+from .source import STRETCH, Data, Source, give_way, settled
 
 #: How much is looked at in each of the three places of a fingerprint.
 SAMPLE = 64 * KIB
@@ -30,8 +33,9 @@ class PathSource(Source):
 
     def __init__(self, path: Path, file_type: str, expected_size: int | None = None) -> None:
         self._path = path
+        self._place = path
         self._expected_size = expected_size
-        self._file: FileIO | None = None
+        self._file: int | None = None
         self._opened: os.stat_result | None = None
         self.size: int = 0
         self.file_type = file_type
@@ -58,7 +62,14 @@ class PathSource(Source):
 
     async def _open(self) -> None:
         # Kept the moment it is there, so that it is closed even if nobody waits for it any more.
-        self._path, self._file, self._opened = await _open_and_look(self._path)
+        self._place, self._file, self._opened = await _open_and_look(self._place)
+
+    async def begin(self) -> None:
+        was = self._opened
+        if self._file is None and was is not None:
+            await self.open()
+            assert self._opened is not None
+            self._compare(self._opened, was)
 
     async def read(self, part: Range, buffer: Callable[[int], memoryview]) -> Data:
         assert self._file is not None
@@ -72,7 +83,7 @@ class PathSource(Source):
         return Data(view, md5)
 
     async def identify(self) -> str:
-        return f"path:{self._path}"
+        return f"path:{await settled(_real(self._place))}"
 
     async def fingerprint(self) -> Fingerprint:
         assert self._file is not None
@@ -80,69 +91,83 @@ class PathSource(Source):
         digest = await settled(_sample(self._file, self.size, executor=self.threads))
         return Fingerprint(self.size, self._opened.st_mtime_ns, self._opened.st_ino, digest)
 
-    async def check_unchanged(self) -> None:
-        assert self._file is not None
+    async def conclude(self) -> None:
+        file, self._file = self._file, None
+        assert file is not None
         assert self._opened is not None
-        (now, there), was = await settled(_look(self._file, self._path, executor=self.threads)), self._opened
-        if now.st_size != was.st_size:
-            raise self._changed(f"it had {was.st_size} bytes, and now {now.st_size}")
-        if now.st_mtime_ns != was.st_mtime_ns:
-            raise self._changed("it was written to")
-        if there is not None and (there.st_dev, there.st_ino) != (was.st_dev, was.st_ino):
-            raise self._changed("another file has taken its place")
+        self._compare(await settled(_look_and_close(file, self._place)), self._opened)
 
     async def aclose(self) -> None:
         file, self._file = self._file, None
         if file is not None:
             await settled(_close(file))
 
+    def _compare(self, now: os.stat_result, was: os.stat_result) -> None:
+        if (now.st_dev, now.st_ino) != (was.st_dev, was.st_ino):
+            raise self._changed("another file has taken its place")
+        if now.st_size != was.st_size:
+            raise self._changed(f"it had {was.st_size} bytes, and now {now.st_size}")
+        if now.st_mtime_ns != was.st_mtime_ns:
+            raise self._changed("it was written to")
+
     def _changed(self, how: str) -> SourceChangedError:
         return SourceChangedError(f"{self._path.name} changed while it was uploaded: {how}; nothing was published")
 
 
 @wrap
-def _open_and_look(path: Path) -> tuple[Path, FileIO, os.stat_result]:
+def _open_and_look(path: Path) -> tuple[Path, int, os.stat_result]:
+    place = path.absolute()  # The process may go elsewhere.
     # Without O_NONBLOCK, opening a pipe would wait for its other end for ever.
-    file = FileIO(path, opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NONBLOCK", 0)))
+    file = os.open(place, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
     try:
-        return path.resolve(), file, os.fstat(file.fileno())
+        return place, file, os.fstat(file)
     except BaseException:
-        file.close()
+        os.close(file)
         raise
 
 
 @wrap
-def _look(file: FileIO, path: Path) -> tuple[os.stat_result, os.stat_result | None]:
-    """What the open file looks like, and what is in its place by now: it may have been deleted, its bytes remain."""
+def _real(place: Path) -> str:
+    return os.path.realpath(place)
+
+
+@wrap
+def _look_and_close(file: int, place: Path) -> os.stat_result:
+    """What is in the file's place by now; or, if nothing can be seen there, the open file: it may have been deleted,
+    its bytes remain."""
     try:
-        return os.fstat(file.fileno()), path.stat()
-    except FileNotFoundError:
-        return os.fstat(file.fileno()), None
+        return place.stat()
+    except OSError:
+        return os.fstat(file)
+    finally:
+        os.close(file)
 
 
 @wrap
-def _close(file: FileIO) -> None:
-    file.close()
+def _close(file: int) -> None:
+    os.close(file)
 
 
 @wrap
-def _read_and_hash(file: FileIO, view: memoryview, first: int) -> tuple[int, str]:
+def _read_and_hash(file: int, view: memoryview, first: int) -> tuple[int, str]:
     """Fill `view` from a place in a file: how many bytes there were, and their MD5. The file's position stays
     untouched."""
     hashing = hashlib.md5(usedforsecurity=False)
     done = 0
     while done < len(view):
-        count = os.preadv(file.fileno(), [view[done : done + MIB]], first + done)
+        count = os.preadv(file, [view[done : done + STRETCH]], first + done)
         if count == 0:
             break
         hashing.update(view[done : done + count])
         done += count
+        if done < len(view):
+            give_way()
     return done, hashing.hexdigest()
 
 
 @wrap
-def _sample(file: FileIO, size: int) -> str:
+def _sample(file: int, size: int) -> str:
     hashing = hashlib.blake2b(digest_size=16)
     for first in sorted({0, max(0, size // 2 - SAMPLE // 2), max(0, size - SAMPLE)}):
-        hashing.update(os.pread(file.fileno(), SAMPLE, first))
+        hashing.update(os.pread(file, SAMPLE, first))
     return hashing.hexdigest()

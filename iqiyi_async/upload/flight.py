@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 
-import anyio
-
 from .plan import Range
 from .pool import Grant
 
@@ -29,11 +27,11 @@ class Flight:
         self.since: float | None = None
         self.rescued: str | None = None
         self.rescue: asyncio.Task[None] | None = None
-        self._scope: anyio.CancelScope | None = None
+        self._scope: asyncio.Timeout | None = None
 
-    def scope(self) -> anyio.CancelScope:
-        """What the sending runs in, so that a rescue can end it."""
-        self._scope = anyio.CancelScope()
+    def scope(self) -> asyncio.Timeout:
+        """What a sending runs in: it ends with a `TimeoutError` when a rescue was faster, and never otherwise."""
+        self._scope = asyncio.timeout(None)
         return self._scope
 
     def over(self) -> None:
@@ -46,4 +44,4 @@ class Flight:
         """The second sending was faster: the first one is called off."""
         self.rescued = md5
         if self.since is not None and self._scope is not None:
-            self._scope.cancel()
+            self._scope.reschedule(asyncio.get_running_loop().time())

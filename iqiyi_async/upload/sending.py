@@ -47,7 +47,7 @@ class Sender:
         self._progress = progress
         self._flights: set[Flight] = set()
         self._news = asyncio.Event()
-        self._window = anyio.Semaphore(pool.tuner.most_workers, fast_acquire=True)
+        self._window = asyncio.Semaphore(pool.tuner.most_workers)
         self.stopping = False
         self._stopped = False
 
@@ -121,13 +121,17 @@ class Sender:
                 await grant.take()
             try:
                 data = held or await self._source.read(part, grant.lane.buffer)
-                with flight.scope():
+                async with flight.scope():
                     await self._send(flight, grant.lane, data)
+            except TimeoutError:
+                if flight.rescued is None:
+                    raise
+                return flight.rescued
+            else:
+                return data.md5
             finally:
                 if held is None:
                     grant.release()
-            # The same bytes either way: which of the two sendings brought them does not matter.
-            return data.md5
 
         def on_retry(error: VideoCloudError, wait: float) -> None:
             self._progress.retries += 1
@@ -175,9 +179,11 @@ class Sender:
                 if wait <= 0:
                     oldest.rescue = group.create_task(self._rescue(oldest))
                     continue
-            with suppress(TimeoutError):
-                async with asyncio.timeout(min(wait or LOOK_SECONDS, LOOK_SECONDS)):
-                    await self._news.wait()
+            look = loop.call_later(min(wait or LOOK_SECONDS, LOOK_SECONDS), self._news.set)
+            try:
+                await self._news.wait()
+            finally:
+                look.cancel()
 
     async def _rescue(self, flight: Flight) -> None:
         flight.attempts += 1

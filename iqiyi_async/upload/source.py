@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
@@ -17,7 +18,7 @@ from typing import Literal, TypeVar
 import anyio
 import attrs
 
-from ..config import KIB
+from ..config import KIB, MIB
 from ..stores.base import Fingerprint
 from .plan import Range
 
@@ -25,6 +26,9 @@ T = TypeVar("T")
 
 #: Hashing less than this takes less time than the way to a thread and back.
 INLINE_HASH = 64 * KIB
+
+#: So many bytes are hashed at a stretch: somewhat more than a millisecond.
+STRETCH = MIB
 
 
 @attrs.frozen
@@ -51,10 +55,11 @@ class Source(ABC):
     threads: Executor | None = None
 
     async def begin(self) -> None:  # noqa: B027 - most kinds have shown what they are already
-        """Show that bytes can be had at all, before anything is sent.
+        """Show that bytes can be had, before anything is sent; once more if an upload has to start over.
 
         Raises:
             ConfigurationError: they can't.
+            SourceChangedError: they are not those of the first time.
         """
 
     @abstractmethod
@@ -78,8 +83,8 @@ class Source(ABC):
         """What the source looks like."""
         return Fingerprint(self.size, 0, 0, "")
 
-    async def check_unchanged(self) -> None:  # noqa: B027 - nor to look at
-        """Look whether the source is what it was when it was opened.
+    async def conclude(self) -> None:  # noqa: B027 - nor to look at
+        """Everything was sent: look whether the source is still what it was when it was opened, and let go of it.
 
         Raises:
             SourceChangedError: it is not.
@@ -117,4 +122,19 @@ async def hashed(view: memoryview, kind: Literal["md5", "blake2b"], threads: Exe
 
 def _digest(view: memoryview, kind: str) -> str:
     # The service's own check; nothing here rests on its being hard to forge.
-    return hashlib.new(kind, view, usedforsecurity=False).hexdigest()
+    hashing = hashlib.new(kind, usedforsecurity=False)
+    for start in range(0, len(view), STRETCH):
+        if start:
+            give_way()
+        hashing.update(view[start : start + STRETCH])
+    return hashing.hexdigest()
+
+
+def give_way() -> None:
+    """Between two stretches: let whoever waits for this processor have it.
+
+    A thread that hashes never waits for anything. Where all processors hash, the system would let the event loop have
+    one at its next tick only, some 4 ms later.
+    """
+    if hasattr(os, "sched_yield"):
+        os.sched_yield()

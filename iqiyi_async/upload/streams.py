@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterable, AsyncIterator, Callable
 from typing import cast
 
+import anyio
+
 from ..errors import ConfigurationError, SourceChangedError
 from ..stores.base import Fingerprint
 from .plan import Range
@@ -78,7 +80,8 @@ class StreamSource(Source):
     async def aclose(self) -> None:
         close = getattr(self._pieces, "aclose", None)
         if close is not None:
-            await close()
+            with anyio.CancelScope(shield=True):
+                await close()
 
     async def _next(self) -> object:
         """The next piece that is not empty; b"" only ever ends a stream of the reading kind."""
