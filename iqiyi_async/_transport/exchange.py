@@ -54,7 +54,8 @@ class Exchange:
         self._deadline = self.moved + patience.whole
         self.most = most
         self.unsent: deque[tuple[bytes | memoryview, int]] = deque()
-        self.on_their_way = 0
+        self._on_their_way = 0
+        self._written = self.moved
         self.sent = True
         self._status = 0
         self._headers: Headers = []
@@ -67,11 +68,23 @@ class Exchange:
         """Whether an answer has begun."""
         return self._status != 0
 
-    def taken(self) -> None:
-        """The system has taken the last piece."""
+    def cut(self, most: int) -> bytes | memoryview:
+        """The next piece to be sent, of so many bytes at most unless it was joined from smaller ones."""
+        part, of_body = self.unsent.popleft()
+        if of_body == len(part) > most:
+            view = memoryview(part)
+            part, rest, of_body = view[:most], view[most:], most
+            self.unsent.appendleft((rest, len(rest)))
+        self._on_their_way = of_body
+        self._written = self._loop.time()
+        return part
+
+    def taken(self) -> float:
+        """The system has taken that piece: after how many seconds."""
         self.moved = self._loop.time()
-        if self._on_sent is not None and self.on_their_way:
-            self._on_sent(self.on_their_way)
+        if self._on_sent is not None and self._on_their_way:
+            self._on_sent(self._on_their_way)
+        return self.moved - self._written
 
     def answered(self, status: int, headers: Headers) -> None:
         """The head of the answer is there: it is of no use to send on."""

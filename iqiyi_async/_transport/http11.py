@@ -21,15 +21,18 @@ from typing import cast
 
 import h11
 
-from ..config import KIB
+from ..config import KIB, MIB
 from .dial import dial
 from .exchange import BrokenError, Exchange, Headers, Patience, Reply
 
 #: Pieces up to this many bytes are joined: copying them costs less than a system call for each.
 TOGETHER = 64 * KIB
 
-#: One write. Small enough that the event loop is not kept for long, large enough that calls do not count.
-PIECE = 256 * KIB
+#: One write, to begin with. While the peer takes one so quickly, in seconds, the next is twice as large, so that
+#: calls do not count; and half as large while it is so slow, so that one can tell how far it is. The largest keeps
+#: the event loop for less than a millisecond.
+PIECE, LEAST, MOST = 256 * KIB, 64 * KIB, MIB
+QUICK, SLOW = 0.05, 0.5
 
 Body = Iterable[bytes | memoryview]
 
@@ -42,6 +45,7 @@ class Http11(asyncio.Protocol):
         self._h11 = h11.Connection(h11.CLIENT)
         self._transport: asyncio.Transport
         self._exchange: Exchange | None = None
+        self._piece = PIECE
         self._paused = False
         self._lost = False
         self._idle_since = self._loop.time()
@@ -98,7 +102,7 @@ class Http11(asyncio.Protocol):
             BrokenError: the connection ended without a whole answer, or what came is not HTTP.
         """
         exchange = self._exchange = Exchange(self._loop, patience, most, on_sent)
-        exchange.unsent.extend(self._pieces(h11.Request(method=method, target=target, headers=headers), body))
+        exchange.unsent.extend(self._parts(h11.Request(method=method, target=target, headers=headers), body))
         self._pump()
         try:
             return await exchange.over
@@ -115,9 +119,9 @@ class Http11(asyncio.Protocol):
 
     # Sending
 
-    def _pieces(self, request: h11.Request, body: Body) -> Iterable[tuple[bytes | memoryview, int]]:
-        """What goes out, write by write, and how much of the body each is: small parts together, in one copy; large
-        ones as they are, cut but uncopied."""
+    def _parts(self, request: h11.Request, body: Body) -> Iterable[tuple[bytes | memoryview, int]]:
+        """What goes out, and how much of the body each part is: small ones together, in one copy; large ones as they
+        are."""
         small = [self._h11.send(request)]
         of_body = 0
         for part in body:
@@ -129,8 +133,7 @@ class Http11(asyncio.Protocol):
                     continue
                 yield b"".join(small), of_body
                 small, of_body = [], 0
-                view = memoryview(data)
-                yield from ((view[at : at + PIECE], min(PIECE, len(view) - at)) for at in range(0, len(view), PIECE))
+                yield data, len(data)
         small += self._h11.send_with_data_passthrough(h11.EndOfMessage()) or ()
         if small:
             yield b"".join(small), of_body
@@ -140,12 +143,18 @@ class Http11(asyncio.Protocol):
         exchange = self._exchange
         if exchange is None or self._lost or not exchange.unsent:
             return
-        piece, exchange.on_their_way = exchange.unsent.popleft()
-        self._transport.write(piece)
+        self._transport.write(exchange.cut(self._piece))
         if not self._paused:
-            exchange.taken()
+            self._taken(exchange)
             if exchange.unsent:
                 self._loop.call_soon(self._pump)
+
+    def _taken(self, exchange: Exchange) -> None:
+        seconds = exchange.taken()
+        if seconds < QUICK:
+            self._piece = min(2 * self._piece, MOST)
+        elif seconds > SLOW:
+            self._piece = max(self._piece // 2, LEAST)
 
     def pause_writing(self) -> None:
         self._paused = True
@@ -153,7 +162,7 @@ class Http11(asyncio.Protocol):
     def resume_writing(self) -> None:
         self._paused = False
         if self._exchange is not None:
-            self._exchange.taken()
+            self._taken(self._exchange)
             self._pump()
 
     # Reading

@@ -10,7 +10,7 @@ import os
 import secrets
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from mmap import mmap
+from mmap import MAP_ANONYMOUS, MAP_PRIVATE, mmap
 from urllib.parse import urlsplit
 
 from .._lanes import Lanes
@@ -31,7 +31,7 @@ class Lane:
         """Memory for `size` bytes; kept for the next range. Sources that are in memory already never ask."""
         if len(self._buffer) < size:
             # Straight from the system: a bytearray would be filled with zeros first, here, on the event loop.
-            self._buffer = memoryview(mmap(-1, size))
+            self._buffer = memoryview(mmap(-1, size, MAP_PRIVATE | MAP_ANONYMOUS))
         return self._buffer[:size]
 
     async def aclose(self) -> None:
