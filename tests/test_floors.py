@@ -51,7 +51,8 @@ FACES = {PACKAGE, f"{PACKAGE}.stores", f"{PACKAGE}.testing", f"{PACKAGE}.emulato
 DOORS = {
     "httpx": ("_transport",),
     "httpcore": (),
-    "h11": ("_transport.http11", "emulator"),
+    "h11": ("emulator",),
+    "httptools": ("_transport.exchange",),
     "tenacity": ("_retry",),
     "aiofiles": ("upload.source", "upload.files", "stores"),
     "cattrs": ("protocol", "stores", "upload.journal"),

@@ -2,7 +2,7 @@
 
     network   one request out, one answer in, within deadlines and size limits
     lane      a connection as an httpx transport
-    http11    the bytes of one HTTP/1.1 connection on asyncio; h11 speaks the protocol
+    http11    one HTTP/1.1 connection on asyncio, exchange after exchange
     exchange  one request and its answer, as far as they have come, and their clock
     dial      a connected socket for a name
     frames    exceptions without the frames that hold secrets

@@ -1,4 +1,4 @@
-"""One HTTP/1.1 connection on asyncio: h11 speaks the protocol, this module moves the bytes.
+"""One HTTP/1.1 connection on asyncio: this module moves the bytes of one exchange after the other.
 
 Why not the HTTP library's own pool: httpcore 1.0 spends more time on an exchange of ours than the exchange itself
 takes (locks, traces, scopes, a scan of its queue), copies every piece of a body, and keeps slots for ever that
@@ -8,25 +8,19 @@ trouble.
 An exchange goes on inside the event loop's callbacks: when the system has taken a piece the next one follows, when
 bytes come they are read. Whoever asked is woken once, by the whole answer or by what went wrong.
 
-What belongs here: bytes, flow control, and a clock on every wait. What must not: which hosts, which secrets, which
-errors of ours.
+What belongs here: bytes and flow control. What must not: the grammar of HTTP, which hosts, which secrets.
 """
 
 from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import cast
-
-import h11
 
 from ..config import KIB, MIB
 from .dial import dial
-from .exchange import BrokenError, Exchange, Headers, Patience, Reply
-
-#: Pieces up to this many bytes are joined: copying them costs less than a system call for each.
-TOGETHER = 64 * KIB
+from .exchange import Body, BrokenError, Exchange, Headers, Patience, Reply
 
 #: One write, to begin with. While the peer takes one so quickly, in seconds, the next is twice as large, so that
 #: calls do not count; and half as large while it is so slow, so that one can tell how far it is. The largest keeps
@@ -34,15 +28,12 @@ TOGETHER = 64 * KIB
 PIECE, LEAST, MOST = 256 * KIB, 64 * KIB, MIB
 QUICK, SLOW = 0.05, 0.5
 
-Body = Iterable[bytes | memoryview]
-
 
 class Http11(asyncio.Protocol):
     """One connection. After an error or a cancellation it must be closed, whatever `reusable` says."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._h11 = h11.Connection(h11.CLIENT)
         self._transport: asyncio.Transport
         self._exchange: Exchange | None = None
         self._piece = PIECE
@@ -65,9 +56,9 @@ class Http11(asyncio.Protocol):
     @property
     def reusable(self) -> bool:
         """Whether another request may be sent: the last exchange is complete, and all of its bytes are gone."""
-        if self._lost or self._exchange or self._transport.is_closing() or self._transport.get_write_buffer_size():
+        if self._lost or self._exchange is not None or self._transport.is_closing():
             return False
-        return self._h11.our_state is h11.IDLE and self._h11.their_state is h11.IDLE
+        return self._transport.get_write_buffer_size() == 0
 
     @property
     def idle_for(self) -> float:
@@ -100,43 +91,27 @@ class Http11(asyncio.Protocol):
             StalledError: nothing moved for too long.
             TimeoutError: it moved, but not in time.
             BrokenError: the connection ended without a whole answer, or what came is not HTTP.
+            ValueError: the request can't be written down as HTTP.
         """
         exchange = self._exchange = Exchange(self._loop, patience, most, on_sent)
-        exchange.unsent.extend(self._parts(h11.Request(method=method, target=target, headers=headers), body))
-        self._pump()
         try:
-            return await exchange.over
+            exchange.ask(method, target, headers, body)
+            self._pump()
+            reply = await exchange.over
         finally:
-            exchange.timer.cancel()
+            exchange.close()
+        self._exchange = None
+        self._idle_since = self._loop.time()
+        if not exchange.reusable or not self.reusable:
+            # The peer answered before it had everything, or said too much: none of it may outlive this exchange.
+            self.abort()
+        return reply
 
     def abort(self) -> None:
         """Close the connection now; what was not sent is forgotten, so that nothing refers to a lane's buffer any
         more."""
         self._lost = True
-        if self._exchange is not None:
-            self._exchange.unsent.clear()
         self._transport.abort()
-
-    # Sending
-
-    def _parts(self, request: h11.Request, body: Body) -> Iterable[tuple[bytes | memoryview, int]]:
-        """What goes out, and how much of the body each part is: small ones together, in one copy; large ones as they
-        are."""
-        small = [self._h11.send(request)]
-        of_body = 0
-        for part in body:
-            # h11 passes through whatever has a length; its annotation says less.
-            for data in self._h11.send_with_data_passthrough(h11.Data(data=cast("bytes", part))) or ():
-                if len(data) <= TOGETHER:
-                    small.append(data)
-                    of_body += len(data)
-                    continue
-                yield b"".join(small), of_body
-                small, of_body = [], 0
-                yield data, len(data)
-        small += self._h11.send_with_data_passthrough(h11.EndOfMessage()) or ()
-        if small:
-            yield b"".join(small), of_body
 
     def _pump(self) -> None:
         """Write the next piece. One a turn of the loop: others have their turn between two."""
@@ -156,6 +131,12 @@ class Http11(asyncio.Protocol):
         elif seconds > SLOW:
             self._piece = max(self._piece // 2, LEAST)
 
+    # asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        # Not asserted: the transports of other event loops are not of that class.
+        self._transport = cast("asyncio.Transport", transport)
+
     def pause_writing(self) -> None:
         self._paused = True
 
@@ -165,64 +146,18 @@ class Http11(asyncio.Protocol):
             self._taken(self._exchange)
             self._pump()
 
-    # Reading
-
     def data_received(self, data: bytes) -> None:
-        if self._exchange is None:
-            # Nobody asked for anything: whatever it is, it must not be taken for the next answer.
+        if self._exchange is None or self._exchange.over.done():
+            # Nobody asked for anything, or not for so much: it must not be taken for the next answer.
             self.abort()
-            return
-        self._exchange.moved = self._loop.time()
-        self._h11.receive_data(data)
-        self._read(self._exchange)
+        else:
+            self._exchange.hear(data)
 
     def eof_received(self) -> None:
-        if self._exchange is not None and not self._lost:
-            self._h11.receive_data(b"")
-            self._read(self._exchange)
+        if self._exchange is not None and not self._exchange.over.done():
+            self._exchange.hear_end()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._lost = True
-        if self._exchange is not None:
+        if self._exchange is not None and not self._exchange.over.done():
             self._exchange.fail(BrokenError("the connection was reset"))
-
-    def _read(self, exchange: Exchange) -> None:
-        try:
-            while not exchange.over.done():
-                event = self._h11.next_event()
-                if event is h11.NEED_DATA:
-                    return
-                self._hear(exchange, event)
-        except h11.RemoteProtocolError:
-            # Its text quotes the peer, and a peer may say back what it was told: a token, for instance.
-            exchange.fail(BrokenError("what came is not HTTP, or not all of it"))
-
-    def _hear(self, exchange: Exchange, event: object) -> None:
-        if isinstance(event, h11.Response):
-            exchange.answered(event.status_code, list(event.headers))
-        elif isinstance(event, h11.Data):
-            exchange.content += event.data
-            if len(exchange.content) > exchange.most:
-                self._end(exchange)
-        elif isinstance(event, h11.EndOfMessage):
-            # Bytes behind the answer belong to nothing that was asked: they must not become the answer to the next
-            # request.
-            if exchange.sent and self._h11.our_state is h11.DONE and not self._h11.trailing_data[0]:
-                self._h11.start_next_cycle()
-            self._end(exchange)
-        elif not isinstance(event, h11.InformationalResponse):
-            # Interim answers (RFC 9110, 15.2) are passed over: they are none.
-            where = "in the middle of an answer" if exchange.begun else "without an answer"
-            exchange.fail(BrokenError(f"the connection was closed {where}"))
-
-    def _end(self, exchange: Exchange) -> None:
-        self._exchange = None
-        self._idle_since = self._loop.time()
-        if not self.reusable:
-            # The peer answered before it had everything, or said too much: none of it may outlive this exchange.
-            self.abort()
-        exchange.succeed()
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # Not asserted: the transports of other event loops are not of that class.
-        self._transport = cast("asyncio.Transport", transport)

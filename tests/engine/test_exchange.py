@@ -1,0 +1,137 @@
+"""One exchange from literal bytes: what goes out, and what an answer comes to however it is cut."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from iqiyi_async._transport.exchange import TOGETHER, BrokenError, Exchange, Patience, Reply
+
+pytestmark = pytest.mark.anyio
+
+PATIENCE = Patience(10, 10, 10)
+FINE = b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 17\r\n\r\n{"code":"A00000"}'
+CHUNKED = b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n8\r\n{"code":\r\n9\r\n"A00000"}\r\n0\r\nX: y\r\n\r\n'
+INTERIM = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: a\r\n\r\n" + FINE
+CLOSING = FINE.replace(b"\r\n", b"\r\nConnection: close\r\n", 1)
+OLD = b'HTTP/1.0 200 OK\r\n\r\n{"code":"A00000"}'
+
+
+def _exchange(most: int = 1000) -> Exchange:
+    return Exchange(asyncio.get_running_loop(), PATIENCE, most, None)
+
+
+def _written(exchange: Exchange, most: int) -> list[bytes]:
+    pieces: list[bytes] = []
+    while exchange.unsent:
+        pieces.append(bytes(exchange.cut(most)))
+        exchange.taken()
+    return pieces
+
+
+async def test_request_without_a_body() -> None:
+    exchange = _exchange()
+    exchange.ask(b"GET", b"/api/file/info?name=a%20b", [(b"Host", b"h"), (b"file_id", b"f")], ())
+    assert _written(exchange, 10) == [b"GET /api/file/info?name=a%20b HTTP/1.1\r\nHost: h\r\nfile_id: f\r\n\r\n"]
+    exchange.close()
+
+
+async def test_small_parts_are_joined_and_large_ones_sent_from_where_they_are() -> None:
+    head, large, tail = b"--x\r\n\r\n", bytes(range(256)) * 300, b"\r\n--x--\r\n"
+    exchange = _exchange()
+    exchange.ask(b"POST", b"/upload", [(b"Host", b"h")], (head, memoryview(large), tail))
+    assert exchange.cut(1) == b"POST /upload HTTP/1.1\r\nHost: h\r\n\r\n" + head
+    piece = exchange.cut(TOGETHER)
+    assert isinstance(piece, memoryview)
+    assert piece.obj is large
+    assert _written(exchange, TOGETHER) == [large[TOGETHER:], tail]
+    exchange.close()
+
+
+async def test_every_byte_of_the_body_is_told_once() -> None:
+    told: list[int] = []
+    exchange = Exchange(asyncio.get_running_loop(), PATIENCE, 1000, told.append)
+    exchange.ask(b"POST", b"/", [(b"Host", b"h")], (b"ab", bytes(200_000), b"c"))
+    _written(exchange, 70_000)
+    assert told == [2, 70_000, 70_000, 60_000, 1]
+    exchange.close()
+
+
+@pytest.mark.parametrize(
+    ("target", "header"),
+    [
+        (b"/ HTTP/1.1\r\nX: y", (b"A", b"b")),
+        (b"/a b", (b"A", b"b")),
+        (b"/", (b"A", b"b\r\nX: y")),
+        (b"/", (b"A\n", b"b")),
+        (b"/", (b"A", b"b\x00")),
+    ],
+)
+async def test_what_would_end_a_line_is_never_written(target: bytes, header: tuple[bytes, bytes]) -> None:
+    exchange = _exchange()
+    with pytest.raises(ValueError, match="does not allow") as caught:
+        exchange.ask(b"GET", target, [header], ())
+    assert "X: y" not in str(caught.value)
+    assert not exchange.unsent
+    exchange.close()
+
+
+@pytest.mark.parametrize(
+    "raw", [FINE, CHUNKED, INTERIM, CLOSING, OLD], ids=["length", "chunked", "interim", "close", "1.0"]
+)
+@given(cuts=st.lists(st.integers(0, 150), max_size=8))
+async def test_an_answer_is_the_same_however_it_is_cut(raw: bytes, cuts: list[int]) -> None:
+    exchange = _exchange()
+    edges = sorted({0, len(raw), *(cut for cut in cuts if cut < len(raw))})
+    for first, end in zip(edges, edges[1:], strict=False):
+        assert not exchange.over.done()
+        exchange.hear(raw[first:end])
+    if raw is OLD:
+        assert not exchange.over.done(), "its end is the end of the connection"
+        exchange.hear_end()
+    reply = exchange.over.result()
+    assert (reply.status, reply.content) == (200, b'{"code":"A00000"}')
+    assert exchange.reusable == (raw not in (CLOSING, OLD))
+    exchange.close()
+
+
+@pytest.mark.parametrize("surplus", [b"HTTP/1.1 200 OK\r\n", b"H", b"garbage", FINE])
+async def test_bytes_behind_the_answer_are_not_its_own(surplus: bytes) -> None:
+    exchange = _exchange()
+    exchange.hear(FINE + surplus)
+    assert exchange.over.result() == Reply(
+        200, [(b"Content-Type", b"application/json"), (b"Content-Length", b"17")], b'{"code":"A00000"}'
+    )
+    assert not exchange.reusable
+    exchange.close()
+
+
+async def test_an_answer_before_the_end_of_the_request_ends_it() -> None:
+    exchange = _exchange()
+    exchange.ask(b"POST", b"/", [(b"Host", b"h")], (bytes(200_000),))
+    exchange.cut(1000)
+    exchange.hear(FINE)
+    assert not exchange.unsent
+    assert exchange.over.result().status == 200
+    assert not exchange.reusable
+    exchange.close()
+
+
+@pytest.mark.parametrize("end", range(len(CHUNKED)))
+async def test_half_an_answer_is_none(end: int) -> None:
+    exchange = _exchange()
+    exchange.hear(CHUNKED[:end])
+    exchange.hear_end()
+    with pytest.raises(BrokenError, match="the connection was closed"):
+        exchange.over.result()
+    exchange.close()
+
+
+async def test_a_reply_prints_nothing_of_its_content() -> None:
+    exchange = _exchange()
+    exchange.hear(FINE)
+    assert "A00000" not in repr(exchange.over)
+    exchange.close()
