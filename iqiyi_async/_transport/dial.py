@@ -23,7 +23,7 @@ async def dial(host: str, port: int) -> socket.socket:
         OSError: the name is unknown, or none of its addresses can be reached.
     """
     loop = asyncio.get_running_loop()
-    waiting = _in_turn(await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+    waiting = _in_turn(_numeric(host, port) or await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM))
     attempts: dict[asyncio.Task[None], socket.socket] = {}
     problem = OSError("the name leads to no address")
     try:
@@ -48,6 +48,14 @@ async def dial(host: str, port: int) -> socket.socket:
             task.add_done_callback(partial(_close, end))
             task.cancel()
     raise problem
+
+
+def _numeric(host: str, port: int) -> list[Any]:
+    """An address that is written as such needs no name service, and no thread to wait for one."""
+    try:
+        return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+    except socket.gaierror:
+        return []
 
 
 def _in_turn(found: list[Any]) -> list[Any]:

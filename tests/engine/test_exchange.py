@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -86,7 +87,7 @@ async def test_what_would_end_a_line_is_never_written(target: bytes, header: tup
 async def test_an_answer_is_the_same_however_it_is_cut(raw: bytes, cuts: list[int]) -> None:
     exchange = _exchange()
     edges = sorted({0, len(raw), *(cut for cut in cuts if cut < len(raw))})
-    for first, end in zip(edges, edges[1:], strict=False):
+    for first, end in pairwise(edges):
         assert not exchange.over.done()
         exchange.hear(raw[first:end])
     if raw is OLD:
