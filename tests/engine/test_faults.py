@@ -17,6 +17,7 @@ from iqiyi_async import (
     RetryPolicy,
     ServiceError,
     ServiceUnavailableError,
+    SourceChangedError,
     TransportError,
     UnknownFileError,
     UploadError,
@@ -26,7 +27,7 @@ from iqiyi_async import (
 from iqiyi_async.emulator import EmulatorConfig, EmulatorServer, Fault, FaultPlan, ThreadedEmulatorServer
 
 from .servers import Asked, Cut, Service, answer, ok
-from .tools import NAME, ONCE, QUICK, cloud, content, in_time, pieces
+from .tools import NAME, ONCE, QUICK, cloud, content, in_time, open_paths, pieces
 
 CHUNK = 64 * 1024
 SIZE = 6 * CHUNK + 5
@@ -408,6 +409,43 @@ async def test_dropped_upload_starts_over_once(emulator: ThreadedEmulatorServer)
     assert await asyncio.to_thread(emulator.content, receipt.file_id) == content(SIZE)
     assert len([one for one in emulator.history if one.operation == "request_upload"]) == 2
     assert [view.file_id for view in emulator.published()] == [receipt.file_id]
+
+
+async def _lost_with_the_finish(service: Service, path: Path, *, change: bool) -> None:
+    """The finish of the first upload gets no answer, and the status says that there is no such file: the source,
+    closed by then, is opened once more."""
+    path.write_bytes(content(SIZE))
+
+    async def finish(asked: Asked) -> bytes:
+        if service.count("finish_upload") > 1:
+            return service.usual(asked)
+        if change:
+            await asyncio.to_thread(path.write_bytes, bytes(SIZE))
+        raise Cut
+
+    async def status(asked: Asked) -> bytes:
+        return answer({"code": "A00003"})
+
+    service.hooks |= {"finish_upload": finish, "get_status": status}
+    async with cloud(service.url) as client:
+        try:
+            receipt = await in_time(client.upload(path, NAME))
+            assert service.files[receipt.file_id] == content(SIZE)
+        finally:
+            assert str(path) not in open_paths()
+
+
+async def test_file_that_is_dropped_with_its_finish_starts_over(service: Service, tmp_path: Path) -> None:
+    await _lost_with_the_finish(service, tmp_path / "film.mp4", change=False)
+    assert service.published == ["file1"]
+
+
+async def test_file_that_is_dropped_and_then_another_does_not_start_over(service: Service, tmp_path: Path) -> None:
+    with pytest.raises(SourceChangedError, match=r"film\.mp4 changed while it was uploaded") as caught:
+        await _lost_with_the_finish(service, tmp_path / "film.mp4", change=True)
+    assert not caught.value.resumable
+    assert not service.published
+    assert service.count("request_upload") == 1
 
 
 async def test_upload_that_is_dropped_again_and_again(emulator: ThreadedEmulatorServer) -> None:
