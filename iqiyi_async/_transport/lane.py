@@ -71,7 +71,7 @@ class LaneTransport(httpx.AsyncBaseTransport):
                 request.headers.raw,
                 body.parts,
                 patience=Patience(timeout["write"], timeout["read"], request.extensions[WHOLE]),
-                most=MAX_ANSWER + 1,
+                most=MAX_ANSWER,
                 on_sent=body.on_sent,
             )
         except StalledError:
