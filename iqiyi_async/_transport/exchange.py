@@ -1,7 +1,7 @@
 """One exchange of HTTP/1.1: a request, its answer as far as it has come, and the clock that both are under.
 
-llhttp (in httptools) reads the answer: strict, and in a fiftieth of the time that Python takes. What belongs here:
-the grammar of HTTP, what is still to be sent, and when something last moved. What must not: sockets.
+llhttp (in httptools) reads the answer: strictly, and in a microsecond. What belongs here: the grammar of HTTP, what
+is still to be sent, and when something last moved. What must not: sockets.
 """
 
 from __future__ import annotations
