@@ -4,7 +4,8 @@ Slow links get small ranges, so that little is lost when one fails, and few work
 that the pause between two of them does not count, and as many workers as bring more. Numbers in, numbers out: no
 clock, no I/O.
 
-- A range should take about `TARGET_SECONDS` on its lane. After trouble it is halved.
+- A range should take about `TARGET_SECONDS` on its lane; as long as the number of workers is being looked for, only
+  `SEARCH_SECONDS`, so that a rate is soon known. After trouble it is halved.
 - Workers are doubled as long as each doubling brings at least a tenth more bytes a second; the first that does not is
   taken back, and tried again much later. After trouble they are halved.
 """
@@ -16,7 +17,7 @@ from typing import Literal
 from ..config import KIB, MIB
 
 #: Long against the round trip that every range pays once, short against the patience of whoever watches the progress.
-TARGET_SECONDS = 4.0
+TARGET_SECONDS, SEARCH_SECONDS = 4.0, 0.5
 
 FIRST_CHUNK, LEAST_CHUNK, MOST_CHUNK = MIB, 256 * KIB, 16 * MIB
 FIRST_WORKERS, MOST_WORKERS = 4, 16
@@ -75,9 +76,13 @@ class Tuner:
         rate = size / max(seconds, 1e-6)
         self._lane_rate = rate if not self._lane_rate else 0.7 * self._lane_rate + 0.3 * rate
         if self._free_chunk:
-            self._resize(int(self._lane_rate * TARGET_SECONDS))
+            self._resize(int(self._lane_rate * (SEARCH_SECONDS if self._searching else TARGET_SECONDS)))
         if self._free_workers:
             self._count(size, now)
+
+    @property
+    def _searching(self) -> bool:
+        return self._free_workers and self.workers < self.most_workers and not self._pause
 
     def trouble(self) -> None:
         """A range did not arrive, or the service asked for less."""
