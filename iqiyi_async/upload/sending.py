@@ -126,6 +126,7 @@ class Sender:
             except TimeoutError:
                 if flight.rescued is None:
                     raise
+                # The same bytes either way: which of the two sendings brought them does not matter.
                 return flight.rescued
             else:
                 return data.md5
