@@ -26,6 +26,9 @@ TOGETHER = 64 * KIB
 #: No answer has a reason to have more bytes than these besides its body: heads, frames of chunks, trailers.
 MOST_BESIDES = 64 * KIB
 
+#: How often one looks, while waiting, whether anything has moved.
+LOOKS = 4
+
 #: What would end a line, or a word of the first one.
 _UNFIT = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 
@@ -88,10 +91,10 @@ class Exchange:
         self._cut_short = False
         self._complete = False
         self.reusable = False
-        self._moved = self._written = loop.time()
+        self._waiting: int = 0
+        self._moved = loop.time()
         self._deadline = self._moved + patience.whole
         self.over: asyncio.Future[Reply] = loop.create_future()
-        self._timer = loop.call_at(min(self._moved + patience.taking, self._deadline), self._look)
 
     # The request
 
@@ -129,15 +132,19 @@ class Exchange:
             part, rest, of_body = view[:most], view[most:], most
             self._unsent.appendleft((rest, len(rest)))
         self._on_their_way = of_body
-        self._written = self._loop.time()
         return part
 
-    def taken(self) -> float:
-        """The system has taken that piece: after how many seconds."""
+    def taken(self) -> None:
+        """The system has taken that piece."""
         self._moved = self._loop.time()
         if self._on_sent is not None and self._on_their_way:
             self._on_sent(self._on_their_way)
-        return self._moved - self._written
+
+    def waiting(self, size: int) -> None:
+        """So many bytes of what was cut still wait for the system to take them: fewer than before means that they
+        move."""
+        if size != self._waiting:
+            self._waiting, self._moved = size, self._loop.time()
 
     # The answer
 
@@ -171,9 +178,8 @@ class Exchange:
             self.over.set_exception(problem)
 
     def close(self) -> None:
-        """Nobody waits any more: the clock stops, and nothing refers to the body or to one another."""
+        """Nobody waits any more: nothing refers to the body or to one another."""
         self._unsent.clear()
-        self._timer.cancel()
         del self._parser
 
     def _succeed(self) -> None:
@@ -219,12 +225,12 @@ class Exchange:
 
     # The clock
 
-    def _look(self) -> None:
+    def check(self) -> float:
+        """Look whether anything has moved lately; when to look again (loop time, seconds)."""
         now = self._loop.time()
-        late = self._moved + (self._patience.taking if self._unsent else self._patience.answering)
+        patience = self._patience.taking if self._unsent else self._patience.answering
         if now >= self._deadline:
             self.fail(TimeoutError())
-        elif now >= late:
+        elif now >= self._moved + patience:
             self.fail(StalledError())
-        else:
-            self._timer = self._loop.call_at(min(late, self._deadline), self._look)
+        return min(self._moved + patience, now + patience / LOOKS, self._deadline)

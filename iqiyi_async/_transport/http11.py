@@ -37,6 +37,8 @@ class Http11(asyncio.Protocol):
         self._transport: asyncio.Transport
         self._exchange: Exchange | None = None
         self._piece = PIECE
+        self._written, self._written_at = 0, 0.0
+        self._timer: asyncio.TimerHandle | None = None
         self._paused = False
         self._lost = False
         self._idle_since = self._loop.time()
@@ -97,8 +99,11 @@ class Http11(asyncio.Protocol):
         try:
             exchange.ask(method, target, headers, body)
             self._pump()
+            self._look()
             reply = await exchange.over
         finally:
+            if self._timer is not None:
+                self._timer.cancel()
             exchange.close()
         self._exchange = None
         self._idle_since = self._loop.time()
@@ -118,18 +123,31 @@ class Http11(asyncio.Protocol):
         exchange = self._exchange
         if exchange is None or self._lost or not exchange.unsent:
             return
-        self._transport.write(exchange.cut(self._piece))
-        if not self._paused:
-            self._taken(exchange)
-            if exchange.unsent:
-                self._loop.call_soon(self._pump)
+        piece = exchange.cut(self._piece)
+        self._written, self._written_at = len(piece), self._loop.time()
+        self._transport.write(piece)
+        if self._paused:
+            exchange.waiting(self._transport.get_write_buffer_size())
+            return
+        self._taken(exchange)
+        if exchange.unsent:
+            self._loop.call_soon(self._pump)
 
     def _taken(self, exchange: Exchange) -> None:
-        seconds = exchange.taken()
+        exchange.taken()
+        seconds = self._loop.time() - self._written_at
+        if self._written < self._piece:
+            return  # Heads and tails say nothing.
         if seconds < QUICK:
             self._piece = min(2 * self._piece, MOST)
         elif seconds > SLOW:
             self._piece = max(self._piece // 2, LEAST)
+
+    def _look(self) -> None:
+        """Look whether anything moves, and look again later."""
+        if self._exchange is not None and not self._exchange.over.done():
+            self._exchange.waiting(self._transport.get_write_buffer_size())
+            self._timer = self._loop.call_at(self._exchange.check(), self._look)
 
     # asyncio.Protocol
 
