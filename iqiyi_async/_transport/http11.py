@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Callable
+from functools import partial
 from typing import cast
 
 from ..config import KIB, MIB
@@ -32,11 +33,11 @@ QUICK, SLOW = 0.05, 0.5
 class Http11(asyncio.Protocol):
     """One connection. After an error or a cancellation it must be closed, whatever `reusable` says."""
 
-    def __init__(self) -> None:
+    def __init__(self, largest_piece: int = MOST) -> None:
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport
         self._exchange: Exchange | None = None
-        self._piece = PIECE
+        self._piece, self._largest_piece = PIECE, largest_piece
         self._written, self._written_at = 0, 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._paused = False
@@ -52,7 +53,9 @@ class Http11(asyncio.Protocol):
         """
         loop = asyncio.get_running_loop()
         end = await dial(host, port)
-        _, connection = await loop.create_connection(cls, sock=end, ssl=tls, server_hostname=host if tls else None)
+        # What is encrypted but not sent is not counted by asyncio: one could not see a large piece move.
+        made = partial(cls, PIECE if tls else MOST)
+        _, connection = await loop.create_connection(made, sock=end, ssl=tls, server_hostname=host if tls else None)
         return connection
 
     @property
@@ -139,7 +142,7 @@ class Http11(asyncio.Protocol):
         if self._written < self._piece:
             return  # Heads and tails say nothing.
         if seconds < QUICK:
-            self._piece = min(2 * self._piece, MOST)
+            self._piece = min(2 * self._piece, self._largest_piece)
         elif seconds > SLOW:
             self._piece = max(self._piece // 2, LEAST)
 
