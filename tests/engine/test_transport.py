@@ -676,6 +676,28 @@ async def test_borrowed_transport_whose_errors_are_its_own(service: Service) -> 
         assert caught.value.__cause__ is problem
 
 
+async def test_borrowed_transport_sees_no_body_where_there_is_none(service: Service) -> None:
+    """Some send any other stream in chunks, even if nothing comes out of it."""
+
+    class Looking(httpx.AsyncBaseTransport):
+        def __init__(self) -> None:
+            self._real = httpx.AsyncHTTPTransport()
+            self.without: list[str] = []
+
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            if isinstance(request.stream, httpx.ByteStream) and request.content == b"":
+                self.without.append(request.url.path)
+            return await self._real.handle_async_request(request)
+
+        async def aclose(self) -> None:
+            await self._real.aclose()
+
+    async with Looking() as transport, cloud(service.url, transport=transport) as client:
+        await client.upload(content(10), NAME, file_type="mp4")
+    assert transport.without == [one.target.partition("?")[0] for one in service.asked if not one.body]
+    assert len(transport.without) == 4
+
+
 async def test_streaming_answer_of_a_borrowed_transport_is_bounded_too(service: Service) -> None:
     class Endless(httpx.AsyncByteStream):
         async def __aiter__(self) -> AsyncIterator[bytes]:
