@@ -1,8 +1,7 @@
 """What is checked before anything lands: `nox` runs the linters, the type checkers and the tests.
 
 Python versions come from the classifiers of pyproject.toml; those that this machine does not have are left out. What
-is
-tested is the built package, not the checkout.
+is tested is the built package, not the checkout.
 """
 
 from __future__ import annotations

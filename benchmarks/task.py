@@ -87,8 +87,8 @@ class Result:
         cpu: user and system seconds of the whole process.
         rss_before: resident bytes before.
         rss_peak: the most resident bytes at any moment of the run.
-        upload_p50, upload_p99: seconds of one upload. lag_p50, lag_p99, lag_max: seconds by which a heartbeat of the
-        event loop came late.
+        upload_p50, upload_p99: seconds of one upload.
+        lag_p50, lag_p99, lag_max: seconds by which a heartbeat of the event loop came late.
         machine_cpu: CPU seconds of the whole machine meanwhile, whoever spent them but for children of this process.
         sink_cpu: CPU seconds of the sink; filled in by whoever started it.
         retries: chunk requests beyond those that the chunk size asks for; filled in likewise.

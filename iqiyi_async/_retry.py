@@ -1,8 +1,7 @@
 """When to try again: the only module that knows the retry library.
 
 What belongs here: how long to wait, how often, and the budget that keeps an outage from being multiplied. What must
-not: what an
-error means; it says so itself (`retryable`, `retry_after`), and the caller says what may be repeated.
+not: what an error means; it says so itself (`retryable`, `retry_after`), and the caller says what may be repeated.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Who is given to whom, and for how long: everything that lives as long as a client does.
 
 What belongs here: making the rooms of one client, counting its uploads, and closing all of it in order. What must
-not: what an operation
-is (`client`), and how an upload goes (`upload`).
+not: what an operation is (`client`), and how an upload goes (`upload`).
 """
 
 from __future__ import annotations

@@ -2,8 +2,7 @@
 
 What belongs here: how liberally JSON is read (contract, B8 and C): it is dug out of the text around it, keys lose
 their spaces, numbers may be numeric strings, null and blank fields count as absent, unknown fields are ignored. What
-must
-not: codes and HTTP statuses.
+must not: codes and HTTP statuses.
 """
 
 from __future__ import annotations

@@ -105,8 +105,7 @@ class Answer:
         status: the HTTP status.
         content: the body.
         asked_at: when the request was begun (Unix time, seconds); life times are counted from there, to be on the
-            safe
-        side.
+            safe side.
         retry_after: the header of that name, as it came.
     """
 

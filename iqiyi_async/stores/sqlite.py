@@ -164,9 +164,9 @@ def _acquire(database: Connection, *, key: str, owner: str, now: float, ttl: flo
     if held is not None and dead(str(held[0]), path):
         database.execute("DELETE FROM leases WHERE alive = ?", held)
     taken = database.execute(
-        """INSERT INTO leases (key, owner, expires, alive) VALUES (?, ?, ?, ?) ON CONFLICT (key) DO UPDATE SET owner =
-        excluded.owner, expires = excluded.expires, alive = excluded.alive WHERE leases.owner = excluded.owner OR
-        leases.expires <= ?""",
+        """INSERT INTO leases (key, owner, expires, alive) VALUES (?, ?, ?, ?)
+        ON CONFLICT (key) DO UPDATE SET owner = excluded.owner, expires = excluded.expires, alive = excluded.alive
+        WHERE leases.owner = excluded.owner OR leases.expires <= ?""",
         (key, owner, now + ttl, presence.name(path), now),
     )
     return taken.rowcount == 1
@@ -224,8 +224,8 @@ def _begin(database: Connection, *, key: str, entry: JournalEntry, now: float) -
 
 def _record(database: Connection, *, key: str, file_id: str, chunk: ChunkReceipt) -> None:
     database.execute(
-        """INSERT INTO ranges (upload, first, last, md5, attempts) SELECT id, ?, ?, ?, ? FROM uploads WHERE key = ?
-        AND file_id = ?""",
+        """INSERT INTO ranges (upload, first, last, md5, attempts)
+        SELECT id, ?, ?, ?, ? FROM uploads WHERE key = ? AND file_id = ?""",
         (chunk.first, chunk.last, chunk.md5, chunk.attempts, key, file_id),
     )
 

@@ -6,7 +6,7 @@ The laws of this file:
 - Every range is checked. Success means that the service holds the source's bytes, all of them, and nothing else.
 - One error leaves, typed; never a group. Cancellation passes through unchanged.
 - Wait, then clean up: when `run` is over no task, lane or file is left, and the service has been told what the
-caller chose.
+  caller chose.
 """
 
 from __future__ import annotations
