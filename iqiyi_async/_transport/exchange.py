@@ -29,6 +29,9 @@ MOST_BESIDES = 64 * KIB
 #: How often one looks, while waiting, whether anything has moved.
 LOOKS = 4
 
+#: An answer with none of these ends with its connection.
+_FRAMING = {b"content-length", b"transfer-encoding"}
+
 #: What would end a line, or a word of the first one.
 _UNFIT = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 
@@ -87,7 +90,6 @@ class Exchange:
         self._status = 0
         self._headers: Headers = []
         self._content = bytearray()
-        self._until_close = False
         self._cut_short = False
         self._complete = False
         self.reusable = False
@@ -166,7 +168,7 @@ class Exchange:
 
     def hear_end(self) -> None:
         """The peer will say no more."""
-        if self._status and self._until_close:
+        if self._status and not _FRAMING & {name.lower() for name, _ in self._headers}:
             self._succeed()
         where = "in the middle of an answer" if self._status else "without an answer"
         self.fail(BrokenError(f"the connection was closed {where}"))
@@ -206,8 +208,6 @@ class Exchange:
             self._headers = []
             return
         self._status = status
-        framing = {name.lower() for name, _ in self._headers} & {b"content-length", b"transfer-encoding"}
-        self._until_close = not framing
         # It is of no use to send on.
         self._cut_short = self.unsent
         self._unsent.clear()

@@ -61,7 +61,8 @@ class LaneTransport(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         timeout: dict[str, float] = request.extensions["timeout"]
-        body = request.stream if isinstance(request.stream, Pieces) else Pieces((), None)
+        body = request.stream
+        assert isinstance(body, Pieces)
         connection = await self._connect(request.url, timeout["connect"])
         try:
             reply = await connection.exchange(

@@ -179,7 +179,7 @@ class Connection:
                 *outgoing.headers,
                 *([("Content-Length", str(size))] if outgoing.method == "POST" else []),
             ],
-            stream=Pieces(outgoing.body, on_sent) if outgoing.body else httpx.ByteStream(b""),
+            stream=Pieces(outgoing.body, on_sent),
             extensions={
                 "timeout": {
                     "connect": timeouts.connect,
@@ -194,7 +194,8 @@ class Connection:
             # A lane keeps the limit itself, with the one timer that it has anyway.
             return await _ask(self._lane(), request)
         if not outgoing.body:
-            # Some look at what was read of a body, and send what was not in chunks, even if nothing comes out of it.
+            # Some send any other stream in chunks, even if nothing comes out of it.
+            request.stream = httpx.ByteStream(b"")
             request.read()
         async with asyncio.timeout(limit):
             return await _ask(self._network.borrowed, request)

@@ -7,7 +7,8 @@ import gzip
 import ssl
 import time
 import tracemalloc
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,18 @@ PEM = Path(__file__).with_name("loopback.pem")
 MIB = 1024 * 1024
 
 pytestmark = pytest.mark.anyio
+
+
+@contextmanager
+def at_most(most: int) -> Generator[None, None, None]:
+    """So many bytes of memory, beyond what there was before, at any moment of the block."""
+    tracemalloc.start()
+    try:
+        yield
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < most
 
 
 async def test_what_goes_out_and_nothing_else(service: Service) -> None:
@@ -311,15 +324,9 @@ async def test_endless_json_does_not_fill_memory(service: Service, framing: str)
     service.early["get_status"] = flood
     async with cloud(service.url) as client:
         await client.authorize()
-        tracemalloc.start()
-        try:
-            with pytest.raises(ResponseError, match=r"longer than 2097152 bytes"):
-                await in_time(client.get_status("f"))
-            _, peak = tracemalloc.get_traced_memory()
-        finally:
-            tracemalloc.stop()
+        with at_most(24 * MIB), pytest.raises(ResponseError, match=r"longer than 2097152 bytes"):
+            await in_time(client.get_status("f"))
     assert sent < 64 * MIB
-    assert peak < 24 * MIB
 
 
 @pytest.mark.parametrize(
@@ -343,14 +350,8 @@ async def test_flood_besides_the_body_ends(service: Service, begin: bytes, more:
     service.early["get_status"] = flood
     async with cloud(service.url, retry=ONCE) as client:
         await client.authorize()
-        tracemalloc.start()
-        try:
-            with pytest.raises(TransportError, match=r"not HTTP|too much besides its body"):
-                await in_time(client.get_status("f"))
-            _, peak = tracemalloc.get_traced_memory()
-        finally:
-            tracemalloc.stop()
-    assert peak < 8 * MIB
+        with at_most(8 * MIB), pytest.raises(TransportError, match=r"not HTTP|too much besides its body"):
+            await in_time(client.get_status("f"))
 
 
 async def test_flood_instead_of_reading_does_not_fill_memory(service: Service) -> None:
@@ -367,14 +368,8 @@ async def test_flood_instead_of_reading_does_not_fill_memory(service: Service) -
     async with cloud(service.url) as client:
         ticket = await client.request_upload("mp4", 32 * MIB)
         data = bytes(32 * MIB)
-        tracemalloc.start()
-        try:
-            with pytest.raises(ResponseError, match="longer than"):
-                await in_time(client.upload_chunk(ticket, 0, data))
-            _, peak = tracemalloc.get_traced_memory()
-        finally:
-            tracemalloc.stop()
-    assert peak < 64 * MIB
+        with at_most(64 * MIB), pytest.raises(ResponseError, match="longer than"):
+            await in_time(client.upload_chunk(ticket, 0, data))
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
