@@ -38,6 +38,7 @@ class Sink:
     def __init__(self) -> None:
         self.under_way = self.most = self.received = 0
         self.connections: set[object] = set()
+        self.all_at_work = asyncio.Event()
 
     async def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -68,8 +69,14 @@ class Sink:
         self.connections.add(writer)
         self.under_way += 1
         self.most = max(self.most, self.under_way)
+        if self.under_way == WORKERS:
+            self.all_at_work.set()
         try:
-            return await self._chunk(fields, reader)
+            answer = await self._chunk(fields, reader)
+            if int(fields["file_size"]) >= WORKERS * CHUNK:
+                # Otherwise a quick client is done with one chunk before it has begun the eighth.
+                await self.all_at_work.wait()
+            return answer
         finally:
             self.under_way -= 1
 
