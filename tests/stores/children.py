@@ -39,7 +39,10 @@ async def hold(place: str, ttl: str) -> None:
 
 
 async def refresh_once(place: str, tasks: str, log: str) -> None:
-    """Many tasks that find no token; the one that renews it leaves a mark in a log."""
+    """Many tasks that find no token; whoever renews it says in a log when that begins and how it ends.
+
+    A third of them are cancelled, at moments when they may be waiting, renewing or done.
+    """
     say("ready")
     await asyncio.to_thread(sys.stdin.readline)
     store = store_at(place)
@@ -50,9 +53,14 @@ async def refresh_once(place: str, tasks: str, log: str) -> None:
         async with store.lease(KEY, ttl=30):
             if await store.load(KEY) is not None:
                 return
-            await asyncio.to_thread(_mark, log)
-            await asyncio.sleep(0.1)
-            assert await store.compare_and_set(KEY, None, token()) is not None
+            _mark(log, "began")
+            try:
+                await asyncio.sleep(0.1)
+                assert await store.compare_and_set(KEY, None, token()) is not None
+            except asyncio.CancelledError:
+                _mark(log, "cancelled")
+                raise
+            _mark(log, "renewed")
 
     async def need_or_not(number: int) -> None:
         task = asyncio.create_task(need())
@@ -178,9 +186,9 @@ async def _close(store: TokenStore) -> None:
         await close()
 
 
-def _mark(log: str) -> None:
+def _mark(log: str, what: str) -> None:
     with Path(log).open("a") as file:
-        file.write("refreshed\n")
+        file.write(f"{what}\n")
 
 
 if __name__ == "__main__":

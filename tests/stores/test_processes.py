@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -38,7 +39,9 @@ def test_eight_processes_renew_once_even_if_tasks_are_cancelled(place: str, tmp_
         for each in children:
             _, err = each.communicate(timeout=40)
             assert each.returncode == 0, err
-    assert log.read_text() == "refreshed\n"
+    # One at a time, and after the first that came to its end, which all children saw, nobody began another. One that
+    # is cancelled may have written all the same.
+    assert re.fullmatch("(began\ncancelled\n)*began\n(cancelled|renewed)\n", log.read_text())
 
 
 def test_of_the_writes_of_four_processes_none_gets_lost(place: str) -> None:
