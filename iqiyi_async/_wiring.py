@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from functools import partial
+from typing import TYPE_CHECKING
 
 import anyio
 
@@ -16,7 +18,7 @@ from ._auth import Auth
 from ._lanes import Lanes
 from ._retry import Retries
 from ._session import Session
-from ._transport import Connection, Network, Timeouts, Transport
+from ._transport import Connection, Network, Timeouts
 from .config import Endpoints, RetryPolicy, UploadOptions
 from .errors import ConfigurationError, VideoCloudError
 from .models import Metadata, UploadReceipt
@@ -28,6 +30,9 @@ from .upload.journal import Log, journal_key
 from .upload.pool import Pool
 from .upload.progress import OnProgress, Progress
 from .upload.source import Source
+
+if TYPE_CHECKING:
+    from ._transport.borrowed import Transport
 
 #: Connections for everything that is not a chunk. Such calls are short; more of them would only wait at the service.
 CONTROL_LANES = 8
@@ -60,7 +65,7 @@ class Wiring:
             clock=self.wall_clock,
             transport=transport,
         )
-        self._control = Lanes[Connection](CONTROL_LANES, self._network.connection)
+        self._control = Lanes(CONTROL_LANES, partial(Connection, self._network))
         self.session = Session(control=self._control, retries=Retries(retry, self.random))
         self.auth = self.session.auth = Auth(
             app_key=credentials[Secret.APP_KEY],

@@ -10,12 +10,12 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Iterable
 from types import TracebackType
-from typing import Self, cast
+from typing import TYPE_CHECKING, Self, cast
 
 import attrs
 
 from . import _checks
-from ._transport import Transport
+from ._transport import check_transport
 from ._wiring import Wiring
 from .config import Endpoints, RetryPolicy, UploadOptions
 from .errors import ConfigurationError, ServiceError, UnknownFileError
@@ -39,6 +39,9 @@ from .upload.byhand import send_chunk
 from .upload.finish import FinishInDoubtError, finish
 from .upload.inputs import Input, make_source
 from .upload.progress import OnProgress, check_on_progress
+
+if TYPE_CHECKING:
+    from ._transport.borrowed import Transport
 
 __all__ = ["AsyncVideoCloud"]
 
@@ -83,9 +86,10 @@ class AsyncVideoCloud:
         del app_key, app_secret
         for name, secret in (("app_key", Secret.APP_KEY), ("app_secret", Secret.APP_SECRET)):
             _check_credential(name, credentials, secret)
-        for name, value, kind in (("journal", journal, UploadJournal), ("transport", transport, Transport)):
-            if value is not None:
-                _checks.kind(name, value, kind)
+        if journal is not None:
+            _checks.kind("journal", journal, UploadJournal)
+        if transport is not None:
+            check_transport(transport)
         self._wiring = Wiring(
             credentials,
             token_store=_checks.given("token_store", token_store, TokenStore, MemoryTokenStore),

@@ -9,16 +9,13 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import deque
-from collections.abc import Callable, Iterable
-from itertools import chain
-from typing import NamedTuple
+from collections.abc import Callable
 
 import httptools
 
 from ..config import KIB
-
-Headers = list[tuple[bytes, bytes]]
-Body = Iterable[bytes | memoryview]
+from ..protocol.wire import Body, Headers
+from .outcome import BrokenError, Patience, Reply, StalledError
 
 #: Parts of a body up to this many bytes are joined: copying them costs less than a system call for each.
 TOGETHER = 64 * KIB
@@ -33,35 +30,7 @@ LOOKS = 4
 _FRAMING = {b"content-length", b"transfer-encoding"}
 
 #: What would end a line, or a word of the first one.
-_UNFIT = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
-
-
-class StalledError(Exception):
-    """Nothing moved for as long as was allowed."""
-
-
-class BrokenError(Exception):
-    """The connection ended, or the peer does not speak HTTP."""
-
-
-class Patience(NamedTuple):
-    """How long to wait, in seconds: for the peer to take anything more, for anything of its answer, and for the
-    exchange as a whole."""
-
-    taking: float
-    answering: float
-    whole: float
-
-
-class Reply(NamedTuple):
-    """An answer, read whole. It may hold a token, and futures print their results, so it does not print itself."""
-
-    status: int
-    headers: Headers
-    content: bytes
-
-    def __repr__(self) -> str:
-        return f"<an answer with HTTP {self.status}>"
+_UNFIT = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
 class Exchange:
@@ -88,7 +57,7 @@ class Exchange:
         self._parser = httptools.HttpResponseParser(self)
         self._heard = 0
         self._status = 0
-        self._headers: Headers = []
+        self._headers: list[tuple[bytes, bytes]] = []
         self._content = bytearray()
         self._cut_short = False
         self._complete = False
@@ -100,16 +69,17 @@ class Exchange:
 
     # The request
 
-    def ask(self, method: bytes, target: bytes, headers: Headers, body: Body) -> None:
+    def ask(self, method: str, target: str, headers: Headers, body: Body) -> None:
         """What is to be sent: small parts joined, in one copy; large ones as they are.
 
         Raises:
-            ValueError: a header or the target holds a character that would end it.
+            ValueError: a header or the target holds a character that would end it, or one that is not ASCII.
         """
-        if b" " in target or _UNFIT.search(target + b"".join(chain.from_iterable(headers))):
+        lines = [f"{method} {target} HTTP/1.1", *[f"{name}: {value}" for name, value in headers]]
+        text = "".join(lines)
+        if " " in target or _UNFIT.search(text) or not text.isascii():
             raise ValueError("a header or the target of a request holds a character that HTTP does not allow there")
-        lines = [b"%b: %b\r\n" % pair for pair in headers]
-        small: list[bytes | memoryview] = [b"%b %b HTTP/1.1\r\n" % (method, target), *lines, b"\r\n"]
+        small: list[bytes | memoryview] = ["\r\n".join([*lines, "\r\n"]).encode("ascii")]
         of_body = 0
         for part in body:
             if len(part) <= TOGETHER:

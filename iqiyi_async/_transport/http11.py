@@ -20,8 +20,10 @@ from functools import partial
 from typing import cast
 
 from ..config import KIB, MIB
+from ..protocol.wire import Body, Headers
 from .dial import dial
-from .exchange import Body, BrokenError, Exchange, Headers, Patience, Reply
+from .exchange import Exchange
+from .outcome import BrokenError, Patience, Reply
 
 #: One write, to begin with. While the peer takes one so quickly, in seconds, the next is twice as large, so that
 #: calls do not count; and half as large while it is so slow, so that one can tell how far it is. The largest keeps
@@ -72,8 +74,8 @@ class Http11(asyncio.Protocol):
 
     async def exchange(
         self,
-        method: bytes,
-        target: bytes,
+        method: str,
+        target: str,
         headers: Headers,
         body: Body,
         *,

@@ -1,32 +1,33 @@
-"""One request out, one answer in, within deadlines and size limits; and what all connections of a client share."""
+"""What all connections of a client share: the deadlines, the trust of TLS, the hosts that may be asked, and a
+transport that the caller may have brought."""
 
 from __future__ import annotations
 
 import asyncio
 import socket
 import ssl
-import sys
 from collections.abc import Callable
-from functools import lru_cache
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import anyio
 import attrs
-import httpx
 
+from .. import _checks
 from ..config import KIB, MIB
-from ..errors import ConfigurationError, ResponseError, TransportError
+from ..errors import ResponseError, TransportError
 from ..protocol.hosts import is_private_address, origin
-from ..protocol.wire import Answer, Outgoing, Request, Vault, fill
+from .direct import Direct
 from .frames import bare
 from .http11 import PIECE
-from .lane import MAX_ANSWER, WHOLE, LaneTransport, Pieces, SealedRequest, reason
+from .outcome import Patience
+
+if TYPE_CHECKING:
+    from .borrowed import Borrowed, Transport
 
 #: The slowest link that is waited for, in bytes a second, while what was written drains from the system's buffers.
 SLOWEST_DRAIN = 64 * KIB
 _MOST_BUFFERED = 4 * MIB
-
-_USER_AGENT = "iqiyi-async"
 
 
 @attrs.frozen
@@ -41,19 +42,16 @@ class Timeouts:
     connect: float
     stall: float
 
-    def for_answer(self, body_size: int) -> float:
-        """For the first byte of the answer: the body may still be in the system's buffers when the last write is
-        done."""
-        return self.stall + min(body_size, _MOST_BUFFERED) / SLOWEST_DRAIN
-
-    def in_all(self, body_size: int) -> float:
-        """For the whole exchange, so that a peer that drips single bytes does not hold a lane for ever."""
-        return self.connect + self.stall * (2 + body_size // PIECE) + 2 * self.for_answer(body_size)
+    def patience(self, body_size: int) -> Patience:
+        """With an exchange whose body has so many bytes: they may still be in the system's buffers when the last
+        write is done; and a peer that drips single bytes must not hold a lane for ever."""
+        answering = self.stall + min(body_size, _MOST_BUFFERED) / SLOWEST_DRAIN
+        whole = self.connect + self.stall * (2 + body_size // PIECE) + 2 * answering
+        return Patience(self.stall, answering, whole)
 
 
 class Network:
-    """What all connections of a client share: the trust of TLS, the deadlines, and a transport that the caller may
-    have brought."""
+    """What all connections of a client share."""
 
     def __init__(
         self,
@@ -62,26 +60,30 @@ class Network:
         trusted: frozenset[str],
         public: bool,
         clock: Callable[[], float],
-        transport: httpx.AsyncBaseTransport | None = None,
+        transport: Transport | None = None,
     ) -> None:
         self.timeouts = timeouts
         self.trusted = trusted
         self.clock = clock
-        self.borrowed = transport
+        self._borrowed = transport
         self._guard_names = public and transport is None
         self._known_names: set[str] = set()
         self.closed = False
         self._tls: ssl.SSLContext | None = None
 
-    def connection(self) -> Connection:
-        """A connection of its own; made when it is first used."""
-        return Connection(self)
+    def carrier(self) -> Direct | Borrowed:
+        """What carries the requests of one connection."""
+        if self._borrowed is None:
+            return Direct(self.tls, self.timeouts.connect)
+        from .borrowed import Borrowed
+
+        return Borrowed(self._borrowed, self.timeouts.connect)
 
     async def tls(self) -> ssl.SSLContext:
         """One context for all connections: making one reads a file and takes some 20 ms, so it is done once, in a
         thread."""
         if self._tls is None:
-            self._tls = await anyio.to_thread.run_sync(httpx.create_ssl_context)
+            self._tls = await anyio.to_thread.run_sync(_trust)
         return self._tls
 
     async def check_name(self, url: str) -> None:
@@ -92,8 +94,10 @@ class Network:
             TransportError: the name can't be resolved.
             ResponseError: it is private.
         """
+        if not self._guard_names:
+            return
         where = origin(url)
-        if not self._guard_names or where in self.trusted or where in self._known_names:
+        if where in self.trusted or where in self._known_names:
             return
         host = urlsplit(url).hostname
         try:
@@ -107,139 +111,19 @@ class Network:
         self._known_names.add(where)
 
 
-class Connection:
-    """One connection to one host at a time, kept alive between requests; for one request at a time."""
+def check_transport(transport: object) -> None:
+    """Refuse what is no transport. Only here is the HTTP library loaded that it is one of.
 
-    def __init__(self, network: Network) -> None:
-        self._network = network
-        self._transport: LaneTransport | None = None
+    Raises:
+        ConfigurationError: it is something else.
+    """
+    from .borrowed import Transport
 
-    async def send(
-        self,
-        request: Request,
-        secrets: Vault,
-        on_sent: Callable[[int], None] | None = None,
-    ) -> Answer:
-        """Send a request and read its answer whole. Redirects are not followed.
-
-        Args:
-            request: what goes out.
-            secrets: what goes into its places for secrets.
-            on_sent: hears, for each piece of the body, how many bytes the network has taken.
-
-        Raises:
-            TransportError: no whole answer came, in time; `sent` says whether the request may have arrived.
-            ResponseError: the answer is too long.
-        """
-        if self._network.closed:
-            raise ConfigurationError("the client is closed; make a new one")
-        await self._network.check_name(request.url)
-        outgoing = fill(request, secrets, self._network.trusted)
-        asked_at = self._network.clock()
-        outside = sys.exception()
-        whole = False
-        try:
-            status, headers, content = await self._exchange(outgoing, request.body_size, on_sent)
-            whole = True
-        except TimeoutError as problem:
-            bare(problem, outside)
-            where, limit = origin(request.url), self._network.timeouts.in_all(request.body_size)
-            raise TransportError(f"no whole answer from {where} within {limit:.0f} s", sent=True) from None
-        except (httpx.TransportError, OSError) as problem:
-            raise _transport_error(problem, request.url) from bare(problem, outside)
-        except BaseException as problem:  # noqa: BLE001 - raised again at once
-            # Cancellations too: whoever prints one with its frames would print the request.
-            raise bare(problem, outside)  # noqa: B904 - the same exception
-        finally:
-            if not whole:
-                # After an error or a cancellation nobody knows what state the connection is in (httpcore 1.0 keeps
-                # slots for ever that task.cancel() interrupted): it is closed, and a new one made when it is needed.
-                await self.aclose()
-        return Answer(status, content, asked_at, headers.get("retry-after"))
-
-    async def aclose(self) -> None:
-        """Close the connection. It may be used again: a new one is made then."""
-        transport, self._transport = self._transport, None
-        if transport is not None:
-            with anyio.CancelScope(shield=True), anyio.move_on_after(5):
-                await transport.aclose()
-
-    async def _exchange(
-        self, outgoing: Outgoing, size: int, on_sent: Callable[[int], None] | None
-    ) -> tuple[int, httpx.Headers, bytes]:
-        timeouts = self._network.timeouts
-        limit = timeouts.in_all(size)
-        request = SealedRequest(
-            outgoing.method,
-            outgoing.url if outgoing.sealed else _known_url(outgoing.url),
-            headers=[
-                ("Host", urlsplit(outgoing.url).netloc),
-                ("User-Agent", _USER_AGENT),
-                ("Accept-Encoding", "identity"),
-                *outgoing.headers,
-                *([("Content-Length", str(size))] if outgoing.method == "POST" else []),
-            ],
-            stream=Pieces(outgoing.body, on_sent),
-            extensions={
-                "timeout": {
-                    "connect": timeouts.connect,
-                    "pool": timeouts.connect + timeouts.stall,
-                    "write": timeouts.stall,
-                    "read": timeouts.for_answer(size),
-                },
-                WHOLE: limit,
-            },
-        )
-        if self._network.borrowed is None:
-            # A lane keeps the limit itself, with the one timer that it has anyway.
-            return await _ask(self._lane(), request)
-        if not outgoing.body:
-            # Some send any other stream in chunks, even if nothing comes out of it.
-            request.stream = httpx.ByteStream(b"")
-            request.read()
-        async with asyncio.timeout(limit):
-            return await _ask(self._network.borrowed, request)
-
-    def _lane(self) -> LaneTransport:
-        if self._transport is None:
-            self._transport = LaneTransport(self._network.tls)
-        return self._transport
+    _checks.kind("transport", transport, Transport)
 
 
-async def _ask(transport: httpx.AsyncBaseTransport, request: httpx.Request) -> tuple[int, httpx.Headers, bytes]:
-    response = await transport.handle_async_request(request)
-    try:
-        content = await _read(response)
-    except BaseException:
-        with anyio.CancelScope(shield=True), anyio.move_on_after(5):
-            await response.aclose()
-        raise
-    await response.aclose()
-    return response.status_code, response.headers, content
+def _trust() -> ssl.SSLContext:
+    """The authorities that the HTTP library trusts. It is loaded for this in the thread that reads them."""
+    from .borrowed import trust
 
-
-#: Parsing a URL takes as long as sending the request. Only URLs without a secret may be kept.
-_known_url = lru_cache(maxsize=256)(httpx.URL)
-
-
-async def _read(response: httpx.Response) -> bytes:
-    """The body of an answer, as long as it is a reasonable one: a server may not fill our memory."""
-    content = bytearray()
-    stream = response.stream
-    assert isinstance(stream, httpx.AsyncByteStream)
-    async for part in stream:
-        content += part
-        if len(content) > MAX_ANSWER:
-            raise ResponseError(
-                f"the answer (HTTP {response.status_code}) is longer than {MAX_ANSWER} bytes",
-                status=response.status_code,
-            )
-    if response.headers.get("content-encoding", "identity").strip().lower() not in ("identity", ""):
-        raise ResponseError("the answer is compressed, which was not asked for", status=response.status_code)
-    return bytes(content)
-
-
-def _transport_error(problem: Exception, url: str) -> TransportError:
-    never_sent = isinstance(problem, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)
-    why = reason(problem) if isinstance(problem, OSError) else str(problem) or type(problem).__name__
-    return TransportError(f"no whole answer from {origin(url)}: {why}", sent=not never_sent)
+    return trust()

@@ -12,6 +12,7 @@ import re
 import socket
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from ..config import Endpoints
@@ -40,9 +41,27 @@ _HOLDS_IPV4 = (
 _INNER_IPV4 = (IPv4Network("192.0.0.0/24"), IPv4Network("168.63.129.16/32"))
 
 
+class Address(NamedTuple):
+    """A URL in the parts that a request is made of.
+
+    Attributes:
+        scheme: http or https.
+        host: a name or a number, as it is connected to.
+        port: the scheme's own if the URL names none.
+        authority: host and port as the URL has them, for the header of that name.
+        target: path and query, as they came.
+    """
+
+    scheme: str
+    host: str
+    port: int
+    authority: str
+    target: str
+
+
 @lru_cache(maxsize=256)
-def origin(url: str) -> str:
-    """Scheme, host and port of a URL, in one spelling.
+def address(url: str) -> Address:
+    """Take a URL apart.
 
     Raises:
         ValueError: not a URL with a scheme and a host.
@@ -50,10 +69,23 @@ def origin(url: str) -> str:
     parts = urlsplit(url)
     if not parts.scheme or not parts.hostname:
         raise ValueError("not a URL with a scheme and a host")
-    host = parts.hostname.rstrip(".")
-    host = f"[{host}]" if ":" in host else host
     port = _DEFAULT_PORTS.get(parts.scheme, 0) if parts.port is None else parts.port
-    return f"{parts.scheme}://{host}:{port}"
+    # Cut out, not put together again: an empty query keeps its question mark.
+    target = url.partition("://")[2].removeprefix(parts.netloc).partition("#")[0]
+    return Address(parts.scheme, parts.hostname, port, parts.netloc, target if target[:1] == "/" else f"/{target}")
+
+
+@lru_cache(maxsize=256)
+def origin(url: str) -> str:
+    """Scheme, host and port of a URL, in one spelling.
+
+    Raises:
+        ValueError: not a URL with a scheme and a host.
+    """
+    where = address(url)
+    host = where.host.rstrip(".")
+    host = f"[{host}]" if ":" in host else host
+    return f"{where.scheme}://{host}:{where.port}"
 
 
 def trusted_origins(endpoints: Endpoints) -> frozenset[str]:

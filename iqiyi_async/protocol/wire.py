@@ -65,6 +65,7 @@ class Vault:
 
 
 Fields = tuple[tuple[str, str | Secret], ...]
+Headers = tuple[tuple[str, str], ...]
 Body = tuple[bytes | memoryview, ...]
 
 
@@ -78,6 +79,7 @@ class Request:
         headers: in order; a value may be the place of a secret.
         query: appended to the URL, in order; a value may be the place of a secret.
         body: pieces to be sent one after the other; never joined, so that a chunk is not copied.
+        secrets: which it carries.
     """
 
     method: str
@@ -85,16 +87,21 @@ class Request:
     headers: Fields = ()
     query: Fields = ()
     body: Body = attrs.field(default=(), repr=False, eq=False)
+    secrets: frozenset[Secret] = attrs.field(
+        init=False,
+        repr=False,
+        eq=False,
+        default=attrs.Factory(lambda self: _secrets_in(*self.headers, *self.query), takes_self=True),
+    )
 
     @property
     def body_size(self) -> int:
         """Bytes of the body."""
         return sum(len(piece) for piece in self.body)
 
-    @property
-    def secrets(self) -> frozenset[Secret]:
-        """Which secrets this request carries."""
-        return frozenset(value for _, value in (*self.headers, *self.query) if isinstance(value, Secret))
+
+def _secrets_in(*fields: tuple[str, str | Secret]) -> frozenset[Secret]:
+    return frozenset(value for _, value in fields if isinstance(value, Secret))
 
 
 @attrs.frozen
@@ -145,14 +152,21 @@ class MisdirectedSecretError(AssertionError):
 class Outgoing:
     """A request with its secrets in place: for the wire only. It prints nothing of them.
 
-    `sealed`: a secret is in its URL.
+    Attributes:
+        address: the URL but for `query`; no secret is ever in it.
+        query: what stands behind it, with the character that parts them.
     """
 
     method: str
-    url: str = attrs.field(repr=False)
-    headers: tuple[tuple[str, str], ...] = attrs.field(repr=False)
+    address: str = attrs.field(repr=False)
+    headers: Headers = attrs.field(repr=False)
     body: Body = attrs.field(repr=False)
-    sealed: bool = False
+    query: str = attrs.field(default="", repr=False)
+
+    @property
+    def url(self) -> str:
+        """The whole URL."""
+        return self.address + self.query
 
 
 def fill(request: Request, secrets: Vault, trusted: frozenset[str]) -> Outgoing:
@@ -169,15 +183,14 @@ def fill(request: Request, secrets: Vault, trusted: frozenset[str]) -> Outgoing:
     if request.secrets and hosts.origin(request.url) not in trusted:
         raise MisdirectedSecretError(f"a secret must not go to {hosts.origin(request.url)}")
 
-    def place(fields: Fields) -> tuple[tuple[str, str], ...]:
+    def place(fields: Fields) -> Headers:
         return tuple((name, secrets[value] if isinstance(value, Secret) else value) for name, value in fields)
 
     # A fragment never goes out, and what is put behind it would not either.
-    url = request.url.partition("#")[0]
+    address, query = request.url.partition("#")[0], ""
     if request.query:
-        url += ("&" if "?" in url else "?") + urlencode(place(request.query), quote_via=quote, safe="")
-    sealed = any(isinstance(value, Secret) for _, value in request.query)
-    return Outgoing(request.method, url, place(request.headers), request.body, sealed)
+        query = ("&" if "?" in address else "?") + urlencode(place(request.query), quote_via=quote, safe="")
+    return Outgoing(request.method, address, place(request.headers), request.body, query)
 
 
 #: So many characters of a secret are never left standing.

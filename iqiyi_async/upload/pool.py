@@ -44,7 +44,7 @@ class Pool(Lanes[Lane]):
 
     def __init__(self, network: Network, options: UploadOptions, backups: Mapping[str, str]) -> None:
         self.tuner: Tuner = Tuner(options.max_workers, options.chunk_size)
-        super().__init__(self.tuner.workers, lambda: Lane(network.connection()))
+        super().__init__(self.tuner.workers, lambda: Lane(Connection(network)))
         self.options = options
         #: Parts the fields of a form; 128 bits that no content can foresee.
         self.boundary: str = secrets.token_hex(16)

@@ -11,8 +11,8 @@ from contextlib import asynccontextmanager
 import pytest
 
 from iqiyi_async._transport import http11
-from iqiyi_async._transport.exchange import Patience, StalledError
 from iqiyi_async._transport.http11 import LEAST, MOST, PIECE, Http11
+from iqiyi_async._transport.outcome import Patience, StalledError
 
 pytestmark = pytest.mark.anyio
 
@@ -49,9 +49,9 @@ async def connected(after: int) -> AsyncGenerator[Http11]:
 async def send(connection: Http11, size: int) -> list[int]:
     """Send a body; the sizes of its pieces."""
     told: list[int] = []
-    headers = [(b"Host", b"h"), (b"Content-Length", str(size).encode())]
+    headers = (("Host", "h"), ("Content-Length", str(size)))
     reply = await connection.exchange(
-        b"POST", b"/", headers, (bytes(size),), patience=PATIENCE, most=100, on_sent=told.append
+        "POST", "/", headers, (bytes(size),), patience=PATIENCE, most=100, on_sent=told.append
     )
     assert reply.content == b"ok"
     assert sum(told) == size
@@ -93,11 +93,11 @@ async def test_a_peer_that_takes_little_by_little_has_not_stalled(monkeypatch: p
         connection = await Http11.connect("127.0.0.1", server.sockets[0].getsockname()[1], None)
         # The system's own buffers of a slow link are small, too.
         connection._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 64 * 1024)
-        headers = [(b"Host", b"h"), (b"Content-Length", str(SIZE).encode())]
+        headers = (("Host", "h"), ("Content-Length", str(SIZE)))
         began = time.monotonic()
         try:
             reply = await connection.exchange(
-                b"POST", b"/", headers, (bytes(SIZE),), patience=Patience(0.2, 0.2, 30), most=100
+                "POST", "/", headers, (bytes(SIZE),), patience=Patience(0.2, 0.2, 30), most=100
             )
         finally:
             connection.abort()
@@ -116,11 +116,11 @@ async def test_a_peer_that_takes_nothing_more_has_stalled() -> None:
     server = await asyncio.start_server(gulp, "127.0.0.1", 0, limit=1024)
     async with server:
         connection = await Http11.connect("127.0.0.1", server.sockets[0].getsockname()[1], None)
-        headers = [(b"Host", b"h"), (b"Content-Length", b"100000000")]
+        headers = (("Host", "h"), ("Content-Length", "100000000"))
         began = time.monotonic()
         with pytest.raises(StalledError):
             await connection.exchange(
-                b"POST", b"/", headers, (bytes(100_000_000),), patience=Patience(0.2, 0.2, 30), most=100
+                "POST", "/", headers, (bytes(100_000_000),), patience=Patience(0.2, 0.2, 30), most=100
             )
         assert 0.2 <= time.monotonic() - began < 1.0
         connection.abort()
@@ -138,16 +138,16 @@ async def test_connection_can_be_used_again_when_everything_is_said() -> None:
 
 async def test_connection_that_owes_the_rest_of_a_body_can_not() -> None:
     async with connected(10) as connection:
-        headers = [(b"Host", b"h"), (b"Content-Length", b"100000000")]
-        reply = await connection.exchange(b"POST", b"/", headers, (bytes(100_000_000),), patience=PATIENCE, most=100)
+        headers = (("Host", "h"), ("Content-Length", "100000000"))
+        reply = await connection.exchange("POST", "/", headers, (bytes(100_000_000),), patience=PATIENCE, most=100)
         assert reply.status == 200
         assert not connection.reusable
 
 
 async def test_cancelled_exchange_leaves_a_connection_that_can_not() -> None:
     async with connected(10) as connection:
-        headers = [(b"Host", b"h"), (b"Content-Length", b"10")]
+        headers = (("Host", "h"), ("Content-Length", "10"))
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.05):
-                await connection.exchange(b"POST", b"/", headers, (bytes(5),), patience=PATIENCE, most=100)
+                await connection.exchange("POST", "/", headers, (bytes(5),), patience=PATIENCE, most=100)
         assert not connection.reusable
