@@ -120,7 +120,7 @@ class Exchange:
 
     # The answer
 
-    def hear(self, data: bytes) -> None:
+    def hear(self, data: bytes | memoryview) -> None:
         """Bytes have come."""
         self._moved = self._loop.time()
         self._heard += len(data)

@@ -31,8 +31,12 @@ from .outcome import BrokenError, Patience, Reply
 PIECE, LEAST, MOST = 256 * KIB, 64 * KIB, MIB
 QUICK, SLOW = 0.05, 0.5
 
+#: Room for an answer, or for a part of it, in bytes. Without a buffer of ours asyncio takes 256 KiB from the system
+#: for every few bytes that come, and gives them back at once, for which it stops all processors.
+ROOM = 16 * KIB
 
-class Http11(asyncio.Protocol):
+
+class Http11(asyncio.BufferedProtocol):
     """One connection. After an error or a cancellation it must be closed, whatever `reusable` says."""
 
     def __init__(self, largest_piece: int = MOST) -> None:
@@ -45,6 +49,7 @@ class Http11(asyncio.Protocol):
         self._paused = False
         self._lost = False
         self._idle_since = self._loop.time()
+        self._room = memoryview(bytearray(ROOM))
 
     @classmethod
     async def connect(cls, host: str, port: int, tls: ssl.SSLContext | None) -> Http11:
@@ -154,7 +159,7 @@ class Http11(asyncio.Protocol):
             self._exchange.waiting(self._transport.get_write_buffer_size())
             self._timer = self._loop.call_at(self._exchange.check(), self._look)
 
-    # asyncio.Protocol
+    # asyncio.BufferedProtocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # Not asserted: the transports of other event loops are not of that class.
@@ -169,12 +174,15 @@ class Http11(asyncio.Protocol):
             self._taken(self._exchange)
             self._pump()
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._room
+
+    def buffer_updated(self, nbytes: int) -> None:
         if self._exchange is None or self._exchange.over.done():
             # Nobody asked for anything, or not for so much: it must not be taken for the next answer.
             self.abort()
         else:
-            self._exchange.hear(data)
+            self._exchange.hear(self._room[:nbytes])
 
     def eof_received(self) -> None:
         if self._exchange is not None and not self._exchange.over.done():
