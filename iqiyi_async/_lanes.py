@@ -6,11 +6,11 @@ their own, so that the end of one upload never waits behind the gigabytes of ano
 
 from __future__ import annotations
 
+import asyncio
+from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from typing import Generic, Protocol, TypeVar
-
-import anyio
 
 
 class Closable(Protocol):
@@ -26,43 +26,61 @@ L = TypeVar("L", bound=Closable)
 
 class Lanes(Generic[L]):
     """At most `count` lanes, each made when it is first needed; the one used last, whose connection is warm, goes
-    first."""
+    first.
+
+    As long as anyone waits, no lane is free: one that is given back goes straight to whoever has waited longest.
+    """
 
     def __init__(self, count: int, make: Callable[[], L]) -> None:
         self._make = make
-        self._limit = anyio.CapacityLimiter(count)
+        self._count = count
+        self._lent = 0
         self._idle: list[L] = []
-        self._borrowers: dict[int, object] = {}
         self._all: list[L] = []
+        self._waiting: deque[asyncio.Future[L]] = deque()
 
     async def take(self) -> L:
         """Wait for a lane; whoever takes one gives it back."""
-        borrower = object()
+        if self.free:
+            return self._lend()
+        turn: asyncio.Future[L] = asyncio.get_running_loop().create_future()
+        self._waiting.append(turn)
         try:
-            self._limit.acquire_on_behalf_of_nowait(borrower)
-        except anyio.WouldBlock:
-            await self._limit.acquire_on_behalf_of(borrower)
-        if not self._idle:
-            self._idle.append(self._make())
-            self._all.append(self._idle[-1])
-        lane = self._idle.pop()
-        self._borrowers[id(lane)] = borrower
-        return lane
+            return await turn
+        except asyncio.CancelledError:
+            if not turn.cancelled():
+                # Cancelled at the very moment when its turn came.
+                self.give(turn.result())
+            raise
 
     def resize(self, count: int) -> None:
         """From now on there are so many lanes; those taken beyond it are used to their end."""
-        if count != self._limit.total_tokens:
-            self._limit.total_tokens = count
+        self._count = count
+        self._serve()
 
     @property
-    def has_idle(self) -> bool:
-        """Whether a lane could be had at once."""
-        return self._limit.available_tokens > 0
+    def free(self) -> int:
+        """How many lanes could be had at once."""
+        return max(0, self._count - self._lent)
 
     def give(self, lane: L) -> None:
-        """Give a lane back to whoever has waited longest."""
+        """Give a lane back."""
+        self._lent -= 1
         self._idle.append(lane)
-        self._limit.release_on_behalf_of(self._borrowers.pop(id(lane)))
+        self._serve()
+
+    def _lend(self) -> L:
+        self._lent += 1
+        if not self._idle:
+            self._all.append(self._make())
+            return self._all[-1]
+        return self._idle.pop()
+
+    def _serve(self) -> None:
+        while self._waiting and self.free:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                turn.set_result(self._lend())
 
     @asynccontextmanager
     async def borrow(self) -> AsyncGenerator[L, None]:

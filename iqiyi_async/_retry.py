@@ -49,14 +49,25 @@ class Retries:
         count = _Count(progress)
         try:
             # Most calls succeed at once: they need not pay for what is only needed after an error.
-            immediate = await attempt()
+            result = await attempt()
         except VideoCloudError as error:
             if not repeatable(error):
                 raise
-            first: list[VideoCloudError] = [error]
+            first = error
         else:
             self._earn()
-            return immediate
+            return result
+        return await self._again(first, attempt, repeatable, count, on_retry)
+
+    async def _again(
+        self,
+        error: VideoCloudError,
+        attempt: Callable[[], Awaitable[T]],
+        repeatable: Callable[[VideoCloudError], bool],
+        count: _Count,
+        on_retry: Callable[[VideoCloudError, float], None],
+    ) -> T:
+        first = [error]
 
         async def once() -> T:
             if first:

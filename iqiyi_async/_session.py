@@ -112,9 +112,12 @@ class Session:
         return await self._once(call, _token_of(await self.auth.replace(stored)), patience)
 
     async def _once(self, call: Call[T], secrets: Vault, patience: float = 0.0) -> T:
-        async with self._control.borrow() as connection:
+        connection = await self._control.take()
+        try:
             exchange = self.exchange(connection, call, secrets)
             return await (_heard(exchange, patience) if patience else exchange)
+        finally:
+            self._control.give(connection)
 
     async def _repeat(self, call: Call[T], attempt: Callable[[], Awaitable[T]]) -> T:
         def repeatable(error: VideoCloudError) -> bool:

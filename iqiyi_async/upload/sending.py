@@ -175,7 +175,7 @@ class Sender:
             oldest = min(open_, key=lambda flight: flight.since or 0.0, default=None)
             patience = self._pool.pace.patience if self._source.rereadable else None
             wait = None
-            if oldest is not None and oldest.since is not None and patience is not None and self._pool.has_idle:
+            if oldest is not None and oldest.since is not None and patience is not None and self._pool.free:
                 wait = oldest.since + patience - loop.time()
                 if wait <= 0:
                     oldest.rescue = group.create_task(self._rescue(oldest))

@@ -108,7 +108,7 @@ class Case:
         assert left <= RENEWAL, f"step {at} left tasks: {left}"
         assert open_files(self.path.name) == [], f"step {at} left the source open"
         assert cloud._wiring.uploads == 0
-        assert cloud._wiring.pool._limit.available_tokens == 2, f"step {at} left a lane taken"
+        assert cloud._wiring.pool.free == 2, f"step {at} left a lane taken"
         await cloud.aclose()
         await asyncio.sleep(0)  # in which the loop closes the sockets of connections that were cut
         assert asyncio.all_tasks() == before, f"step {at} left a task of the client"
