@@ -109,11 +109,9 @@ class Http11(asyncio.BufferedProtocol):
         try:
             exchange.ask(method, target, headers, body)
             self._pump()
-            self._look()
+            self._watch(exchange)
             reply = await exchange.over
         finally:
-            if self._timer is not None:
-                self._timer.cancel()
             exchange.close()
         self._exchange = None
         self._idle_since = self._loop.time()
@@ -125,7 +123,7 @@ class Http11(asyncio.BufferedProtocol):
     def abort(self) -> None:
         """Close the connection now; what was not sent is forgotten, so that nothing refers to a lane's buffer any
         more."""
-        self._lost = True
+        self._lose()
         self._transport.abort()
 
     def _pump(self) -> None:
@@ -153,11 +151,28 @@ class Http11(asyncio.BufferedProtocol):
         elif seconds > SLOW:
             self._piece = max(self._piece // 2, LEAST)
 
+    def _watch(self, exchange: Exchange) -> None:
+        """Have the exchange looked at in time. A timer that an earlier one has left will do, unless it is too late:
+        most exchanges are over long before."""
+        when = exchange.check()
+        if self._timer is not None and self._timer.when() > when:
+            self._timer.cancel()
+            self._timer = None
+        if self._timer is None:
+            self._timer = self._loop.call_at(when, self._look)
+
     def _look(self) -> None:
         """Look whether anything moves, and look again later."""
+        self._timer = None
         if self._exchange is not None and not self._exchange.over.done():
             self._exchange.waiting(self._transport.get_write_buffer_size())
-            self._timer = self._loop.call_at(self._exchange.check(), self._look)
+            self._watch(self._exchange)
+
+    def _lose(self) -> None:
+        self._lost = True
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     # asyncio.BufferedProtocol
 
@@ -189,6 +204,6 @@ class Http11(asyncio.BufferedProtocol):
             self._exchange.hear_end()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._lost = True
+        self._lose()
         if self._exchange is not None and not self._exchange.over.done():
             self._exchange.fail(BrokenError("the connection was reset"))

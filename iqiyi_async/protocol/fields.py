@@ -63,7 +63,9 @@ def clean_text(value: object) -> str | None:
 def one_line(value: object) -> str:
     """Words of the service on one printable line, so that they can't forge another one in a log or a terminal."""
     text = value if isinstance(value, str) else ""
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    if not text.isprintable():
+        text = "".join(c if c.isprintable() else " " for c in text)
+    return " ".join(text.split())
 
 
 def structure(operation: str, fields: Json, shape: type[T], answer: Answer) -> T:

@@ -11,8 +11,8 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
-from typing import Generic, TypeVar
-from urllib.parse import quote, quote_plus, urlencode
+from typing import Generic, TypeVar, cast
+from urllib.parse import quote, quote_plus
 
 import attrs
 
@@ -184,12 +184,16 @@ def fill(request: Request, secrets: Vault, trusted: frozenset[str]) -> Outgoing:
         raise MisdirectedSecretError(f"a secret must not go to {hosts.origin(request.url)}")
 
     def place(fields: Fields) -> Headers:
-        return tuple((name, secrets[value] if isinstance(value, Secret) else value) for name, value in fields)
+        if not request.secrets:
+            return cast("Headers", fields)
+        return tuple([(name, secrets[value] if isinstance(value, Secret) else value) for name, value in fields])
 
     # A fragment never goes out, and what is put behind it would not either.
     address, query = request.url.partition("#")[0], ""
     if request.query:
-        query = ("&" if "?" in address else "?") + urlencode(place(request.query), quote_via=quote, safe="")
+        # The names are the protocol's own, and hold nothing that needs an escape.
+        query = "&".join([f"{name}={quote(value, safe='')}" for name, value in place(request.query)])
+        query = ("&" if "?" in address else "?") + query
     return Outgoing(request.method, address, place(request.headers), request.body, query)
 
 

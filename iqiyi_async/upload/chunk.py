@@ -32,7 +32,7 @@ async def send_range(
     """
     address = pool.hosts.route(ticket.upload_url)
     call = uploads.upload_chunk(
-        attrs.evolve(ticket, upload_url=address),
+        ticket if address == ticket.upload_url else attrs.evolve(ticket, upload_url=address),
         part.first,
         data.view,
         parameters=pool.options.parameters,

@@ -82,6 +82,8 @@ class Upload:
         try:
             async with self._scope:
                 await self._source.begin()
+                if not self._log.active:
+                    return await self._journey(None)
                 async with self._log.claimed() as entry:
                     return await self._journey(entry)
         except TimeoutError:
@@ -93,8 +95,7 @@ class Upload:
             self._progress.close()
 
     def stop(self, within: float) -> None:
-        """Stop taking new ranges, unless the upload will be done within so many seconds; ranges under way are
-        finished."""
+        """Take no new ranges, unless the upload will be done within so many seconds; finish those under way."""
         left = self._source.size - self._progress.accepted
         rate = self._progress.rate
         soon = left <= rate * within if rate else left <= self._pool.tuner.workers * self._pool.tuner.chunk_size
@@ -143,8 +144,7 @@ class Upload:
         return Start(ticket)
 
     async def _from(self, start: Start | None) -> UploadReceipt:
-        """From a ticket, or from nothing, to a receipt. Whatever fails is cleaned up after; a dropped upload has
-        nothing to clean up."""
+        """From a ticket, or from nothing, to a receipt. What fails is cleaned up after, unless it was dropped."""
         try:
             start = start or await self._begin()
             self._progress.resumed(start.ticket.file_id, covered(self._source.size, start.accepted))
@@ -166,9 +166,9 @@ class Upload:
         return self._succeeded()
 
     async def _send(self, start: Start) -> None:
-        self._sender = Sender(self._session, self._pool, self._source, start.ticket, self._log, self._progress)
-        self._sender.stopping = self._stopping
-        await self._sender.send_all(start.accepted)
+        self._sender = sender = Sender(self._session, self._pool, self._source, start.ticket, self._log, self._progress)
+        sender.stopping = self._stopping
+        await sender.send_all(start.accepted)
 
     async def _publish(self, file_id: str) -> None:
         self._log.check()

@@ -39,7 +39,7 @@ class Log:
     def __init__(self, journal: UploadJournal | None, key: str) -> None:
         self._given = self._journal = journal
         self._key = key
-        self._owner = secrets.token_hex(8)
+        self._owner = "" if journal is None else secrets.token_hex(8)
         self._file_id = ""
         self._lost = False
 
@@ -50,15 +50,13 @@ class Log:
 
     @asynccontextmanager
     async def claimed(self) -> AsyncGenerator[JournalEntry | None, None]:
-        """Hold the lease of this upload, and get what an earlier run has left.
+        """Hold the lease of this upload, and get what an earlier run has left; where there is a journal.
 
         Raises:
             UploadError: another run, here or in another process, is at it.
         """
         journal = self._journal
-        if journal is None:
-            yield None
-            return
+        assert journal is not None
         keeper: asyncio.Task[None] | None = None
         try:
             await self._acquire()

@@ -109,8 +109,7 @@ class Hosts:
 
     def route(self, upload_url: str) -> str:
         """The address to use now for an `upload_url`."""
-        host = _host(upload_url)
-        if host not in self._down:
+        if not self._down or (host := _host(upload_url)) not in self._down:
             return upload_url
         return self._backups[host] + upload_url[len(host) :]
 
