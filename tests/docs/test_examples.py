@@ -49,6 +49,10 @@ def running(server: ThreadedEmulatorServer, folder: Path, log: Path) -> Iterator
     listener.close()
     try:
         yield url, process
+    except BaseException:
+        # Whatever went wrong, the application may have said why.
+        print(log.read_text(), file=sys.stderr)
+        raise
     finally:
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
