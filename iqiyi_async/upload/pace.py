@@ -2,8 +2,8 @@
 
 Now and then a single request hangs for seconds where its like take a fraction of one: a busy disk at the service, a
 lost connection that nobody reported. In the middle of an upload that costs one lane for a while; at its end everybody
-waits for it. There, a range that takes far longer than the others did is sent once more, on a lane that has nothing
-to do; ranges are idempotent and their MD5 is checked, so whichever answer comes first is as good as the other.
+waits for it. So a range that takes far longer than the others did is sent once more, over another lane; ranges are
+idempotent and their MD5 is checked, so whichever answer comes first is as good as the other.
 """
 
 from __future__ import annotations
@@ -21,15 +21,19 @@ class Pace:
     """How long ranges take, learned from those that arrived."""
 
     def __init__(self) -> None:
-        self._seconds: deque[float] = deque(maxlen=REMEMBERED)
+        self._arrived: deque[tuple[int, float]] = deque(maxlen=REMEMBERED)
 
-    def note(self, seconds: float) -> None:
-        """A range arrived after so many seconds."""
-        self._seconds.append(seconds)
+    def note(self, size: int, seconds: float) -> None:
+        """A range of so many bytes arrived after so many seconds."""
+        self._arrived.append((size, seconds))
 
-    @property
-    def patience(self) -> float | None:
-        """Seconds after which a range is late; None as long as too few have arrived to tell."""
-        if len(self._seconds) < ENOUGH:
+    def patience(self, size: int) -> float | None:
+        """Seconds after which a range of so many bytes is late; None as long as too few have arrived to tell.
+
+        A range that is larger than those may take as much longer; a smaller one may take as long, since nobody knows
+        how much of their time was the service's.
+        """
+        if len(self._arrived) < ENOUGH:
             return None
-        return max(LEAST_SECONDS, FACTOR * sorted(self._seconds)[len(self._seconds) * 9 // 10])
+        usual = sorted(seconds * max(1.0, size / other) for other, seconds in self._arrived)
+        return max(LEAST_SECONDS, FACTOR * usual[len(usual) * 9 // 10])

@@ -61,7 +61,7 @@ class Pool(Lanes[Lane]):
 
     def arrived(self, size: int, seconds: float, now: float) -> None:
         """A range of so many bytes was accepted so many seconds after it set out, at loop time `now`."""
-        self.pace.note(seconds)
+        self.pace.note(size, seconds)
         self.tuner.arrived(size, seconds, now)
         self.resize(self.tuner.workers)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Iterable
 from contextlib import suppress
 from functools import partial
@@ -81,7 +82,7 @@ class Sender:
     async def _dispatch(self, group: asyncio.TaskGroup, accepted: Iterable[Range]) -> None:
         for part in ranges(self._source.size, lambda: self._pool.tuner.chunk_size, accepted):
             await self._window.acquire()
-            grant = Grant(self._pool, await self._pool.take())
+            grant = await self._grant(group)
             data = None
             if self.stopping:
                 grant.release()
@@ -101,6 +102,28 @@ class Sender:
             # Not in the task itself: one that is cancelled before its first step never reaches its own `finally`.
             task.add_done_callback(partial(self._ended, flight))
         await self._see_home(group)
+
+    async def _grant(self, group: asyncio.TaskGroup) -> Grant:
+        """A lane for the next range. Ranges that are late go first: a lane that one of them holds has done nothing
+        for a long while, and is back as soon as its range has arrived over another."""
+        while True:
+            grant = Grant(self._pool, await self._pool.take())
+            late = None if self.stopping else self._oldest()
+            if late is None or self._seconds_left(late) > 0:
+                return grant
+            self._rescue(late, grant, group)
+
+    def _oldest(self) -> Flight | None:
+        """Of the ranges under way that were sent only once at a time, the one that has been for longest."""
+        alone = [each for each in self._flights if each.since is not None and each.rescue is None]
+        return min(alone, key=lambda flight: flight.since or 0.0, default=None)
+
+    def _seconds_left(self, flight: Flight) -> float:
+        """Until a range is late, as far as that is known; for ever for one that can't be read again."""
+        patience = self._pool.pace.patience(flight.part.size) if self._source.rereadable else None
+        if patience is None or flight.since is None:
+            return math.inf
+        return flight.since + patience - asyncio.get_running_loop().time()
 
     def _ended(self, flight: Flight, _: asyncio.Task[None]) -> None:
         flight.over()
@@ -171,34 +194,33 @@ class Sender:
         loop = asyncio.get_running_loop()
         while self._flights:
             self._news.clear()
-            open_ = [each for each in self._flights if each.since is not None and each.rescue is None]
-            oldest = min(open_, key=lambda flight: flight.since or 0.0, default=None)
-            patience = self._pool.pace.patience if self._source.rereadable else None
-            wait = None
-            if oldest is not None and oldest.since is not None and patience is not None and self._pool.free:
-                wait = oldest.since + patience - loop.time()
-                if wait <= 0:
-                    oldest.rescue = group.create_task(self._rescue(oldest))
-                    continue
-            look = loop.call_later(min(wait or LOOK_SECONDS, LOOK_SECONDS), self._news.set)
+            oldest = self._oldest() if self._pool.free else None
+            wait = LOOK_SECONDS if oldest is None else min(self._seconds_left(oldest), LOOK_SECONDS)
+            if oldest is not None and wait <= 0:
+                self._rescue(oldest, Grant(self._pool, await self._pool.take()), group)
+                continue
+            look = loop.call_later(wait, self._news.set)
             try:
                 await self._news.wait()
             finally:
                 look.cancel()
 
-    async def _rescue(self, flight: Flight) -> None:
+    def _rescue(self, flight: Flight, grant: Grant, group: asyncio.TaskGroup) -> None:
+        logger.info("range %d-%d is late; it is sent once more", flight.part.first, flight.part.end - 1)
         flight.attempts += 1
         self._progress.retries += 1
+        flight.rescue = group.create_task(self._bring_too(flight, grant.lane))
+        flight.rescue.add_done_callback(lambda _: grant.release())
+
+    async def _bring_too(self, flight: Flight, lane: Lane) -> None:
         part = flight.part
-        logger.info("range %d-%d is late; it is sent once more", part.first, part.end - 1)
-        async with self._pool.borrow() as lane:
-            data = await self._source.read(part, lane.buffer)
-            try:
-                await self._exchange(lane, part, data)
-            except VideoCloudError as error:
-                logger.info("%s; the first sending of range %d-%d goes on", error, part.first, part.end - 1)
-            else:
-                flight.arrived_otherwise(data.md5)
+        data = await self._source.read(part, lane.buffer)
+        try:
+            await self._exchange(lane, part, data)
+        except VideoCloudError as error:
+            logger.info("%s; the first sending of range %d-%d goes on", error, part.first, part.end - 1)
+        else:
+            flight.arrived_otherwise(data.md5)
 
 
 Group = BaseExceptionGroup[BaseException]

@@ -49,9 +49,9 @@ def running(server: ThreadedEmulatorServer, folder: Path, log: Path) -> Iterator
     listener.close()
     try:
         yield url, process
-    except BaseException:
+    except Exception as problem:
         # Whatever went wrong, the application may have said why.
-        print(log.read_text(), file=sys.stderr)
+        problem.add_note(log.read_text())
         raise
     finally:
         if process.poll() is None:

@@ -456,6 +456,33 @@ async def test_late_range_is_sent_once_more(service: Service, monkeypatch: pytes
     never.set()
 
 
+async def test_late_range_in_the_middle_is_not_left_for_the_end(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its second sending goes before the next range, so that its lane is not lost for as long as it hangs."""
+    monkeypatch.setattr("iqiyi_async.upload.pace.LEAST_SECONDS", 0.05)
+    never, middle = asyncio.Event(), f"{8 * CHUNK}-{9 * CHUNK - 1}"
+
+    async def hang(asked: Asked) -> None:
+        if asked.headers["range"] == middle and asked is next(
+            each for each in service.calls("upload_chunk") if each.headers["range"] == middle
+        ):
+            await never.wait()
+        await asyncio.sleep(0.03)  # A slow service, which takes longer for the rest than a range may be late.
+
+    service.hooks["upload_chunk"] = hang
+    async with cloud(service.url, max_workers=2) as client:
+        receipt = await in_time(client.upload(content(SIZE), NAME, file_type="mp4"))
+        assert idle_lanes(client)
+    assert service.files[receipt.file_id] == content(SIZE)
+    sent = [asked.headers["range"] for asked in service.calls("upload_chunk")]
+    assert sent.count(middle) == 2
+    assert len(sent) == 21
+    assert len(sent) - 1 - sent[::-1].index(middle) < 15, "long before the last range"
+    assert receipt.retries == 1
+    never.set()
+
+
 async def test_late_range_that_arrives_after_all(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first sending wins while the second is under way, which must not be counted any more."""
     monkeypatch.setattr("iqiyi_async.upload.pace.LEAST_SECONDS", 0.05)
