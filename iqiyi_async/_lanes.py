@@ -47,8 +47,8 @@ class Lanes(Generic[L]):
         self._waiting.append(turn)
         try:
             return await turn
-        except asyncio.CancelledError:
-            if not turn.cancelled():
+        except BaseException:
+            if not turn.cancel() and not turn.cancelled():
                 # Cancelled at the very moment when its turn came.
                 self.give(turn.result())
             raise

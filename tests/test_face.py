@@ -151,6 +151,20 @@ def test_docstrings(method: Callable[..., Any]) -> None:
 def test_importing_is_cheap() -> None:
     """The package alone imports no server, no terminal, and no optional library."""
     heavy = ["starlette", "uvicorn", "python_multipart", "rich", "cyclopts", "redis", "sqlite3", "pytest"]
-    script = f"import sys, iqiyi_async; print([name for name in {heavy} if name in sys.modules])"
-    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=30)
-    assert found.stdout.strip() == "[]"
+    assert _loaded("import iqiyi_async", heavy) == "[]"
+
+
+def test_who_brings_no_transport_loads_no_http_library() -> None:
+    """It takes as long as all the rest."""
+    libraries = ["httpx", "httpcore", "h11"]
+    client = 'import iqiyi_async; iqiyi_async.AsyncVideoCloud("key", "secret")'
+    assert _loaded(client, libraries) == "[]"
+    bringing = 'import httpx, iqiyi_async; iqiyi_async.AsyncVideoCloud("k", "s", transport=httpx.MockTransport(print))'
+    assert "httpx" in _loaded(bringing, libraries)
+
+
+def _loaded(program: str, names: list[str]) -> str:
+    """Which of some modules a program has loaded at its end."""
+    script = f"{program}\nimport sys; print([name for name in {names} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=30)
+    return done.stdout.strip()

@@ -12,10 +12,9 @@ from ..config import MIB
 from ..errors import ConfigurationError, ResponseError, TransportError
 from ..protocol.hosts import address, origin
 from ..protocol.wire import Answer, Headers, Outgoing, Request, Vault, fill
-from .direct import reason
 from .frames import bare
 from .network import Network
-from .outcome import NoAnswerError, Patience, Reply
+from .outcome import NoAnswerError, Patience, Reply, reason
 
 #: No answer of the service has a reason to be longer: a full page of 100 videos has some 100 KiB.
 MAX_ANSWER = 2 * MIB

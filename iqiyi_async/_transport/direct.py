@@ -4,14 +4,13 @@ the first trouble."""
 from __future__ import annotations
 
 import asyncio
-import os
 import ssl
 from collections.abc import Awaitable, Callable
 
 from ..protocol.hosts import Address, address
 from ..protocol.wire import Headers, Outgoing
 from .http11 import Http11
-from .outcome import NoAnswerError, Patience, Reply
+from .outcome import NoAnswerError, Patience, Reply, reason
 
 #: Idle connections are closed before usual servers do it (nginx: 75 s), so that a request seldom meets one just
 #: closed.
@@ -79,10 +78,3 @@ class Direct:
             self._hang_up()
             raise NoAnswerError("the connection was closed", sent=False)
         return self._connection
-
-
-def reason(problem: OSError) -> str:
-    """What the system, or TLS, says of an error."""
-    if isinstance(problem, ssl.SSLError):
-        return str(problem)
-    return os.strerror(problem.errno) if problem.errno and problem.errno > 0 else str(problem)

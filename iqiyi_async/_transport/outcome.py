@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import ssl
 from typing import NamedTuple
 
 
@@ -49,3 +51,10 @@ class StalledError(NoAnswerError):
 
 class BrokenError(NoAnswerError):
     """The connection ended, or the peer does not speak HTTP."""
+
+
+def reason(problem: OSError) -> str:
+    """What the system, or TLS, says of an error."""
+    if isinstance(problem, ssl.SSLError):
+        return str(problem)
+    return os.strerror(problem.errno) if problem.errno and problem.errno > 0 else str(problem)

@@ -8,6 +8,7 @@ idempotent and their MD5 is checked, so whichever answer comes first is as good 
 
 from __future__ import annotations
 
+import math
 from collections import deque
 
 #: How many arrivals are remembered, and how many must be known before anything is called late.
@@ -26,6 +27,15 @@ class Pace:
     def note(self, size: int, seconds: float) -> None:
         """A range of so many bytes arrived after so many seconds."""
         self._arrived.append((size, seconds))
+
+    def due(self, size: int, since: float, now: float) -> float:
+        """When a range of so many bytes that set out at `since` will be late, or when one can tell more; never as
+        long as too few have arrived. A moment, like `now`: a difference of moments may be too small to be waited."""
+        if now < since + LEAST_SECONDS:
+            # Most ranges end before anybody has to know more.
+            return since + LEAST_SECONDS
+        patience = self.patience(size)
+        return math.inf if patience is None else since + patience
 
     def patience(self, size: int) -> float | None:
         """Seconds after which a range of so many bytes is late; None as long as too few have arrived to tell.

@@ -109,7 +109,7 @@ class Sender:
         while True:
             grant = Grant(self._pool, await self._pool.take())
             late = None if self.stopping else self._oldest()
-            if late is None or self._seconds_left(late) > 0:
+            if late is None or self._due(late) > asyncio.get_running_loop().time():
                 return grant
             self._rescue(late, grant, group)
 
@@ -118,12 +118,11 @@ class Sender:
         alone = [each for each in self._flights if each.since is not None and each.rescue is None]
         return min(alone, key=lambda flight: flight.since or 0.0, default=None)
 
-    def _seconds_left(self, flight: Flight) -> float:
-        """Until a range is late, as far as that is known; for ever for one that can't be read again."""
-        patience = self._pool.pace.patience(flight.part.size) if self._source.rereadable else None
-        if patience is None or flight.since is None:
+    def _due(self, flight: Flight) -> float:
+        """When (loop time) a range is late, as far as that is known; never for one that can't be read again."""
+        if flight.since is None or not self._source.rereadable:
             return math.inf
-        return flight.since + patience - asyncio.get_running_loop().time()
+        return self._pool.pace.due(flight.part.size, flight.since, asyncio.get_running_loop().time())
 
     def _ended(self, flight: Flight, _: asyncio.Task[None]) -> None:
         flight.over()
@@ -195,11 +194,12 @@ class Sender:
         while self._flights:
             self._news.clear()
             oldest = self._oldest() if self._pool.free else None
-            wait = LOOK_SECONDS if oldest is None else min(self._seconds_left(oldest), LOOK_SECONDS)
-            if oldest is not None and wait <= 0:
+            now = loop.time()
+            due = math.inf if oldest is None else self._due(oldest)
+            if oldest is not None and due <= now:
                 self._rescue(oldest, Grant(self._pool, await self._pool.take()), group)
                 continue
-            look = loop.call_later(wait, self._news.set)
+            look = loop.call_at(min(due, now + LOOK_SECONDS), self._news.set)
             try:
                 await self._news.wait()
             finally:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -47,6 +49,22 @@ def test_a_smaller_range_may_take_as_long() -> None:
 
 def test_what_was_long_ago_is_forgotten() -> None:
     assert pace(*[(MIB, 100.0)] * REMEMBERED, *[(MIB, 1.0)] * REMEMBERED).patience(MIB) == 3.0
+
+
+def test_when_it_is_late() -> None:
+    seen = pace(*[(MIB, 2.0)] * ENOUGH)
+    assert seen.due(MIB, 100.0, 100.25) == 100.0 + LEAST_SECONDS, "look again then: nothing is late so soon"
+    assert seen.due(MIB, 100.0, 104.0) == seen.due(MIB, 100.0, 106.0) == 106.0
+    assert pace((MIB, 2.0)).due(MIB, 100.0, 1100.0) == math.inf
+
+
+@given(st.floats(0, 1e9), st.floats(0, 10))
+def test_who_looks_when_it_is_due_never_has_to_look_at_that_moment_again(since: float, passed: float) -> None:
+    """Or a clock that stands still between two looks would stand still for ever."""
+    seen, now = pace(*[(MIB, 2.0)] * ENOUGH), since + passed
+    while (due := seen.due(MIB, since, now)) > now:
+        now = due
+    assert now >= since + 6.0
 
 
 @given(st.lists(st.tuples(SIZES, SECONDS), min_size=ENOUGH, max_size=100), SIZES, SIZES)
