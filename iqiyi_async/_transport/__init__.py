@@ -1,9 +1,10 @@
 """The door to the network.
 
     network     what all connections of a client share
-    connection  one request out, one answer in, within deadlines and size limits, over whatever carries it:
+    connection  one request out, one answer in, within deadlines and size limits, over whatever carries it
+    carrier     what carriers promise. There are two:
     direct      ... a connection of our own
-    borrowed    ... or an httpx transport of the caller's; the only module that knows httpx
+    borrowed    ... and an httpx transport of the caller's; the only module that knows httpx
     http11      one HTTP/1.1 connection on asyncio, exchange after exchange
     exchange    one request and its answer, as far as they have come, and their clock
     outcome     what it comes to: an answer, or the reason why there is none

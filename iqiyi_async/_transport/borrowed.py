@@ -12,9 +12,10 @@ from collections.abc import AsyncIterator, Callable
 import anyio
 import httpx
 
-from ..protocol.wire import Body, Headers, Outgoing
+from ..protocol.wire import Body
+from .carrier import Errand
 from .http11 import PIECE
-from .outcome import NoAnswerError, Patience, Reply
+from .outcome import NoAnswerError, Reply
 
 #: What a caller may bring in place of this library's own connections.
 Transport = httpx.AsyncBaseTransport
@@ -59,20 +60,14 @@ class Borrowed:
         self._transport = transport
         self._connect_timeout = connect_timeout
 
-    async def carry(
-        self,
-        outgoing: Outgoing,
-        headers: Headers,
-        patience: Patience,
-        most: int,
-        on_sent: Callable[[int], None] | None,
-    ) -> Reply:
-        """Send a request and read its answer (see `connection.Carrier`)."""
+    async def carry(self, errand: Errand) -> Reply:
+        """Send a request and read its answer (see `Carrier`)."""
+        outgoing, patience = errand.outgoing, errand.patience
         request = SealedRequest(
             outgoing.method,
             outgoing.url,
-            headers=list(headers),
-            stream=Pieces(outgoing.body, on_sent),
+            headers=list(errand.headers),
+            stream=Pieces(outgoing.body, errand.on_sent),
             extensions={
                 "timeout": {
                     "connect": self._connect_timeout,
@@ -88,7 +83,7 @@ class Borrowed:
             request.read()
         try:
             async with asyncio.timeout(patience.whole):
-                return await self._ask(request, most)
+                return await self._ask(request, errand.most)
         except httpx.TransportError as problem:
             why = str(problem) or type(problem).__name__
             raise NoAnswerError(why, sent=not isinstance(problem, _NEVER_SENT)) from problem

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import Protocol
 
 import anyio
 
@@ -12,39 +11,15 @@ from ..config import MIB
 from ..errors import ConfigurationError, ResponseError, TransportError
 from ..protocol.hosts import address, origin
 from ..protocol.wire import Answer, Headers, Outgoing, Request, Vault, fill
+from .carrier import Carrier, Errand
 from .frames import bare
 from .network import Network
-from .outcome import NoAnswerError, Patience, Reply, reason
+from .outcome import NoAnswerError, Reply, reason
 
 #: No answer of the service has a reason to be longer: a full page of 100 videos has some 100 KiB.
 MAX_ANSWER = 2 * MIB
 
 _USER_AGENT = "iqiyi-async"
-
-
-class Carrier(Protocol):
-    """What brings a request to a host and its answer back: one at a time. After any trouble it is closed."""
-
-    async def carry(
-        self,
-        outgoing: Outgoing,
-        headers: Headers,
-        patience: Patience,
-        most: int,
-        on_sent: Callable[[int], None] | None,
-    ) -> Reply:
-        """Send a request and read its answer whole, or more than `most` bytes of it.
-
-        Raises:
-            NoAnswerError: there was none.
-            TimeoutError: it did not come in time.
-            OSError: the system would not.
-        """
-        ...
-
-    async def aclose(self) -> None:
-        """Let go of the connection."""
-        ...
 
 
 class Connection:
@@ -84,7 +59,7 @@ class Connection:
             self._carrier = network.carrier()
         whole = False
         try:
-            reply = await self._carrier.carry(outgoing, _headers(outgoing, size), patience, MAX_ANSWER, on_sent)
+            reply = await self._carrier.carry(Errand(outgoing, _headers(outgoing, size), patience, MAX_ANSWER, on_sent))
             whole = True
         except TimeoutError as problem:
             bare(problem, outside)

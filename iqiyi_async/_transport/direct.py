@@ -8,9 +8,9 @@ import ssl
 from collections.abc import Awaitable, Callable
 
 from ..protocol.hosts import Address, address
-from ..protocol.wire import Headers, Outgoing
+from .carrier import Errand
 from .http11 import Http11
-from .outcome import NoAnswerError, Patience, Reply, reason
+from .outcome import NoAnswerError, Reply, reason
 
 #: Idle connections are closed before usual servers do it (nginx: 75 s), so that a request seldom meets one just
 #: closed.
@@ -27,25 +27,19 @@ class Direct:
         self._origin = ("", "", 0)
         self._closed = False
 
-    async def carry(
-        self,
-        outgoing: Outgoing,
-        headers: Headers,
-        patience: Patience,
-        most: int,
-        on_sent: Callable[[int], None] | None,
-    ) -> Reply:
-        """Send a request and read its answer (see `connection.Carrier`)."""
+    async def carry(self, errand: Errand) -> Reply:
+        """Send a request and read its answer (see `Carrier`)."""
+        outgoing = errand.outgoing
         where = address(outgoing.address)
         connection = await self._connected(where)
         return await connection.exchange(
             outgoing.method,
             where.target + outgoing.query,
-            headers,
+            errand.headers,
             outgoing.body,
-            patience=patience,
-            most=most,
-            on_sent=on_sent,
+            patience=errand.patience,
+            most=errand.most,
+            on_sent=errand.on_sent,
         )
 
     async def aclose(self) -> None:

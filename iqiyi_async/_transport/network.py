@@ -17,13 +17,14 @@ from .. import _checks
 from ..config import KIB, MIB
 from ..errors import ResponseError, TransportError
 from ..protocol.hosts import is_private_address, origin
+from .carrier import Carrier
 from .direct import Direct
 from .frames import bare
 from .http11 import PIECE
 from .outcome import Patience
 
 if TYPE_CHECKING:
-    from .borrowed import Borrowed, Transport
+    from .borrowed import Transport
 
 #: The slowest link that is waited for, in bytes a second, while what was written drains from the system's buffers.
 SLOWEST_DRAIN = 64 * KIB
@@ -71,7 +72,7 @@ class Network:
         self.closed = False
         self._tls: ssl.SSLContext | None = None
 
-    def carrier(self) -> Direct | Borrowed:
+    def carrier(self) -> Carrier:
         """What carries the requests of one connection."""
         if self._borrowed is None:
             return Direct(self.tls, self.timeouts.connect)
