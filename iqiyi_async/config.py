@@ -20,6 +20,9 @@ KIB = 1024
 MIB = 1024 * KIB
 GIB = 1024 * MIB
 
+#: What has to be escaped in a URL (RFC 3986, 2); what is put on the wire is never mended, so it is refused before.
+NOT_IN_URLS = ' \\"<>^`{|}'
+
 
 def base_url(name: str, value: object) -> str:
     """An http(s) address that paths can be put behind, without a trailing slash."""
@@ -34,8 +37,9 @@ def base_url(name: str, value: object) -> str:
         raise ConfigurationError(f"{name} must be a URL that begins with http:// or https:// and names a host")
     if parts.username is not None or parts.password is not None:
         raise ConfigurationError(f"{name} must not hold a user name or a password")
-    if not value.isascii() or not value.isprintable() or any(c in " ?#" for c in value):
-        raise ConfigurationError(f"{name} must be an address only: no query, no fragment, no spaces")
+    if not value.isascii() or not value.isprintable() or any(c in value for c in f"{NOT_IN_URLS}?#"):
+        only = "no query, no fragment, and no character that a URL can't hold"
+        raise ConfigurationError(f"{name} must be an address only: {only}")
     return value.rstrip("/")
 
 

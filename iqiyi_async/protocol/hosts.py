@@ -15,7 +15,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from ..config import Endpoints
+from ..config import NOT_IN_URLS, Endpoints
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _LOCAL_NAMES = ("localhost", "localhost.localdomain", "ip6-localhost", "ip6-loopback")
@@ -150,7 +150,7 @@ def problem_with(url: str, *, private_allowed: bool) -> str | None:
         return "it names no host"
     if "@" in parts.netloc:
         return "it holds a user name"
-    if not url.isascii() or not url.isprintable() or any(c in url for c in ' \\"<>^`{|}') or not _is_plain(host):
+    if not url.isascii() or not url.isprintable() or any(c in url for c in NOT_IN_URLS) or not _is_plain(host):
         return "it holds a character that no URL has"
     if len(url) > _LONGEST_URL:
         return "it is too long"

@@ -284,6 +284,30 @@ def test_an_inner_address_is_inner_inside_of_any_other(address: ipaddress.IPv4Ad
     assert problem == "it leads to a private, loopback or link-local address"
 
 
+ADDRESSES = [
+    ("http://a/u", ("http", "a", 80, "a", "/u")),
+    ("https://a/u", ("https", "a", 443, "a", "/u")),
+    ("HTTPS://A.example:8443/X?y=%2F&z#part?w", ("https", "a.example", 8443, "A.example:8443", "/X?y=%2F&z")),
+    ("http://a", ("http", "a", 80, "a", "/")),
+    ("http://a?x=1", ("http", "a", 80, "a", "/?x=1")),
+    ("http://a/u?", ("http", "a", 80, "a", "/u?")),
+    ("http://a//u/../v;w", ("http", "a", 80, "a", "//u/../v;w")),
+    ("http://[::1]:8000/u", ("http", "::1", 8000, "[::1]:8000", "/u")),
+    ("http://a./u", ("http", "a.", 80, "a.", "/u")),
+]
+
+
+@pytest.mark.parametrize(("url", "parts"), ADDRESSES)
+def test_a_url_is_taken_apart_as_it_came(url: str, parts: tuple[str, str, int, str, str]) -> None:
+    assert hosts.address(url) == parts
+
+
+@pytest.mark.parametrize("url", ["", "a", "//a/u", "http:/a", "http://", "http://a:x/", "http://[::1"])
+def test_what_is_no_url_can_not_be_taken_apart(url: str) -> None:
+    with pytest.raises(ValueError):
+        hosts.address(url)
+
+
 @given(
     st.sampled_from(["http", "https", "HTTP"]),
     st.sampled_from([*PRIVATE, *PUBLIC, *ODD_PRIVATE, *ODD_PUBLIC])

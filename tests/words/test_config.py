@@ -141,7 +141,7 @@ def test_addresses(given_: str, clean: str) -> None:
 
 
 SCHEME = "must be a URL that begins with http:// or https:// and names a host"
-ONLY = "must be an address only: no query, no fragment, no spaces"
+ONLY = "must be an address only: no query, no fragment, and no character that a URL can't hold"
 ADDRESSES: list[tuple[Any, str]] = [
     (None, "must be a URL, not NoneType"),
     (7, "must be a URL, not int"),
@@ -166,6 +166,7 @@ ADDRESSES: list[tuple[Any, str]] = [
     ("http://a#x", ONLY),
     ("http://a#", ONLY),
     ("http://a b", ONLY),
+    *((f"http://a/{character}", ONLY) for character in '\\"<>^`{|}'),
     ("http://a\n", ONLY),
     ("http://a\r\nX: y", "is not a URL"),
     (" http://a", ONLY),
