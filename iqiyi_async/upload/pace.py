@@ -3,7 +3,8 @@
 Now and then a single request hangs for seconds where its like take a fraction of one: a busy disk at the service, a
 lost connection that nobody reported. In the middle of an upload that costs one lane for a while; at its end everybody
 waits for it. So a range that takes far longer than the others did is sent once more, over another lane; ranges are
-idempotent and their MD5 is checked, so whichever answer comes first is as good as the other.
+idempotent and their MD5 is checked, so whichever answer comes first is as good as the other. As long as lanes have
+other things to do, it must also have been overtaken: a link that has become slow has no room for anything twice.
 """
 
 from __future__ import annotations
@@ -22,11 +23,15 @@ class Pace:
     """How long ranges take, learned from those that arrived."""
 
     def __init__(self) -> None:
-        self._arrived: deque[tuple[int, float]] = deque(maxlen=REMEMBERED)
+        self._arrived: deque[tuple[int, float, float]] = deque(maxlen=REMEMBERED)
 
-    def note(self, size: int, seconds: float) -> None:
-        """A range of so many bytes arrived after so many seconds."""
-        self._arrived.append((size, seconds))
+    def note(self, size: int, since: float, now: float) -> None:
+        """A range of so many bytes that set out at `since` has arrived."""
+        self._arrived.append((size, now - since, since))
+
+    def overtaken(self, since: float) -> int:
+        """How many of those that set out later than `since` have arrived: many if it hangs, few if all are slow."""
+        return sum(other > since for _, _, other in self._arrived)
 
     def due(self, size: int, since: float, now: float) -> float:
         """When a range of so many bytes that set out at `since` will be late, or when one can tell more; never as
@@ -45,5 +50,5 @@ class Pace:
         """
         if len(self._arrived) < ENOUGH:
             return None
-        usual = sorted(seconds * max(1.0, size / other) for other, seconds in self._arrived)
+        usual = sorted(seconds * max(1.0, size / other) for other, seconds, _ in self._arrived)
         return max(LEAST_SECONDS, FACTOR * usual[len(usual) * 9 // 10])

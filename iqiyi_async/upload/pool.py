@@ -59,10 +59,10 @@ class Pool(Lanes[Lane]):
         # Nothing is waited for: whoever used a thread has waited for its end already (see `source.settled`).
         self.threads.shutdown(wait=False)
 
-    def arrived(self, size: int, seconds: float, now: float) -> None:
-        """A range of so many bytes was accepted so many seconds after it set out, at loop time `now`."""
-        self.pace.note(size, seconds)
-        self.tuner.arrived(size, seconds, now)
+    def arrived(self, size: int, since: float, now: float) -> None:
+        """A range of so many bytes that set out at `since` was accepted `now` (loop time, seconds)."""
+        self.pace.note(size, since, now)
+        self.tuner.arrived(size, now - since, now)
         self.resize(self.tuner.workers)
 
     def trouble(self) -> None:

@@ -104,19 +104,26 @@ class Sender:
         await self._see_home(group)
 
     async def _grant(self, group: asyncio.TaskGroup) -> Grant:
-        """A lane for the next range. Ranges that are late go first: a lane that one of them holds has done nothing
-        for a long while, and is back as soon as its range has arrived over another."""
+        """A lane for the next range. A range that hangs goes first: its lane has done nothing for a long while, and
+        is back as soon as the range has arrived over another."""
         while True:
             grant = Grant(self._pool, await self._pool.take())
-            late = None if self.stopping else self._oldest()
-            if late is None or self._due(late) > asyncio.get_running_loop().time():
+            oldest = None if self.stopping else self._oldest()
+            if oldest is None or not self._hangs(oldest):
                 return grant
-            self._rescue(late, grant, group)
+            self._rescue(oldest, grant, group)
 
     def _oldest(self) -> Flight | None:
         """Of the ranges under way that were sent only once at a time, the one that has been for longest."""
         alone = [each for each in self._flights if each.since is not None and each.rescue is None]
         return min(alone, key=lambda flight: flight.since or 0.0, default=None)
+
+    def _hangs(self, flight: Flight) -> bool:
+        """Whether a range is late, and those behind it are not. Where all have become slow, the link has no room for
+        any of them twice."""
+        if flight.since is None or self._due(flight) > asyncio.get_running_loop().time():
+            return False
+        return self._pool.pace.overtaken(flight.since) >= self._pool.tuner.workers
 
     def _due(self, flight: Flight) -> float:
         """When (loop time) a range is late, as far as that is known; never for one that can't be read again."""
@@ -172,8 +179,7 @@ class Sender:
             await self._exchange(lane, flight.part, data)
         finally:
             flight.since = None
-        now = loop.time()
-        self._pool.arrived(flight.part.size, now - began, now)
+        self._pool.arrived(flight.part.size, began, loop.time())
 
     async def _exchange(self, lane: Lane, part: Range, data: Data) -> None:
         on_sent = self._progress.sending(part)

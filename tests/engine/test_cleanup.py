@@ -483,6 +483,26 @@ async def test_late_range_in_the_middle_is_not_left_for_the_end(
     never.set()
 
 
+async def test_service_that_has_become_slow_is_not_asked_twice(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every range is late by what the first ones took, and none of them hangs: none overtakes another."""
+    monkeypatch.setattr("iqiyi_async.upload.pace.LEAST_SECONDS", 0.05)
+
+    async def slow_down(asked: Asked) -> None:
+        number = service.count("upload_chunk")
+        if number > 28:
+            await asyncio.sleep(0.1 + 0.02 * (number % 4))
+
+    service.hooks["upload_chunk"] = slow_down
+    async with cloud(service.url, max_workers=4) as client:
+        receipt = await in_time(client.upload(content(2 * SIZE), NAME, file_type="mp4"))
+    assert service.files[receipt.file_id] == content(2 * SIZE)
+    # At the end lanes have nothing else to do.
+    middle = [asked.headers["range"] for asked in service.calls("upload_chunk")][:36]
+    assert len(set(middle)) == len(middle)
+
+
 async def test_late_range_that_arrives_after_all(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first sending wins while the second is under way, which must not be counted any more."""
     monkeypatch.setattr("iqiyi_async.upload.pace.LEAST_SECONDS", 0.05)

@@ -18,7 +18,7 @@ SIZES = st.integers(1, 1024 * MIB)
 def pace(*arrived: tuple[int, float]) -> Pace:
     made = Pace()
     for size, seconds in arrived:
-        made.note(size, seconds)
+        made.note(size, 0.0, seconds)
     return made
 
 
@@ -30,7 +30,7 @@ def test_nothing_is_late_before_enough_is_known(known: int) -> None:
 def test_late_is_far_longer_than_nine_of_ten_took() -> None:
     seen = pace(*[(MIB, 2.0)] * 9, (MIB, 30.0))
     assert seen.patience(MIB) == 90.0
-    seen.note(MIB, 2.0)
+    seen.note(MIB, 50.0, 52.0)
     assert seen.patience(MIB) == 6.0
 
 
@@ -49,6 +49,13 @@ def test_a_smaller_range_may_take_as_long() -> None:
 
 def test_what_was_long_ago_is_forgotten() -> None:
     assert pace(*[(MIB, 100.0)] * REMEMBERED, *[(MIB, 1.0)] * REMEMBERED).patience(MIB) == 3.0
+
+
+def test_who_hangs_is_overtaken_by_those_that_set_out_later() -> None:
+    seen = Pace()
+    for since, now in ((1.0, 9.0), (2.0, 3.0), (3.0, 4.0), (4.0, 9.5)):
+        seen.note(MIB, since, now)
+    assert [seen.overtaken(since) for since in (0.5, 1.0, 2.5, 4.0)] == [4, 3, 2, 0]
 
 
 def test_when_it_is_late() -> None:
