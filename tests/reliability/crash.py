@@ -38,10 +38,12 @@ class Breeder:
             env={**os.environ, "PYTHONPATH": root},
         )
         self._pids: list[int] = []
+        self._unheard: list[dict[str, Any]] = []
 
     def start(self, **orders: Any) -> list[int]:
         """Have a process made, or `copies` of them; their numbers."""
         assert self._process.stdin is not None
+        self._unheard.clear()
         self._process.stdin.write(json.dumps(orders).encode() + b"\n")
         self._process.stdin.flush()
         self._pids = list(self.hear("pids"))
@@ -55,14 +57,19 @@ class Breeder:
         assert self.hear("exits") == [-signal.SIGKILL] * len(pids)
 
     def hear(self, word: str) -> Any:
-        """Wait until it says a word; what else it says meanwhile is passed over, but for a failure."""
+        """Wait until it says a word, or a failure. What else it says meanwhile is kept until the next start: a quick
+        copy may have said that it has begun before its number was told."""
         assert self._process.stdout is not None
+        for number, earlier in enumerate(self._unheard):
+            if word in earlier:
+                return self._unheard.pop(number)[word]
         for line in self._process.stdout:
             said: dict[str, Any] = json.loads(line)
             if word in said:
                 return said[word]
             if "failed" in said and word != "exits":
                 raise AssertionError(said["failed"])
+            self._unheard.append(said)
         raise AssertionError("the worker has ended")
 
     def close(self) -> None:
