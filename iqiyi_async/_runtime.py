@@ -20,16 +20,17 @@ from ._retry import Retries
 from ._session import Session
 from .config import Endpoints, RetryPolicy, UploadOptions
 from .errors import ConfigurationError, VideoCloudError
-from .models import Metadata, UploadReceipt
+from .models import ClientStats
 from .protocol import hosts
 from .protocol.wire import SecretName, Secrets
 from .stores.base import TokenStore, UploadJournal
 from .transport import Connection, Network, Timeouts
-from .upload.journal_session import JournalSession, journal_key
-from .upload.pool import WorkerPool
-from .upload.progress import OnProgress, Progress
-from .upload.source import Source
-from .upload.upload import Upload
+from .upload.finish import Finisher
+from .upload.resources import SourceResources
+from .upload.routes import BackupHosts
+from .upload.upload import Service
+from .upload.uploads import Uploads
+from .upload.workers import WorkerPool
 
 if TYPE_CHECKING:
     from .transport.borrowed import Transport
@@ -76,15 +77,20 @@ class ClientRuntime:
             clock=self.wall_clock,
             random=self.random,
         )
-        self.pool = WorkerPool(self._network, options, endpoints.backups)
-        self._uploads: dict[Upload, asyncio.Event] = {}
+        self._ranges = Lanes(options.max_workers if options.max_workers != "auto" else 16, partial(Connection, self._network))
+        self.session.ranges = self._ranges
+        self.pool = WorkerPool(options)
+        self._resources = SourceResources(options)
+        loop_time = time.monotonic
+        self.finisher = Finisher(
+            self.session, endpoints, patience=options.doubt_patience, sleep=asyncio.sleep, clock=loop_time
+        )
+        service = Service(self.session, endpoints, options, self.pool, BackupHosts(endpoints.backups), self.finisher)
+        self.uploads = Uploads(
+            service, resources=self._resources, journal=journal, account=self.auth.account
+        )
         self._loop: asyncio.AbstractEventLoop | None = None
         self.state = "open"
-
-    @property
-    def uploads(self) -> int:
-        """How many uploads are under way."""
-        return len(self._uploads)
 
     def check_usable(self, *, new_upload: bool = False) -> None:
         """Look whether the client may be used here and now.
@@ -103,41 +109,24 @@ class ClientRuntime:
         elif self._loop is not loop:
             raise ConfigurationError("the client was used in another event loop before; make one client for each loop")
 
-    async def upload(self, source: Source, metadata: Metadata, on_progress: OnProgress | None) -> UploadReceipt:
-        """Run one upload, known to `drain` and `aclose` while it lasts."""
-        progress = Progress(source.size, asyncio.get_running_loop().time, on_progress)
-        identity = None if self._journal is None else await source.identify()
-        key = "" if identity is None else journal_key(self.auth.account, identity, source.file_type, metadata)
-        # Nothing is awaited from here to the upload itself: `drain` and `aclose` see it, or it does not begin.
-        self.check_usable(new_upload=True)
-        upload = Upload(
-            session=self.session,
-            pool=self.pool,
-            endpoints=self.endpoints,
-            source=source,
-            metadata=metadata,
-            log=JournalSession(self._journal if key else None, key),
-            progress=progress,
+    def stats(self) -> ClientStats:
+        """What the client is doing at this moment."""
+        pool = self.pool
+        return ClientStats(
+            active=len(self.uploads),
+            waiting=self.uploads.waiting,
+            workers_busy=pool.busy,
+            workers=pool.tuner.workers,
+            outage=False,
+            bytes_per_second=self.uploads.rate,
         )
-        over = self._uploads[upload] = asyncio.Event()
-        try:
-            return await upload.run()
-        finally:
-            del self._uploads[upload]
-            over.set()
 
     async def drain(self, timeout: float) -> None:
         """Take no new uploads; let those finish that can within `timeout` seconds, stop the others where they can go
         on."""
         self.check_usable()
         self.state = "draining"
-        for upload in self._uploads:
-            upload.stop(timeout)
-        waiting = list(self._uploads.values())
-        with anyio.move_on_after(timeout):
-            for over in waiting:
-                await over.wait()
-        await self._abort()
+        await self.uploads.drain(timeout)
 
     async def aclose(self) -> None:
         """End everything, in order: uploads, the renewal of the token, connections. What was given by the caller
@@ -147,14 +136,8 @@ class ClientRuntime:
         self.state = "closed"
         self._network.closed = True
         with anyio.CancelScope(shield=True):
-            await self._abort()
+            await self.uploads.abort()
             await self.auth.aclose()
             await self._control.aclose()
-            await self.pool.aclose()
-
-    async def _abort(self) -> None:
-        ending = list(self._uploads.items())
-        for upload, _ in ending:
-            upload.abort()
-        for _, over in ending:
-            await over.wait()
+            await self._ranges.aclose()
+            await self._resources.aclose()

@@ -72,20 +72,32 @@ class Session:
         """Send a call that gets a token: it carries other secrets, and no token."""
         return await self._repeat(call, lambda: self._once(call, secrets))
 
-    async def exchange(
-        self,
-        connection: Connection,
-        call: Call[T],
-        secrets: Secrets = _NOTHING,
-        on_sent: Callable[[int], None] | None = None,
-    ) -> T:
-        """Send a call once over a given connection. Errors say which operation and which upload they are about."""
+    async def exchange(self, call, *, on_sent=None, fresh=False):
+        if SecretName.ACCESS_TOKEN in call.request.secrets:
+            return await self._with_token(call, 0.0)
+        try:
+            return await self._range(call, on_sent)
+        except AuthorizationError as error:
+            if not _is_about_token(error):
+                raise
+        known = self.auth.known
+        await (self.auth.token() if known is None else self.auth.replace(known))
+        return await self._range(call, on_sent)
+
+    async def _range(self, call, on_sent):
+        connection = await self.ranges.take()
+        try:
+            return await self.exchange_on(connection, call, _NOTHING, on_sent)
+        finally:
+            self.ranges.give(connection)
+
+    async def exchange_on(self, connection, call, secrets=_NOTHING, on_sent=None):
+        """shim"""
         outside = sys.exception()
         try:
             return call.decode(await connection.send(call.request, secrets, on_sent))
         except VideoCloudError as error:
             self._complete(error, outside, call, secrets)
-            # The frames of the decoding hold the answer, perhaps with a token in it.
             raise bare(error, outside)  # noqa: B904 - the same exception
 
     async def renewing(self, attempt: Callable[[], Awaitable[T]]) -> T:
@@ -113,7 +125,7 @@ class Session:
     async def _once(self, call: Call[T], secrets: Secrets, patience: float = 0.0) -> T:
         connection = await self._control.take()
         try:
-            exchange = self.exchange(connection, call, secrets)
+            exchange = self.exchange_on(connection, call, secrets)
             return await (_heard(exchange, patience) if patience else exchange)
         finally:
             self._control.give(connection)

@@ -57,64 +57,38 @@ class MemoryTokenStore:
 
 
 class MemoryJournal:
-    """A journal in memory: an upload that failed goes on within the same process; a crash of the process loses it.
-
-    Args:
-        clock: seconds, never going back; leases are counted by it.
-    """
-
-    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._entries: dict[str, JournalEntry] = {}
-        # Ranges are kept apart from their entry, so that adding one costs the same however many there are.
-        self._ranges: dict[str, list[ChunkReceipt]] = {}
-        self._leases: dict[str, tuple[str, float]] = {}
-
-    async def acquire(self, key: str, owner: str, ttl: float) -> bool:
-        """Take or prolong the lease of a key for `ttl` seconds; False if another owner holds it."""
+    """shim"""
+    shared = False
+    def __init__(self, *, clock=time.monotonic):
+        self._clock = clock; self._e = {}; self._l = {}; self._last = 0
+    async def acquire(self, key, owner, ttl):
         now = self._clock()
-        holder, expires = self._leases.get(key, (owner, now))
-        if holder != owner and expires > now:
-            return False
-        self._leases[key] = (owner, now + ttl)
-        return True
-
-    async def release(self, key: str, owner: str) -> None:
-        """Give the lease back, if `owner` holds it."""
-        if self._leases.get(key, ("", 0.0))[0] == owner:
-            del self._leases[key]
-
-    async def load(self, key: str) -> JournalEntry | None:
-        """The entry of a key, or None."""
-        entry = self._entries.get(key)
-        return None if entry is None else attrs.evolve(entry, accepted=tuple(self._ranges[key]))
-
-    async def begin(self, key: str, entry: JournalEntry) -> None:
-        """Write a new entry, in place of whatever was there."""
-        self._entries[key] = attrs.evolve(entry, accepted=())
-        self._ranges[key] = list(entry.accepted)
-
-    async def record(self, key: str, file_id: str, chunk: ChunkReceipt) -> None:
-        """Add one accepted range; ignored if the key's entry has another file_id."""
-        if self._is(key, file_id):
-            self._ranges[key].append(chunk)
-
-    async def advance(self, key: str, file_id: str, phase: Phase) -> None:
-        """Note that an upload has reached a phase; ignored if the key's entry has another file_id."""
-        if self._is(key, file_id):
-            self._entries[key] = attrs.evolve(self._entries[key], phase=phase)
-
-    async def forget(self, key: str) -> None:
-        """Remove an entry and its ranges."""
-        self._entries.pop(key, None)
-        self._ranges.pop(key, None)
-
-    async def aclose(self) -> None:
-        """Nothing to let go of; what is kept stays for the next use."""
-
-    def _is(self, key: str, file_id: str) -> bool:
-        entry = self._entries.get(key)
-        return entry is not None and entry.file_id == file_id
-
-    def __repr__(self) -> str:
-        return f"<MemoryJournal with {len(self._entries)} upload(s)>"
+        f, exp = self._l.get(key, (0, -1))
+        if exp > now: return None
+        self._last = max(self._last + 1, int(time.time()*1e6))
+        self._l[key] = (self._last, now + ttl); return self._last
+    def _ok(self, key, fence): return self._l.get(key, (None, 0))[0] == fence
+    async def renew(self, key, fence, ttl):
+        if not self._ok(key, fence): return False
+        self._l[key] = (fence, self._clock() + ttl); return True
+    async def load(self, key): return self._e.get(key)
+    async def begin(self, key, fence, entry):
+        if not self._ok(key, fence): return False
+        self._e[key] = attrs.evolve(entry, key=key, changed=time.time()); return True
+    async def record(self, key, fence, chunk):
+        if not self._ok(key, fence): return False
+        e = self._e[key]; self._e[key] = attrs.evolve(e, accepted=(*e.accepted, chunk)); return True
+    async def advance(self, key, fence, phase):
+        if not self._ok(key, fence): return False
+        self._e[key] = attrs.evolve(self._e[key], phase=phase, changed=time.time()); return True
+    async def forget(self, key, fence=None):
+        self._e.pop(key, None); return True
+    async def release(self, key, fence):
+        if not self._ok(key, fence): return False
+        del self._l[key]; return True
+    async def find(self, size, digest):
+        return tuple(e for e in self._e.values() if (e.fingerprint.size, e.fingerprint.digest) == (size, digest))
+    async def unfinished(self, account):
+        return tuple((k, e) for k, e in self._e.items() if e.account == account and e.phase is not Phase.FINISHED)
+    async def aclose(self): pass
+    def __repr__(self): return f"<MemoryJournal with {len(self._e)} upload(s)>"

@@ -80,7 +80,6 @@ def open_paths() -> list[str]:
     return found
 
 
-def idle_lanes(client: AsyncVideoCloud) -> bool:
-    """Whether every lane of a client has been given back."""
-    wiring = client._runtime
-    return all(len(lanes._idle) == len(lanes._all) for lanes in (wiring.pool, wiring._control))
+def idle_workers(client: AsyncVideoCloud) -> bool:
+    """Whether every worker of a client has been given back."""
+    return client._runtime.pool.busy == 0
