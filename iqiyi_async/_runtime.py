@@ -77,7 +77,9 @@ class ClientRuntime:
             clock=self.wall_clock,
             random=self.random,
         )
-        self._ranges = Lanes(options.max_workers if options.max_workers != "auto" else 16, partial(Connection, self._network))
+        self._ranges = Lanes(
+            options.max_workers if options.max_workers != "auto" else 16, partial(Connection, self._network)
+        )
         self.session.ranges = self._ranges
         self.pool = WorkerPool(options)
         self._resources = SourceResources(options)
@@ -86,9 +88,7 @@ class ClientRuntime:
             self.session, endpoints, patience=options.doubt_patience, sleep=asyncio.sleep, clock=loop_time
         )
         service = Service(self.session, endpoints, options, self.pool, BackupHosts(endpoints.backups), self.finisher)
-        self.uploads = Uploads(
-            service, resources=self._resources, journal=journal, account=self.auth.account
-        )
+        self.uploads = Uploads(service, resources=self._resources, journal=journal, account=self.auth.account)
         self._loop: asyncio.AbstractEventLoop | None = None
         self.state = "open"
 

@@ -58,37 +58,73 @@ class MemoryTokenStore:
 
 class MemoryJournal:
     """shim"""
+
     shared = False
+
     def __init__(self, *, clock=time.monotonic):
-        self._clock = clock; self._e = {}; self._l = {}; self._last = 0
+        self._clock = clock
+        self._e = {}
+        self._l = {}
+        self._last = 0
+
     async def acquire(self, key, owner, ttl):
         now = self._clock()
         f, exp = self._l.get(key, (0, -1))
-        if exp > now: return None
-        self._last = max(self._last + 1, int(time.time()*1e6))
-        self._l[key] = (self._last, now + ttl); return self._last
-    def _ok(self, key, fence): return self._l.get(key, (None, 0))[0] == fence
+        if exp > now:
+            return None
+        self._last = max(self._last + 1, int(time.time() * 1e6))
+        self._l[key] = (self._last, now + ttl)
+        return self._last
+
+    def _ok(self, key, fence):
+        return self._l.get(key, (None, 0))[0] == fence
+
     async def renew(self, key, fence, ttl):
-        if not self._ok(key, fence): return False
-        self._l[key] = (fence, self._clock() + ttl); return True
-    async def load(self, key): return self._e.get(key)
+        if not self._ok(key, fence):
+            return False
+        self._l[key] = (fence, self._clock() + ttl)
+        return True
+
+    async def load(self, key):
+        return self._e.get(key)
+
     async def begin(self, key, fence, entry):
-        if not self._ok(key, fence): return False
-        self._e[key] = attrs.evolve(entry, key=key, changed=time.time()); return True
+        if not self._ok(key, fence):
+            return False
+        self._e[key] = attrs.evolve(entry, key=key, changed=time.time())
+        return True
+
     async def record(self, key, fence, chunk):
-        if not self._ok(key, fence): return False
-        e = self._e[key]; self._e[key] = attrs.evolve(e, accepted=(*e.accepted, chunk)); return True
+        if not self._ok(key, fence):
+            return False
+        e = self._e[key]
+        self._e[key] = attrs.evolve(e, accepted=(*e.accepted, chunk))
+        return True
+
     async def advance(self, key, fence, phase):
-        if not self._ok(key, fence): return False
-        self._e[key] = attrs.evolve(self._e[key], phase=phase, changed=time.time()); return True
+        if not self._ok(key, fence):
+            return False
+        self._e[key] = attrs.evolve(self._e[key], phase=phase, changed=time.time())
+        return True
+
     async def forget(self, key, fence=None):
-        self._e.pop(key, None); return True
+        self._e.pop(key, None)
+        return True
+
     async def release(self, key, fence):
-        if not self._ok(key, fence): return False
-        del self._l[key]; return True
+        if not self._ok(key, fence):
+            return False
+        del self._l[key]
+        return True
+
     async def find(self, size, digest):
         return tuple(e for e in self._e.values() if (e.fingerprint.size, e.fingerprint.digest) == (size, digest))
+
     async def unfinished(self, account):
         return tuple((k, e) for k, e in self._e.items() if e.account == account and e.phase is not Phase.FINISHED)
-    async def aclose(self): pass
-    def __repr__(self): return f"<MemoryJournal with {len(self._e)} upload(s)>"
+
+    async def aclose(self):
+        pass
+
+    def __repr__(self):
+        return f"<MemoryJournal with {len(self._e)} upload(s)>"

@@ -164,11 +164,12 @@ class JournalSession:
         Raises:
             UploadError: it can't be written, and it must be; or the lease is lost.
         """
-        self._entry = entry
         self.accepted = list(entry.accepted)
         if self._journal is not None:
             write = self._journal.begin(self._key, self._held_fence, entry)
-            await self._kept(await self._before_sending(run_to_completion(write)))
+            kept = await self._before_sending(run_to_completion(write))
+            self._entry = entry
+            await self._kept(kept)
 
     async def change(self, entry: JournalEntry) -> None:
         """Write an entry again because something of it has changed under way; a journal that fails is warned of."""
@@ -194,11 +195,12 @@ class JournalSession:
             UploadError: it can't be written, or the lease is lost: it must not be said.
         """
         self.check()
-        if self._journal is None:
+        if self._journal is None or self._entry is None:
+            # Nothing is in the journal that another run could go on with.
             return
         try:
             kept = await run_to_completion(self._journal.advance(self._key, self._held_fence, phase))
-        except Exception as problem:  # noqa: BLE001 - a journal of the caller's may raise whatever its library does
+        except Exception as problem:
             raise UploadError(
                 f"the upload journal can't be written ({_words(problem)}), so the upload was not ended: mend the"
                 " journal, and the same upload goes on from here",
@@ -208,6 +210,11 @@ class JournalSession:
         if not await self._kept(kept):
             # The journal was replaced, and everything written into the new one but for this.
             await self.announce(phase)
+
+    async def retract(self) -> None:
+        """What was announced was refused: the upload is under way as before. A journal that fails is warned of."""
+        if self._journal is not None and self._lost is None:
+            await self._while_sending(self._journal.advance(self._key, self._held_fence, Phase.SENDING))
 
     async def finished(self) -> None:
         """The upload is a video; a journal that fails is warned of: FINISHING stands in it."""
@@ -314,7 +321,9 @@ class JournalSession:
             if await journal.load(self._key) is not None:
                 self._lose("another process has taken it over")
                 return
-            logger.warning("the upload journal was removed or replaced; what is known of %s is written again", self._name)
+            logger.warning(
+                "the upload journal was removed or replaced; what is known of %s is written again", self._name
+            )
             if entry is not None:
                 await journal.begin(self._key, fence, attrs.evolve(entry, accepted=tuple(self.accepted)))
         except Exception as problem:  # noqa: BLE001 - as above
@@ -353,7 +362,7 @@ class JournalSession:
             return await work
         except UploadError:
             raise
-        except Exception as problem:  # noqa: BLE001 - as above
+        except Exception as problem:
             if self._required:
                 raise UploadError(
                     f"the upload journal can't be used ({_words(problem)}); no byte was sent: mend the journal, or"

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import cast
@@ -131,6 +131,7 @@ class Transfer:
         self._news = asyncio.Event()
         self._window = asyncio.Semaphore(pool.tuner.most_workers)
         self._left: list[Range] = []
+        self._described = False
         self._sending = 0
         self._stopping = False
         self._stopped = False
@@ -166,11 +167,13 @@ class Transfer:
         cancels = task.cancelling()
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._describe_first(), name="iqiyi-async metadata")
+                metadata = group.create_task(self._set_metadata(), name="iqiyi-async metadata")
+                metadata.add_done_callback(lambda _: self._news.set())
                 if self._source.rereadable:
                     await self._dispatch(group, accepted)
                 else:
                     await self._dispatch_stream(group, accepted)
+                await self._wait_for_last(group)
             # Only now: an error in the block above would have cut off the ranges under way.
             if self._stopped:
                 raise UploadError("the upload was stopped because the client is shutting down", retryable=True)
@@ -186,8 +189,9 @@ class Transfer:
                 raise asyncio.CancelledError from error
             raise error from (problems if len(problems.exceptions) > 1 else error.__cause__)
 
-    async def _describe_first(self) -> None:
+    async def _set_metadata(self) -> None:
         await self._describe()
+        self._described = True
 
     # What is sent next
 
@@ -206,7 +210,7 @@ class Transfer:
                 self._pool.release(worker)
                 self._window.release()
                 if self._stopping:
-                    self._stopped = bool(self._left)
+                    self._stopped, self._left = bool(self._left), []
                     return
                 continue
             try:
@@ -242,7 +246,6 @@ class Transfer:
                 raise
             self._start(group, RangeAttempt(Range(at, chunk.size), Bottleneck.WORKERS), None, chunk)
             at += chunk.size
-        await self._wait_for_last(group)
 
     async def _compare(self, known: ChunkReceipt) -> int:
         chunk = await self._source.gather(known.size, exact=True)
@@ -384,7 +387,10 @@ class Transfer:
     async def _not_accepted(self, error: VideoCloudError, part: Range, address: str) -> None:
         if self._route.failed(address, error):
             logger.warning(
-                "upload %s goes on at %s: %s", self._ticket.file_id, self._route.upload_url, error,
+                "upload %s goes on at %s: %s",
+                self._ticket.file_id,
+                self._route.upload_url,
+                error,
                 extra={"file_id": self._ticket.file_id},
             )
             await self._on_moved(self._route.upload_url)
@@ -441,7 +447,7 @@ class Transfer:
         cancelled, and the failure would be taken for the caller's wish.
         """
         loop = asyncio.get_running_loop()
-        while self._attempts and not self._left:
+        while (self._attempts and not self._left) or not (self._described or self._left):
             self._news.clear()
             oldest = self._oldest() if self._pool.free and self._running.is_set() else None
             now = loop.time()
@@ -478,7 +484,10 @@ class Transfer:
             _check(stored, self._ticket.file_id, part, data.md5)
         except VideoCloudError as error:
             logger.info(
-                "%s; the first sending of range %d-%d goes on", error, part.first, part.end - 1,
+                "%s; the first sending of range %d-%d goes on",
+                error,
+                part.first,
+                part.end - 1,
                 extra={"file_id": self._ticket.file_id},
             )
         else:

@@ -37,7 +37,7 @@ from .finish import Finisher, FinishInDoubtError
 from .journal_session import JournalSession
 from .progress import Progress
 from .ranges import Range, covered
-from .resume import Finished, Resumption, ResumePoint
+from .resume import Finished, ResumePoint, Resumption
 from .routes import BackupHosts, Route
 from .sources import UploadSource
 from .transfer import Transfer
@@ -217,9 +217,7 @@ class Upload:
 
     async def _page(self, ticket: UploadTicket) -> JournalEntry:
         fingerprint = await self._source.fingerprint()
-        return attrs.evolve(
-            self._entry, file_id=ticket.file_id, upload_url=ticket.upload_url, fingerprint=fingerprint
-        )
+        return attrs.evolve(self._entry, file_id=ticket.file_id, upload_url=ticket.upload_url, fingerprint=fingerprint)
 
     async def _from(self, start: ResumePoint | None) -> UploadReceipt:
         """From a ticket, or from nothing, to a receipt. What fails is cleaned up after, unless it was dropped."""
@@ -230,9 +228,7 @@ class Upload:
             await self._send(start)
             self._progress.check()
             self._progress.wait_for(Bottleneck.SOURCE)
-            await self._source.conclude(
-                self._journal.accepted, read_all=self._service.options.verify == "end"
-            )
+            await self._source.conclude(self._journal.accepted, read_all=self._service.options.verify == "end")
             await self._publish(start)
         except UnknownFileError:
             raise
@@ -290,7 +286,13 @@ class Upload:
         await self._journal.announce(Phase.FINISHING)
         self._finish_said = True
         self._progress.committed()
-        await self._service.finisher.finish(start.ticket.file_id, said_before=start.finish_said)
+        try:
+            await self._service.finisher.finish(start.ticket.file_id, said_before=start.finish_said)
+        except VideoCloudError:
+            # Refused, and not in doubt.
+            self._finish_said = False
+            await self._journal.retract()
+            raise
         await self._journal.finished()
 
     async def _clean_up(self, problem: BaseException) -> None:
@@ -347,7 +349,11 @@ class Upload:
             time_by_cause=done.time_by_cause(),
         )
         logger.info(
-            "upload %s is finished: %d bytes in %.1f s", done.file_id, receipt.size, receipt.elapsed, extra=self._extra()
+            "upload %s is finished: %d bytes in %.1f s",
+            done.file_id,
+            receipt.size,
+            receipt.elapsed,
+            extra=self._extra(),
         )
         return receipt
 

@@ -154,9 +154,7 @@ class Uploads:
                 key,
             )
 
-    async def send_range(
-        self, ticket: UploadTicket, first: int, data: bytes | bytearray | memoryview
-    ) -> ChunkReceipt:
+    async def send_range(self, ticket: UploadTicket, first: int, data: bytes | bytearray | memoryview) -> ChunkReceipt:
         """Send one range by hand (see `AsyncVideoCloud.upload_chunk`)."""
         service = self._service
         route = Route((ticket.upload_url,), service.backups, asyncio.get_running_loop().time)

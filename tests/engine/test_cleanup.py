@@ -77,7 +77,7 @@ async def test_cancelled_in_the_middle(
         await never.wait()
 
     service.hooks["upload_chunk"] = hold
-    async with cloud(service.url, on_failure=on_failure) as client:
+    async with cloud(service.url, on_failure=on_failure, journal=MemoryJournal()) as client:
         before = asyncio.all_tasks()
         held = service.alive
 
@@ -176,7 +176,7 @@ async def test_failure_leaves_nothing(service: Service, tmp_path: Path, on_failu
         return answer({"code": "A00010"}) if service.count("upload_chunk") > 5 else None
 
     service.hooks["upload_chunk"] = refuse
-    async with cloud(service.url, on_failure=on_failure) as client:
+    async with cloud(service.url, on_failure=on_failure, journal=MemoryJournal()) as client:
         with pytest.raises(UploadError) as caught:
             await in_time(client.upload(path, NAME))
         assert caught.value.resumable == (on_failure == "keep")
@@ -382,7 +382,7 @@ async def test_drain_waits_for_what_is_nearly_done(service: Service) -> None:
         reached.set()
         await go.wait()
 
-    service.hooks["set_metadata"] = hold
+    service.hooks["finish_upload"] = hold
     async with cloud(service.url) as client:
         upload = asyncio.ensure_future(client.upload(content(SIZE), NAME, file_type="mp4"))
         await in_time(reached.wait())
@@ -401,7 +401,7 @@ async def test_drain_cuts_off_what_takes_too_long(service: Service) -> None:
         await never.wait()
 
     service.hooks["upload_chunk"] = hold
-    async with cloud(service.url) as client:
+    async with cloud(service.url, journal=MemoryJournal()) as client:
         upload = asyncio.ensure_future(client.upload(content(SIZE), NAME, file_type="mp4"))
         await until(lambda: service.in_flight["upload_chunk"] == 4)
         await in_time(client.drain(0.1), 2)
