@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 
 from .._session import Session
 from ..config import Endpoints
-from ..errors import UnknownFileError, VideoCloudError
+from ..errors import ServiceError, UnknownFileError, VideoCloudError
 from ..models import VideoState, VideoStatus
 from ..protocol import uploads, videos
 from ..protocol.outcomes import outcome_unknown
@@ -130,7 +130,17 @@ class Finisher:
                 continue
             if status.state is not VideoState.ABSENT:
                 return status
-        raise FinishInDoubtError(_dropped(status))
+        raise FinishInDoubtError(
+            ServiceError(
+                f"the answer to finish was lost, and the video has not turned up within {self._patience:g} s"
+                f" ({status.code}): it may be finished or dropped; the same upload looks again",
+                code=status.code,
+                message=status.message,
+                operation="finish_upload",
+                file_id=file_id,
+                retryable=True,
+            )
+        )
 
     async def _finished_after_all(self, file_id: str) -> bool:
         try:

@@ -236,8 +236,8 @@ async def test_aclose_while_uploading(service: Service, on_failure: Literal["kee
         await never.wait()
 
     service.hooks["upload_chunk"] = hold
-    client = cloud(service.url, on_failure=on_failure)
-    uploads = [asyncio.ensure_future(client.upload(content(SIZE), NAME, file_type="mp4")) for _ in range(3)]
+    client = cloud(service.url, on_failure=on_failure, journal=MemoryJournal())
+    uploads = [asyncio.ensure_future(client.upload(content(SIZE + n), NAME, file_type="mp4")) for n in range(3)]
     await in_time(reached.wait())
     await until(lambda: all(handle.file_id for handle in client._runtime.uploads._handles), "each has its file_id")
     await in_time(client.aclose())

@@ -163,7 +163,7 @@ async def canary(anyio_backend: str) -> Any:
 
 
 def client_of(url: str, **more: Any) -> AsyncVideoCloud:
-    options = UploadOptions(chunk_size=1000, max_workers=2, **more.pop("options", {}))
+    options = UploadOptions(chunk_size=1000, max_workers=2, doubt_patience=0.01, **more.pop("options", {}))
     return AsyncVideoCloud(KEY, SECRET, endpoints=Endpoints.single(url), options=options, retry=QUICK, **more)
 
 

@@ -21,7 +21,7 @@ def cloud(url: str, **options: Any) -> AsyncVideoCloud:
     """A client of a server on one address. What is not an argument of the client becomes one of its options."""
     own = {name: options.pop(name) for name in ("token_store", "journal", "transport", "retry") if name in options}
     own.setdefault("retry", QUICK)
-    settings = {"chunk_size": 64 * 1024, "max_workers": 4, **options}
+    settings = {"chunk_size": 64 * 1024, "max_workers": 4, "doubt_patience": 0.1, **options}
     return AsyncVideoCloud(KEY, SECRET, endpoints=Endpoints.single(url), options=UploadOptions(**settings), **own)
 
 
