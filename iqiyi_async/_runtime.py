@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import random
+import ssl
 import time
 from functools import partial
-from typing import TYPE_CHECKING
 
 import anyio
+import httpx
 
-from ._auth import TokenManager
-from ._lanes import Lanes
+from ._auth import Send, TokenManager
+from ._outage import Outage
 from ._retry import Retries
 from ._session import Session
 from .config import Endpoints, RetryPolicy, UploadOptions
@@ -24,18 +25,17 @@ from .models import Metadata, UploadReceipt
 from .protocol import hosts
 from .protocol.wire import SecretName, Secrets
 from .stores.base import TokenStore, UploadJournal
-from .transport import Connection, Network, Timeouts
+from .transport import ConnectionPool, Connector, Deadlines, HttpClient, NameService
+from .transport.foreign import ForeignTransport
+from .transport.lane import LaneTransport
 from .upload.journal_session import JournalSession, journal_key
 from .upload.pool import WorkerPool
 from .upload.progress import OnProgress, Progress
 from .upload.source import Source
 from .upload.upload import Upload
 
-if TYPE_CHECKING:
-    from .transport.borrowed import Transport
-
-#: Connections for everything that is not a chunk. Such calls are short; more of them would only wait at the service.
-CONTROL_LANES = 8
+#: When the client is closed, exchanges over a foreign transport that nobody waits for any more have so many seconds.
+LEFTOVER_SECONDS = 5.0
 
 
 class ClientRuntime:
@@ -54,29 +54,54 @@ class ClientRuntime:
         endpoints: Endpoints,
         options: UploadOptions,
         retry: RetryPolicy,
-        transport: Transport | None,
+        call_retry: RetryPolicy,
+        transport: httpx.AsyncBaseTransport | None,
+        ssl_context: ssl.SSLContext | None = None,
+        shared: ClientRuntime | None = None,
     ) -> None:
         self.endpoints = endpoints
         self._journal = journal
-        self._network = Network(
-            timeouts=Timeouts(options.connect_timeout, options.stall_timeout),
-            trusted=hosts.trusted_origins(endpoints),
-            public=hosts.is_public(endpoints),
-            clock=self.wall_clock,
-            transport=transport,
+        self._shared = shared
+        self.pool = WorkerPool(options, endpoints.backups) if shared is None else shared.pool
+        workers = self.pool.tuner.most_workers
+        #: Connections for ranges. Clients that share a pool share their number.
+        self.ranges: ConnectionPool = ConnectionPool(2 * workers) if shared is None else shared.ranges
+        self._foreign = None if transport is None else ForeignTransport(transport, workers)
+        trusted = hosts.trusted_origins(endpoints)
+        connector = Connector(
+            NameService(), open_to=trusted if hosts.is_public(endpoints) else None, ssl_context=ssl_context
         )
-        self._control = Lanes(CONTROL_LANES, partial(Connection, self._network))
-        self.session = Session(control=self._control, retries=Retries(retry, self.random))
-        self.auth = self.session.auth = TokenManager(
-            app_key=credentials[SecretName.APP_KEY],
-            app_secret=credentials[SecretName.APP_SECRET],
-            endpoints=endpoints,
-            store=token_store,
-            send=self.session.send_for_token,
+        self._http = HttpClient(
+            make=partial(LaneTransport, connector) if self._foreign is None else self._foreign.lane,
+            control=ConnectionPool(options.max_control_connections),
+            ranges=self.ranges,
+            trusted=trusted,
+            deadlines=Deadlines(options.connect_timeout, options.stall_timeout),
             clock=self.wall_clock,
-            random=self.random,
+            # httpx's own transport takes the target from where it holds no secret for instruments to note.
+            whole_url=transport is not None and not isinstance(transport, httpx.AsyncHTTPTransport),
+            quotes=transport is None,
         )
-        self.pool = WorkerPool(self._network, options, endpoints.backups)
+
+        def make_auth(send: Send) -> TokenManager:
+            return TokenManager(
+                app_key=credentials[SecretName.APP_KEY],
+                app_secret=credentials[SecretName.APP_SECRET],
+                endpoints=endpoints,
+                store=token_store,
+                send=send,
+                clock=self.wall_clock,
+                random=self.random,
+            )
+
+        self.session = Session(
+            http=self._http,
+            outage=Outage(trusted, retry, self.random),
+            retries=Retries(retry, self.random),
+            call_retries=Retries(call_retry, self.random),
+            make_auth=make_auth,
+        )
+        self.auth = self.session.auth
         self._uploads: dict[Upload, asyncio.Event] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self.state = "open"
@@ -145,12 +170,14 @@ class ClientRuntime:
         if self.state == "closed":
             return
         self.state = "closed"
-        self._network.closed = True
         with anyio.CancelScope(shield=True):
             await self._abort()
-            await self.auth.aclose()
-            await self._control.aclose()
-            await self.pool.aclose()
+            await self.session.aclose()
+            self._http.close()
+            if self._foreign is not None:
+                await self._foreign.wait_closed(LEFTOVER_SECONDS)
+            if self._shared is None:
+                await self.pool.aclose()
 
     async def _abort(self) -> None:
         ending = list(self._uploads.items())

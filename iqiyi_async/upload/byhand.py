@@ -30,8 +30,8 @@ async def send_chunk(
     async def attempt() -> None:
         nonlocal attempts
         attempts += 1
-        async with pool.borrow() as lane:
-            await send_range(session, pool, lane, ticket, part, held)
+        async with pool.borrow():
+            await send_range(session, pool, ticket, part, held)
 
     await session.retries.run(attempt)
     return ChunkReceipt(part.first, part.end - 1, held.md5, attempts)

@@ -10,7 +10,7 @@ from .._session import Session
 from ..errors import IntegrityError, ServiceUnavailableError, TransportError
 from ..models import UploadTicket
 from ..protocol import uploads
-from .pool import Worker, WorkerPool
+from .pool import WorkerPool
 from .ranges import Range
 from .source import Data
 
@@ -18,13 +18,12 @@ from .source import Data
 async def send_range(
     session: Session,
     pool: WorkerPool,
-    lane: Worker,
     ticket: UploadTicket,
     part: Range,
     data: Data,
     on_sent: Callable[[int], None] | None = None,
 ) -> None:
-    """Send a range over a lane (section 1.2) and check that the service stored what was sent.
+    """Send a range (section 1.2) and check that the service stored what was sent.
 
     Raises:
         IntegrityError: it stored other bytes, or another number of them; sending the range again puts it right.
@@ -39,7 +38,7 @@ async def send_range(
         boundary=pool.boundary,
     )
     try:
-        stored = await session.renewing(lambda: session.exchange(lane.connection, call, on_sent=on_sent))
+        stored = await session.exchange(call, on_sent=on_sent)
     except (TransportError, ServiceUnavailableError):
         pool.hosts.failed(ticket.upload_url, address)
         raise

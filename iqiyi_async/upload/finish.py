@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import logging
 
-from .._session import Session, outcome_unknown
+from .._session import Session
 from ..config import Endpoints
 from ..errors import UnknownFileError, VideoCloudError
 from ..models import VideoState
 from ..protocol import uploads, videos
+from ..protocol.answers import outcome_unknown
 
 logger: logging.Logger = logging.getLogger(__name__)
 
@@ -42,26 +43,24 @@ async def finish(session: Session, endpoints: Endpoints, file_id: str) -> None:
         if in_doubt and await is_finished(session, endpoints, file_id):
             return
         try:
-            await session.send(uploads.finish_upload(endpoints, file_id))
+            await session.exchange(uploads.finish_upload(endpoints, file_id))
         except VideoCloudError as error:
             in_doubt = in_doubt or outcome_unknown(error)
             raise
-
-    def repeatable(error: VideoCloudError) -> bool:
-        return in_doubt and error.retryable
 
     def on_retry(error: VideoCloudError, wait: float) -> None:
         logger.info("%s; the status of upload %s is asked for in %.1f s", error, file_id, wait)
 
     try:
-        await session.retries.run(attempt, repeatable=repeatable, on_retry=on_retry)
+        await session.retries.run(attempt, on_retry=on_retry)
     except UnknownFileError:
         raise
     except VideoCloudError as error:
         if not in_doubt:
             raise
         # No attempt is left, or a second finish was refused, perhaps because the first one has arrived after all.
-        if not await _finished_after_all(session, endpoints, file_id):
+        asked = error.operation == "get_status" and error.exhausted
+        if asked or not await _finished_after_all(session, endpoints, file_id):
             raise FinishInDoubtError(error) from error
 
 

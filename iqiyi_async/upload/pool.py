@@ -1,4 +1,4 @@
-"""The lanes that all uploads of a client share, each a connection and a buffer; and which of two hosts is up.
+"""The workers that all uploads of a client share, each with a buffer; and which of two hosts is up.
 
 A chunk borrows a lane, first come, first served. As every upload stands in the queue once, uploads share the lanes
 fairly, whatever their sizes; and memory is ``max_workers x chunk_size``, however many they are.
@@ -15,16 +15,14 @@ from urllib.parse import urlsplit
 
 from .._lanes import Lanes
 from ..config import UploadOptions
-from ..transport import Connection, Network
 from .adaptive import Tuner
 from .latency import LatencyTracker
 
 
 class Worker:
-    """A connection and a reusable buffer."""
+    """The right to send one range at a time, and a reusable buffer."""
 
-    def __init__(self, connection: Connection) -> None:
-        self.connection = connection
+    def __init__(self) -> None:
         self._buffer = memoryview(b"")
 
     def buffer(self, size: int) -> memoryview:
@@ -35,16 +33,15 @@ class Worker:
         return self._buffer[:size]
 
     async def aclose(self) -> None:
-        """Close the connection."""
-        await self.connection.aclose()
+        """Nothing is left to be done: the buffer goes with the worker."""
 
 
 class WorkerPool(Lanes[Worker]):
     """The chunk lanes of one client."""
 
-    def __init__(self, network: Network, options: UploadOptions, backups: Mapping[str, str]) -> None:
+    def __init__(self, options: UploadOptions, backups: Mapping[str, str]) -> None:
         self.tuner: Tuner = Tuner(options.max_workers, options.chunk_size)
-        super().__init__(self.tuner.workers, lambda: Worker(Connection(network)))
+        super().__init__(self.tuner.workers, Worker)
         self.options = options
         #: Parts the fields of a form; 128 bits that no content can foresee.
         self.boundary: str = secrets.token_hex(16)

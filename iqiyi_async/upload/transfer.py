@@ -191,7 +191,7 @@ class Transfer:
         on_sent = self._progress.sending(part)
         self._progress.in_flight += 1
         try:
-            await send_range(self._session, self._pool, lane, self._ticket, part, data, on_sent)
+            await send_range(self._session, self._pool, self._ticket, part, data, on_sent)
         finally:
             self._progress.in_flight -= 1
         self._progress.check()
