@@ -40,7 +40,8 @@ STORE_SECONDS = 20.0  # A store that says nothing for so long has failed.
 #: After a renewal in the soft window failed, the next is not tried before so many seconds.
 COOL_DOWN_SECONDS = 15.0
 
-Send = Callable[[Call[Token], Secrets], Awaitable[Token]]
+#: Sends a call for a token; whether somebody waits for it by the policy of calls outside of an upload.
+Send = Callable[[Call[Token], Secrets, bool], Awaitable[Token]]
 
 
 class TokenManager:
@@ -66,7 +67,11 @@ class TokenManager:
         self._key = hashlib.blake2b(f"{app_key}\n{endpoints.api}".encode(), digest_size=16).hexdigest()
         self._now: StoredToken | None = None
         self._flight: asyncio.Task[StoredToken] | None = None
+        self._impatient = False
+        self._waiting = 0
         self._next_try = 0.0
+        #: The last renewal brought the same token again (contract, B11): another one would, too.
+        self._unchanged = False
         self._store_failed = False
 
     @property
@@ -88,8 +93,16 @@ class TokenManager:
             known[SecretName.REFRESH_TOKEN] = self._now.token.refresh_token or ""
         return known
 
-    async def token(self) -> StoredToken:
+    @property
+    def waiting(self) -> int:
+        """How many wait for a token."""
+        return self._waiting
+
+    async def token(self, interactive: bool = False) -> StoredToken:
         """A token that can be used now.
+
+        Args:
+            interactive: somebody waits for it, who would rather have an error within seconds.
 
         Raises:
             AuthorizationError: the service refuses the credentials or the application.
@@ -100,26 +113,39 @@ class TokenManager:
             left, life = self._left(now.token), _life(now.token)
             if left > life * SOFT * (0.9 + 0.2 * self._random()):
                 return now
-            if left > self._hard(now.token):
+            # A token that was just renewed and is no younger than it was will do, as long as it lives.
+            if left > (0.0 if self._unchanged else self._hard(now.token)):
                 if self._clock() >= self._next_try:
-                    self._take_off(now)
+                    self._take_off(now, interactive=False)
                 return now
-        return await self._join(self._take_off(now))
+        return await self._renewed(now, interactive)
 
-    async def replace(self, refused: StoredToken) -> StoredToken:
+    async def replace(self, refused: StoredToken, interactive: bool = False) -> StoredToken:
         """Another token than the one that the service has just refused."""
         if self._now is not None and not _same(self._now, refused):
             return self._now
-        return await self._join(self._take_off(refused))
+        return await self._renewed(refused, interactive)
 
     async def authorize(self) -> Token:
         """Ask for a new token with key and secret, whatever there is, and keep it."""
-        token = await self._send(oauth.authorize(self._endpoints), self._credentials)
+        token = await self._send(oauth.authorize(self._endpoints), self._credentials, True)
         return (await self._keep(token, await self._load())).token
 
     async def refresh(self) -> Token:
         """Renew the token now, whatever its age."""
-        return (await self._join(self._take_off(self._now or await self._load()))).token
+        return (await self._renewed(self._now or await self._load(), interactive=True)).token
+
+    async def _renewed(self, stale: StoredToken | None, interactive: bool) -> StoredToken:
+        flight = self._take_off(stale, interactive=interactive)
+        if interactive or not self._impatient:
+            return await self._join(flight)
+        try:
+            return await self._join(flight)
+        except VideoCloudError as error:
+            if not error.exhausted:
+                raise
+        # It was begun for somebody who gives up soon.
+        return await self._join(self._take_off(stale, interactive=False))
 
     async def aclose(self) -> None:
         """End a renewal that is under way."""
@@ -129,13 +155,15 @@ class TokenManager:
             with anyio.CancelScope(shield=True):
                 await asyncio.wait([flight])
 
-    def _take_off(self, stale: StoredToken | None) -> asyncio.Task[StoredToken]:
+    def _take_off(self, stale: StoredToken | None, *, interactive: bool) -> asyncio.Task[StoredToken]:
         if self._flight is None or self._flight.done():
+            self._impatient = interactive
             self._flight = asyncio.create_task(self._renew(stale), name="iqiyi-async token renewal")
             self._flight.add_done_callback(self._landed)
         return self._flight
 
     async def _join(self, flight: asyncio.Task[StoredToken]) -> StoredToken:
+        self._waiting += 1
         try:
             return await asyncio.shield(flight)
         except VideoCloudError as error:
@@ -146,6 +174,8 @@ class TokenManager:
             if flight.cancelled() and task is not None and not task.cancelling():
                 raise VideoCloudError("the client was closed while its token was renewed") from None
             raise
+        finally:
+            self._waiting -= 1
 
     def _landed(self, flight: asyncio.Task[StoredToken]) -> None:
         if not flight.cancelled() and (error := flight.exception()) is not None:
@@ -169,13 +199,13 @@ class TokenManager:
             # Never a name of its own for the token: an error that passes here must not find it in this frame.
             secrets = Secrets({**self._credentials, SecretName.REFRESH_TOKEN: before.token.refresh_token})
             try:
-                token = await self._send(oauth.refresh(self._endpoints), secrets)
+                token = await self._send(oauth.refresh(self._endpoints), secrets, self._impatient)
             except (AuthorizationError, ServiceError, ResponseError) as error:
                 logger.info("the token was not refreshed (%s); authorizing with key and secret", type(error).__name__)
             else:
                 # RFC 6749, 6: a service that does not rotate its refresh token need not send it again.
                 return token if token.refresh_token else attrs.evolve(token, refresh_token=before.token.refresh_token)
-        return await self._send(oauth.authorize(self._endpoints), self._credentials)
+        return await self._send(oauth.authorize(self._endpoints), self._credentials, self._impatient)
 
     async def _keep(self, token: Token, before: StoredToken | None) -> StoredToken:
         """Store a new token. Should somebody have been faster, theirs is the newest, and ours is dropped."""
@@ -222,12 +252,19 @@ class TokenManager:
                 logger.warning("the token store failed (%s); the token is kept in memory", type(problem).__name__)
 
     def _good(self, found: StoredToken | None, stale: StoredToken | None) -> TypeGuard[StoredToken]:
-        if found is None or (stale is not None and _same(found, stale)) or not _fit(found.token):
+        """Whether what the store holds is a renewal of `stale`: another token, or the same one given once more."""
+        if found is None or not _fit(found.token):
             return False
+        if stale is not None and found.token.access_token == stale.token.access_token:
+            return not _same(found, stale) and self._left(found.token) > 0
         return self._left(found.token) > self._hard(found.token)
 
     def _use(self, stored: StoredToken) -> StoredToken:
-        self._now = stored
+        before, self._now = self._now, stored
+        self._unchanged = before is not None and before.token.access_token == stored.token.access_token
+        if self._unchanged:
+            left = self._left(stored.token)
+            self._next_try = self._clock() + max(1.0, min(COOL_DOWN_SECONDS, left / 2))
         return stored
 
     def _left(self, token: Token) -> float:
@@ -247,4 +284,5 @@ def _fit(token: Token) -> bool:
 
 
 def _same(one: StoredToken, other: StoredToken) -> bool:
-    return one.token.access_token == other.token.access_token
+    """Whether both are one and the same answer of the service: it may give the same token several times."""
+    return one.token.access_token == other.token.access_token and one.token.obtained_at == other.token.obtained_at

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import random
+import ssl
 import time
 from functools import partial
-from typing import TYPE_CHECKING
 
 import anyio
+import httpx
 
-from ._auth import TokenManager
-from ._lanes import Lanes
+from ._auth import Send, TokenManager
+from ._outage import Outage
 from ._retry import Retries
 from ._session import Session
 from .config import Endpoints, RetryPolicy, UploadOptions
@@ -24,19 +25,18 @@ from .models import ClientStats
 from .protocol import hosts
 from .protocol.wire import SecretName, Secrets
 from .stores.base import TokenStore, UploadJournal
-from .transport import Connection, Network, Timeouts
-from .upload.finish import Finisher
+from .transport import ConnectionPool, Connector, Deadlines, HttpClient, NameService
+from .transport.foreign import ForeignTransport
+from .transport.lane import LaneTransport
+from .upload.finish import Finisher, wait
 from .upload.resources import SourceResources
 from .upload.routes import BackupHosts
 from .upload.upload import Service
 from .upload.uploads import Uploads
 from .upload.workers import WorkerPool
 
-if TYPE_CHECKING:
-    from .transport.borrowed import Transport
-
-#: Connections for everything that is not a chunk. Such calls are short; more of them would only wait at the service.
-CONTROL_LANES = 8
+#: When the client is closed, exchanges over a foreign transport that nobody waits for any more have so many seconds.
+LEFTOVER_SECONDS = 5.0
 
 
 class ClientRuntime:
@@ -55,40 +55,61 @@ class ClientRuntime:
         endpoints: Endpoints,
         options: UploadOptions,
         retry: RetryPolicy,
-        transport: Transport | None,
+        call_retry: RetryPolicy,
+        transport: httpx.AsyncBaseTransport | None,
+        ssl_context: ssl.SSLContext | None = None,
+        shared: ClientRuntime | None = None,
     ) -> None:
         self.endpoints = endpoints
-        self._journal = journal
-        self._network = Network(
-            timeouts=Timeouts(options.connect_timeout, options.stall_timeout),
-            trusted=hosts.trusted_origins(endpoints),
-            public=hosts.is_public(endpoints),
+        self.pool = WorkerPool(options) if shared is None else shared.pool
+        workers = self.pool.tuner.most_workers
+        #: Connections for ranges. Clients that share a pool share their number.
+        self.ranges: ConnectionPool = ConnectionPool(2 * workers) if shared is None else shared.ranges
+        self._foreign = None if transport is None else ForeignTransport(transport, workers)
+        trusted = hosts.trusted_origins(endpoints)
+        connector = Connector(
+            NameService(), open_to=trusted if hosts.is_public(endpoints) else None, ssl_context=ssl_context
+        )
+        self._http = HttpClient(
+            make=partial(LaneTransport, connector) if self._foreign is None else self._foreign.lane,
+            control=ConnectionPool(options.max_control_connections),
+            ranges=self.ranges,
+            trusted=trusted,
+            deadlines=Deadlines(options.connect_timeout, options.stall_timeout),
             clock=self.wall_clock,
-            transport=transport,
+            # httpx's own transport takes the target from where it holds no secret for instruments to note.
+            whole_url=transport is not None and not isinstance(transport, httpx.AsyncHTTPTransport),
+            quotes=transport is None,
         )
-        self._control = Lanes(CONTROL_LANES, partial(Connection, self._network))
-        self.session = Session(control=self._control, retries=Retries(retry, self.random))
-        self.auth = self.session.auth = TokenManager(
-            app_key=credentials[SecretName.APP_KEY],
-            app_secret=credentials[SecretName.APP_SECRET],
-            endpoints=endpoints,
-            store=token_store,
-            send=self.session.send_for_token,
-            clock=self.wall_clock,
-            random=self.random,
+
+        def make_auth(send: Send) -> TokenManager:
+            return TokenManager(
+                app_key=credentials[SecretName.APP_KEY],
+                app_secret=credentials[SecretName.APP_SECRET],
+                endpoints=endpoints,
+                store=token_store,
+                send=send,
+                clock=self.wall_clock,
+                random=self.random,
+            )
+
+        self._outage = Outage(trusted, retry, self.random)
+        self.session = Session(
+            http=self._http,
+            outage=self._outage,
+            retries=Retries(retry, self.random),
+            call_retries=Retries(call_retry, self.random),
+            make_auth=make_auth,
         )
-        self._ranges = Lanes(
-            options.max_workers if options.max_workers != "auto" else 16, partial(Connection, self._network)
-        )
-        self.session.ranges = self._ranges
-        self.pool = WorkerPool(options)
-        self._resources = SourceResources(options)
-        loop_time = time.monotonic
+        self.auth = self.session.auth
         self.finisher = Finisher(
-            self.session, endpoints, patience=options.doubt_patience, sleep=asyncio.sleep, clock=loop_time
+            self.session, endpoints, patience=options.doubt_patience, sleep=wait, clock=time.monotonic
         )
+        self._resources = SourceResources(options)
         service = Service(self.session, endpoints, options, self.pool, BackupHosts(endpoints.backups), self.finisher)
-        self.uploads = Uploads(service, resources=self._resources, journal=journal, account=self.auth.account)
+        self.uploads: Uploads = Uploads(
+            service, resources=self._resources, journal=journal, account=self.auth.account
+        )
         self._loop: asyncio.AbstractEventLoop | None = None
         self.state = "open"
 
@@ -111,13 +132,12 @@ class ClientRuntime:
 
     def stats(self) -> ClientStats:
         """What the client is doing at this moment."""
-        pool = self.pool
         return ClientStats(
             active=len(self.uploads),
             waiting=self.uploads.waiting,
-            workers_busy=pool.busy,
-            workers=pool.tuner.workers,
-            outage=False,
+            workers_busy=self.pool.busy,
+            workers=self.pool.tuner.workers,
+            outage=self._outage.down,
             bytes_per_second=self.uploads.rate,
         )
 
@@ -134,10 +154,10 @@ class ClientRuntime:
         if self.state == "closed":
             return
         self.state = "closed"
-        self._network.closed = True
         with anyio.CancelScope(shield=True):
             await self.uploads.abort()
-            await self.auth.aclose()
-            await self._control.aclose()
-            await self._ranges.aclose()
+            await self.session.aclose()
+            self._http.close()
+            if self._foreign is not None:
+                await self._foreign.wait_closed(LEFTOVER_SECONDS)
             await self._resources.aclose()

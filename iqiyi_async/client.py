@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+import ssl
 from collections.abc import AsyncIterator, Iterable
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, cast
+from typing import Self, cast
 
 import attrs
+import httpx
 
 from . import _validation
 from ._runtime import ClientRuntime
@@ -36,16 +38,12 @@ from .protocol import uploads, videos
 from .protocol.wire import SecretName, Secrets
 from .stores import MemoryTokenStore
 from .stores.base import TokenStore, UploadJournal
-from .transport import check_transport
 from .upload.fair_queue import Turn
 from .upload.finish import FinishInDoubtError
 from .upload.handle import UploadHandle
 from .upload.progress import OnProgress
 from .upload.sources import UploadInput
 from .upload.uploads import UnfinishedUpload, Wish
-
-if TYPE_CHECKING:
-    from .transport.borrowed import Transport
 
 __all__ = ["AsyncVideoCloud"]
 
@@ -66,8 +64,13 @@ class AsyncVideoCloud:
         journal: what lets an upload go on after a crash; none unless given.
         endpoints: where the service lives.
         options: how files are cut and sent.
-        retry: when a request is sent again.
+        retry: when a request of an upload is sent again.
+        call_retry: when a call outside of an upload is sent again: three attempts within a few seconds unless given,
+            and no more than `retry` allows.
         transport: carries every request instead of the client's own connections (a proxy, a test); it is not closed.
+        ssl_context: for TLS: a company's authorities, client certificates; the usual authorities unless given.
+        pool: another client whose workers and connections for ranges are shared, so that clients of several app keys
+            are bounded together; it is closed last.
 
     Raises:
         ConfigurationError: a parameter is of the wrong kind or empty.
@@ -83,7 +86,10 @@ class AsyncVideoCloud:
         endpoints: Endpoints | None = None,
         options: UploadOptions | None = None,
         retry: RetryPolicy | None = None,
-        transport: Transport | None = None,
+        call_retry: RetryPolicy | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
+        ssl_context: ssl.SSLContext | None = None,
+        pool: AsyncVideoCloud | None = None,
     ) -> None:
         credentials = Secrets({SecretName.APP_KEY: app_key, SecretName.APP_SECRET: app_secret})
         # From here on no frame of this library names them, whatever is raised.
@@ -93,15 +99,23 @@ class AsyncVideoCloud:
         if journal is not None:
             pass
         if transport is not None:
-            check_transport(transport)
+            _validation.kind("transport", transport, httpx.AsyncBaseTransport)
+        if ssl_context is not None:
+            _validation.kind("ssl_context", ssl_context, ssl.SSLContext)
+        if pool is not None:
+            _validation.kind("pool", pool, AsyncVideoCloud)
+        retry = _validation.given("retry", retry, RetryPolicy, RetryPolicy)
         self._runtime = ClientRuntime(
             credentials,
             token_store=_validation.given("token_store", token_store, TokenStore, MemoryTokenStore),
             journal=journal,
             endpoints=_validation.given("endpoints", endpoints, Endpoints, Endpoints),
             options=_validation.given("options", options, UploadOptions, UploadOptions),
-            retry=_validation.given("retry", retry, RetryPolicy, RetryPolicy),
+            retry=retry,
+            call_retry=_validation.given("call_retry", call_retry, RetryPolicy, retry.for_calls),
             transport=transport,
+            ssl_context=ssl_context,
+            shared=None if pool is None else pool._runtime,  # noqa: SLF001 - one of its own class
         )
         self._endpoints = self._runtime.endpoints
 
@@ -114,7 +128,10 @@ class AsyncVideoCloud:
         endpoints: Endpoints | None = None,
         options: UploadOptions | None = None,
         retry: RetryPolicy | None = None,
-        transport: Transport | None = None,
+        call_retry: RetryPolicy | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
+        ssl_context: ssl.SSLContext | None = None,
+        pool: AsyncVideoCloud | None = None,
     ) -> Self:
         """A client for ``IQIYI_APP_KEY`` and ``IQIYI_APP_SECRET``, at ``IQIYI_ENDPOINT_URL`` if that is set.
 
@@ -136,7 +153,10 @@ class AsyncVideoCloud:
             endpoints=endpoints or (Endpoints.single(base) if base else None),
             options=options,
             retry=retry,
+            call_retry=call_retry,
             transport=transport,
+            ssl_context=ssl_context,
+            pool=pool,
         )
 
     async def __aenter__(self) -> Self:

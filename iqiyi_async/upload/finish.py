@@ -15,7 +15,7 @@ from ..config import Endpoints
 from ..errors import ServiceError, UnknownFileError, VideoCloudError
 from ..models import VideoState, VideoStatus
 from ..protocol import uploads, videos
-from ..protocol.outcomes import outcome_unknown
+from ..protocol.answers import outcome_unknown
 
 logger: logging.Logger = logging.getLogger(__name__)
 
@@ -80,19 +80,17 @@ class Finisher:
                     in_doubt, unsure = True, error
                 raise
 
-        def repeatable(error: VideoCloudError) -> bool:
-            return error.retryable
-
         def on_retry(error: VideoCloudError, wait: float) -> None:
             logger.info("%s; upload %s is looked at again in %.1f s", error, file_id, wait, extra={"file_id": file_id})
 
         try:
-            await self._session.retries.run(attempt, repeatable=repeatable, on_retry=on_retry)
+            await self._session.retries.run(attempt, on_retry=on_retry)
         except VideoCloudError as error:
             if not in_doubt:
                 raise
             # No attempt is left, or a second finish was refused, perhaps because the first has arrived after all.
-            if not await self._finished_after_all(file_id):
+            asked = error.operation == "get_status" and error.exhausted
+            if asked or not await self._finished_after_all(file_id):
                 raise FinishInDoubtError(error) from error
 
     async def is_finished(self, file_id: str, *, in_doubt: bool = False) -> bool:

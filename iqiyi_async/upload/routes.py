@@ -69,6 +69,19 @@ class Route:
         """The address to use now."""
         return self._backups.route(self.upload_url)
 
+    def leave(self) -> bool:
+        """The host that takes the ranges now is known to be down.
+
+        Returns:
+            Whether the upload goes on at another address from now on.
+        """
+        if len(self._addresses) == 1:
+            return False
+        self._at = (self._at + 1) % len(self._addresses)
+        self._failures = 0
+        self.moves += 1
+        return True
+
     def arrived(self) -> None:
         """A range was answered."""
         self._failures = 0
@@ -86,12 +99,7 @@ class Route:
         if not self._failures:
             self._since = now
         self._failures += 1
-        if len(self._addresses) == 1 or (self._failures < FAILURES and now - self._since < SECONDS):
-            return False
-        self._at = (self._at + 1) % len(self._addresses)
-        self._failures = 0
-        self.moves += 1
-        return True
+        return (self._failures >= FAILURES or now - self._since >= SECONDS) and self.leave()
 
 
 def _unreachable(error: VideoCloudError) -> bool:
