@@ -99,6 +99,7 @@ class Session:
         *,
         secrets: Secrets | None = None,
         on_sent: Callable[[int], None] | None = None,
+        on_resend: Callable[[], None] = lambda: None,
         fresh: bool = False,
         interactive: bool = False,
     ) -> T:
@@ -111,6 +112,7 @@ class Session:
             call: what to do.
             secrets: what it carries in place of a token.
             on_sent: called with the number of bytes for each piece of the body that the network has taken.
+            on_resend: called when it is sent once more because a kept connection had been closed before.
             fresh: use a new connection.
             interactive: somebody waits for it, and for the token too.
 
@@ -140,6 +142,7 @@ class Session:
                         secrets,
                         on_sent,
                         resend=call.repeatable,
+                        on_resend=on_resend,
                         fresh=fresh,
                         admit=lambda: gate.admit(caller, call.operation, call.repeatable),
                     ),

@@ -22,6 +22,7 @@ async def send_range(
     part: Range,
     data: Data,
     on_sent: Callable[[int], None] | None = None,
+    on_resend: Callable[[], None] = lambda: None,
 ) -> None:
     """Send a range (section 1.2) and check that the service stored what was sent.
 
@@ -38,7 +39,7 @@ async def send_range(
         boundary=pool.boundary,
     )
     try:
-        stored = await session.exchange(call, on_sent=on_sent)
+        stored = await session.exchange(call, on_sent=on_sent, on_resend=on_resend)
     except (TransportError, ServiceUnavailableError):
         pool.hosts.failed(ticket.upload_url, address)
         raise

@@ -191,10 +191,14 @@ class Transfer:
         on_sent = self._progress.sending(part)
         self._progress.in_flight += 1
         try:
-            await send_range(self._session, self._pool, self._ticket, part, data, on_sent)
+            await send_range(self._session, self._pool, self._ticket, part, data, on_sent, self._resent)
         finally:
             self._progress.in_flight -= 1
         self._progress.check()
+
+    def _resent(self) -> None:
+        """A range met a connection that had been closed before, and is sent once more."""
+        self._progress.retries += 1
 
     async def _see_home(self, group: asyncio.TaskGroup) -> None:
         """Every range is under way: until the last has arrived, send those once more that are late (see `pace`).

@@ -11,7 +11,7 @@ import anyio
 import httpx
 import pytest
 
-from iqiyi_async import AsyncVideoCloud, ConfigurationError, MemoryJournal, UploadError, VideoCloudError
+from iqiyi_async import AsyncVideoCloud, ConfigurationError, MemoryJournal, RetryPolicy, UploadError, VideoCloudError
 
 from .servers import Asked, Cut, Service, answer
 from .tools import NAME, cloud, content, idle_lanes, in_time, open_paths, pieces, until
@@ -538,7 +538,8 @@ async def test_server_that_goes_away_under_everybody(service: Service) -> None:
         return None
 
     service.hooks["upload_chunk"] = cut
-    async with cloud(service.url) as client:
+    patient = RetryPolicy(initial_backoff=0.001, max_backoff=0.1, outage_patience=1)
+    async with cloud(service.url, retry=patient) as client:
         results = await in_time(
             asyncio.gather(
                 *(client.upload(content(3 * CHUNK), NAME, file_type="mp4") for _ in range(64)),
