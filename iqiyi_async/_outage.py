@@ -8,7 +8,6 @@ through, then two, then four, until all are.
 from __future__ import annotations
 
 import asyncio
-import copy
 import logging
 import random as _random
 from collections import deque
@@ -311,7 +310,7 @@ class Gate:
             down = TransportError(text, sent=False, operation=operation)
         down.exhausted = waited > 0
         if error is not None:
-            down.__cause__ = copy.copy(error.__cause__)
+            down.__cause__ = error.__cause__
         return down
 
 

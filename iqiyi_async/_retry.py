@@ -66,7 +66,7 @@ class Retries:
         try:
             while True:
                 met: GateClosedError | None = None
-                wait = 0.0
+                wait: float | None = None
                 try:
                     result = await attempt()
                 except GateClosedError as closed:
@@ -84,18 +84,17 @@ class Retries:
                     return result
                 if met is not None:
                     await met.gate.wait(caller, met.operation, met.repeatable)
-                elif wait:
+                elif wait is not None:
                     await self._sleep(wait)
         finally:
             CALLER.reset(outer)
             caller.leave()
 
     def _wait_after(self, error: VideoCloudError, attempts: int, caller: Caller) -> float:
-        """Seconds until the next try; raises the error if there is none."""
+        """Seconds until the next try; raises the error if there is none. 0.0 where a gate will be waited at."""
         if attempts >= self.policy.max_attempts or not (caller.shut_out or self._spend()):
             error.exhausted = True
             raise error
-        # It will wait at the gate.
         return 0.0 if caller.shut_out else self._wait(error, attempts)
 
     def _spend(self) -> bool:

@@ -99,6 +99,7 @@ class Session:
         *,
         secrets: Secrets | None = None,
         on_sent: Callable[[int], None] | None = None,
+        on_resend: Callable[[], None] = lambda: None,
         fresh: bool = False,
         interactive: bool = False,
     ) -> T:
@@ -111,6 +112,7 @@ class Session:
             call: what to do.
             secrets: what it carries in place of a token.
             on_sent: called with the number of bytes for each piece of the body that the network has taken.
+            on_resend: called when it is sent once more because a kept connection had been closed before.
             fresh: use a new connection.
             interactive: somebody waits for it, and for the token too.
 
@@ -132,15 +134,19 @@ class Session:
         while True:
             answered = False
             try:
-                answer = await self._http.send(
-                    call.request,
-                    secrets,
-                    on_sent,
-                    resend=call.repeatable,
-                    fresh=fresh,
-                    admit=lambda: gate.admit(caller, call.operation, call.repeatable),
+                # The answer gets no name here: this frame may be shown.
+                value = await self._decoded(
+                    call,
+                    await self._http.send(
+                        call.request,
+                        secrets,
+                        on_sent,
+                        resend=call.repeatable,
+                        on_resend=on_resend,
+                        fresh=fresh,
+                        admit=lambda: gate.admit(caller, call.operation, call.repeatable),
+                    ),
                 )
-                value = call.decode(answer) if len(answer.content) < LONG_ANSWER else await self._decode(call, answer)
             except VideoCloudError as error:
                 answered = self._note(gate, caller, call, error)
                 self._complete(error, outside, call, secrets)
@@ -179,7 +185,9 @@ class Session:
         await self.auth.aclose()
         self._decoding.shutdown(wait=False)
 
-    async def _decode(self, call: Call[T], answer: Answer) -> T:
+    async def _decoded(self, call: Call[T], answer: Answer) -> T:
+        if len(answer.content) < LONG_ANSWER:
+            return call.decode(answer)
         return await asyncio.get_running_loop().run_in_executor(self._decoding, call.decode, answer)
 
     def _note(self, gate: Gate, caller: Caller | None, call: Call[Any], error: VideoCloudError) -> bool:

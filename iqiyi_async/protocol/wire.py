@@ -118,9 +118,9 @@ class Answer:
     status: int
     content: bytes = attrs.field(repr=False)
     asked_at: float
-    retry_after: str | None = None
+    retry_after: str | None = attrs.field(default=None, repr=False)
     answered_at: float | None = None
-    date: str | None = None
+    date: str | None = attrs.field(default=None, repr=False)
 
 
 @attrs.frozen

@@ -98,6 +98,7 @@ class HttpClient:
         on_sent: Callable[[int], None] | None = None,
         *,
         resend: bool = True,
+        on_resend: Callable[[], None] = lambda: None,
         fresh: bool = False,
         admit: Callable[[], None] = lambda: None,
     ) -> Answer:
@@ -109,6 +110,7 @@ class HttpClient:
             on_sent: called with the number of bytes for each piece of the body that the network has taken.
             resend: whether to send once more, at once and over a fresh connection, what met a kept connection that
                 the peer had closed before.
+            on_resend: called when that happens.
             fresh: use a new connection.
             admit: called when there is a connection and nothing was sent yet; may raise.
 
@@ -137,6 +139,7 @@ class HttpClient:
                 if not (resend and not fresh and isinstance(problem, StaleConnectionError)):
                     raise self._lost(request, problem, outside) from problem
                 fresh, told = True, body.told
+                on_resend()
             except BaseException as problem:  # noqa: BLE001 - raised again at once
                 # Cancellations too: whoever prints one with its frames would print the request.
                 raise strip_tracebacks(problem, outside)  # noqa: B904 - the same exception

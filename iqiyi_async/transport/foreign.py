@@ -46,8 +46,7 @@ class ForeignTransport(httpx.AsyncBaseTransport):
             httpx.TransportError: there was no whole answer.
             TimeoutError: it took longer than the extension ``timeout`` allows in total.
         """
-        while len(self._left) >= self._leftovers:
-            await asyncio.wait(self._left, return_when=asyncio.FIRST_COMPLETED)
+        await self._make_room(request.extensions["timeout"]["pool"])
         body = request.stream if isinstance(request.stream, RequestBody) else None
         given_up = asyncio.Event()
         task = asyncio.get_running_loop().create_task(self._exchange(request, given_up), name="iqiyi-async exchange")
@@ -73,6 +72,13 @@ class ForeignTransport(httpx.AsyncBaseTransport):
         """Wait for the exchanges that nobody waits for any more."""
         if self._left:
             await asyncio.wait(list(self._left), timeout=seconds)
+
+    async def _make_room(self, seconds: float) -> None:
+        if len(self._left) >= self._leftovers:
+            await asyncio.wait(self._left, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+            if len(self._left) >= self._leftovers:
+                what = f"{len(self._left)} exchanges that were given up have not ended"
+                raise httpx.PoolTimeout(f"{what}: the transport obeys no timeout")
 
     async def _linger(self, task: asyncio.Task[httpx.Response]) -> None:
         # Should it be cancelled once more: the first cancellation leaves in any case.

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import socket
 import ssl
+import threading
 import time
 import tracemalloc
 from collections.abc import AsyncIterator, Generator
@@ -575,12 +577,11 @@ async def test_ranges_go_to_the_backup_while_the_host_is_down(service: Service) 
 
 async def test_name_that_leads_to_a_private_address(monkeypatch: pytest.MonkeyPatch) -> None:
     """The service is public, and names a host whose name leads inside: found out before anything is sent there."""
-    loop = asyncio.get_running_loop()
 
-    async def inside(host: str, *_: Any, **__: Any) -> list[Any]:
+    def inside(host: str, *_: Any, **__: Any) -> list[Any]:
         return [(2, 1, 6, "", ("10.1.2.3", 0))]
 
-    monkeypatch.setattr(loop, "getaddrinfo", inside)
+    monkeypatch.setattr(socket, "getaddrinfo", inside)
     ticket = UploadTicket("f", "http://looks-public.example.com/upload", 3)
     async with AsyncVideoCloud(KEY, SECRET, retry=ONCE) as client:
         with pytest.raises(ResponseError, match="private"):
@@ -588,18 +589,19 @@ async def test_name_that_leads_to_a_private_address(monkeypatch: pytest.MonkeyPa
 
 
 async def test_name_that_is_never_found_ends_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    loop = asyncio.get_running_loop()
+    known = threading.Event()
 
-    async def silence(host: str, *_: Any, **__: Any) -> list[Any]:
-        await asyncio.Event().wait()
+    def silence(host: str, *_: Any, **__: Any) -> list[Any]:
+        known.wait(10)
         return []
 
-    monkeypatch.setattr(loop, "getaddrinfo", silence)
+    monkeypatch.setattr(socket, "getaddrinfo", silence)
     ticket = UploadTicket("f", "http://looks-public.example.com/upload", 3)
     options = UploadOptions(connect_timeout=0.05, stall_timeout=0.05)
     async with AsyncVideoCloud(KEY, SECRET, retry=ONCE, options=options) as client:
         with pytest.raises(TransportError):
             await in_time(client.upload_chunk(ticket, 0, b"abc"), 3)
+    known.set()
 
 
 async def test_secret_for_a_foreign_host_never_leaves(service: Service) -> None:

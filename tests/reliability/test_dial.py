@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from iqiyi_async.transport.dial import HEAD_START, dial
+from iqiyi_async.transport.dial import HEAD_START, NameService, dial
 
 from .checkpoints import Checkpoints, open_sockets
 
@@ -44,21 +44,21 @@ def silent() -> Iterator[int]:
             each.close()
 
 
-def known_as(*ports: int) -> Any:
-    """A resolver that gives these ports of this machine as the addresses of a name."""
+class KnownAs(NameService):
+    """Gives these ports of this machine as the addresses of a name."""
 
-    async def getaddrinfo(*args: Any, **options: Any) -> list[Any]:
+    def __init__(self, *ports: int) -> None:
+        super().__init__()
+        self._ports = ports
+
+    async def look_up(self, host: str, port: int) -> list[Any]:
         await asyncio.sleep(0)
-        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port)) for port in ports]
-
-    return getaddrinfo
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port)) for port in self._ports]
 
 
 async def dial_at(*ports: int) -> int:
     """Dial; the port that answered."""
-    loop = asyncio.get_running_loop()
-    loop.getaddrinfo = known_as(*ports)  # type: ignore[method-assign]
-    with await dial("a name", 80) as end:
+    with await dial("a name", 80, KnownAs(*ports)) as end:
         return int(end.getpeername()[1])
 
 

@@ -52,11 +52,11 @@ WORDS = {
 #: What each cell comes to, once and always; the columns are the places: authorize, request, first, middle and last
 #: chunk, metadata, finish. docs/faults.md tells why.
 TABLE = {
-    "closed before": ("s T sss s s", "T T UUU U U"),
+    "closed before": ("s s sss s s", "T T UUU U U"),
     "closed in the body": ("- - sss - -", "- - UUU - -"),
-    "answer lost": ("s T sss s s", "T T UUU U s"),
-    "answer cut": ("s T sss s s", "T T UUU U s"),
-    "silence": ("s T sss s s", "T T UUU U U"),
+    "answer lost": ("s s sss s s", "T T UUU U s"),
+    "answer cut": ("s s sss s s", "T T UUU U s"),
+    "silence": ("s s sss s s", "T T UUU U U"),
     "silence in the body": ("- - sss - -", "- - UUU - -"),
     "500": ("s s sss s s", "V V UUU U U"),
     "503": ("s s sss s s", "V V UUU U U"),

@@ -37,6 +37,9 @@ from .service import BASE, EPOCH, LocalService
 #: No upload of these takes longer, in seconds of the loop: every wait has a deadline, and there are only so many.
 LONGEST = 6 * 3600.0
 
+#: Tasks that may outlive a process: what is still on its way, and exchanges that no timeout of the network ends.
+OF_THE_NETWORK = ("late arrival", "iqiyi-async exchange")
+
 
 class ProcessJournal:
     """One process's way to the journal that all share: once it is dead, nothing of it gets there."""
@@ -188,7 +191,7 @@ class _World:
             task.cancel()
         await asyncio.wait([task])
         await cloud.aclose()
-        left = {each for each in asyncio.all_tasks() - others if each.get_name() != "late arrival"}
+        left = {each for each in asyncio.all_tasks() - others if each.get_name() not in OF_THE_NETWORK}
         if left:
             self._run.problems.append(f"tasks are left: {left}")
         await network.drained()
