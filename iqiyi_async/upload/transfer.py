@@ -305,6 +305,8 @@ class Transfer:
             attempt.number += 1
             self._sending += 1
             began = None
+            if self._session.is_down(self._route.address()) and self._route.leave():
+                await self._moved()
             address = self._route.address()
             try:
                 attempt.cause = self._source.reading
@@ -312,7 +314,8 @@ class Transfer:
                 on_sent = self._on_sent(attempt)
                 began = asyncio.get_running_loop().time()
                 async with attempt.sending(began):
-                    stored = await self._session.exchange(self._call(part, data, address), on_sent=on_sent)
+                    call = self._call(part, data, address)
+                    stored = await self._session.exchange(call, on_sent=on_sent, on_resend=self._resent)
             except TimeoutError:
                 if attempt.hedged_md5 is None:
                     raise
@@ -359,6 +362,10 @@ class Transfer:
         await self._journal.record(receipt)
         self._progress.arrived(part)
 
+    def _resent(self) -> None:
+        """A range met a connection that had been closed before, and is sent once more."""
+        self._progress.retries += 1
+
     def _got_on(self) -> int:
         """Grows when the upload as a whole gets on: the attempts of a range are counted anew then."""
         return self._progress.chunks + self._route.moves
@@ -383,6 +390,16 @@ class Transfer:
             count(size)
 
         return on_sent
+
+    async def _moved(self) -> None:
+        upload_url = self._route.upload_url
+        logger.warning(
+            "the address of upload %s is unreachable; it goes on at %s",
+            self._ticket.file_id,
+            upload_url,
+            extra={"file_id": self._ticket.file_id},
+        )
+        await self._on_moved(upload_url)
 
     async def _not_accepted(self, error: VideoCloudError, part: Range, address: str) -> None:
         if self._route.failed(address, error):
@@ -480,7 +497,7 @@ class Transfer:
         self._progress.in_flight += 1
         try:
             call = self._call(part, data, self._route.address())
-            stored = await self._session.exchange(call, on_sent=on_sent)
+            stored = await self._session.exchange(call, on_sent=on_sent, on_resend=self._resent)
             _check(stored, self._ticket.file_id, part, data.md5)
         except VideoCloudError as error:
             logger.info(

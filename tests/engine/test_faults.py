@@ -448,7 +448,7 @@ async def test_video_that_turns_up_late_after_a_lost_finish(service: Service) ->
         return answer({"code": "A00003"}) if service.count("get_status") < 3 else None
 
     service.hooks |= {"finish_upload": finish, "get_status": status}
-    async with cloud(service.url) as client:
+    async with cloud(service.url, doubt_patience=5.0) as client:
         receipt = await in_time(client.upload(content(SIZE), NAME, file_type="mp4"))
     assert receipt.file_id == "file0"
     assert service.count("request_upload") == 1
