@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
+from itertools import islice
 
 import attrs
 
@@ -57,74 +58,119 @@ class MemoryTokenStore:
 
 
 class MemoryJournal:
-    """shim"""
+    """A journal in memory: an upload that failed goes on within the same process; a crash of the process loses it.
+
+    Args:
+        clock: seconds, never going back; leases are counted by it.
+        wall_clock: seconds since 1970; fences and the age of entries are counted by it.
+    """
 
     shared = False
 
-    def __init__(self, *, clock=time.monotonic):
+    def __init__(
+        self, *, clock: Callable[[], float] = time.monotonic, wall_clock: Callable[[], float] = time.time
+    ) -> None:
         self._clock = clock
-        self._e = {}
-        self._l = {}
-        self._last = 0
+        self._wall_clock = wall_clock
+        self._entries: dict[str, JournalEntry] = {}
+        # Ranges are kept apart from their entry, so that adding one costs the same however many there are.
+        self._ranges: dict[str, list[ChunkReceipt]] = {}
+        self._leases: dict[str, tuple[str, int, float]] = {}
+        self._last_fence = 0
 
-    async def acquire(self, key, owner, ttl):
+    async def acquire(self, key: str, owner: str, ttl: float) -> int | None:
+        """Claim a key for `ttl` seconds: its fence, or None while another owner holds it."""
         now = self._clock()
-        f, exp = self._l.get(key, (0, -1))
-        if exp > now:
+        holder, _, expires = self._leases.get(key, (owner, 0, now))
+        if holder != owner and expires > now:
             return None
-        self._last = max(self._last + 1, int(time.time() * 1e6))
-        self._l[key] = (self._last, now + ttl)
-        return self._last
+        self._last_fence = max(self._last_fence + 1, int(self._wall_clock() * 1e6))
+        self._leases[key] = (owner, self._last_fence, now + ttl)
+        return self._last_fence
 
-    def _ok(self, key, fence):
-        return self._l.get(key, (None, 0))[0] == fence
-
-    async def renew(self, key, fence, ttl):
-        if not self._ok(key, fence):
+    async def renew(self, key: str, fence: int, ttl: float) -> bool:
+        """Hold a key for `ttl` more seconds."""
+        if not self._holds(key, fence):
             return False
-        self._l[key] = (fence, self._clock() + ttl)
+        self._leases[key] = (self._leases[key][0], fence, self._clock() + ttl)
         return True
 
-    async def load(self, key):
-        return self._e.get(key)
-
-    async def begin(self, key, fence, entry):
-        if not self._ok(key, fence):
+    async def release(self, key: str, fence: int) -> bool:
+        """Give a claim back."""
+        if not self._holds(key, fence):
             return False
-        self._e[key] = attrs.evolve(entry, key=key, changed=time.time())
+        del self._leases[key]
         return True
 
-    async def record(self, key, fence, chunk):
-        if not self._ok(key, fence):
+    async def load(self, key: str) -> JournalEntry | None:
+        """The entry of a key, or None."""
+        entry = self._entries.get(key)
+        return None if entry is None else attrs.evolve(entry, accepted=tuple(self._ranges[key]))
+
+    async def begin(self, key: str, fence: int, entry: JournalEntry) -> bool:
+        """Write an entry with its ranges, in place of whatever was there."""
+        if not self._holds(key, fence):
             return False
-        e = self._e[key]
-        self._e[key] = attrs.evolve(e, accepted=(*e.accepted, chunk))
+        self._prune()
+        self._entries[key] = attrs.evolve(entry, key=key, accepted=(), changed=self._wall_clock())
+        self._ranges[key] = list(entry.accepted)
         return True
 
-    async def advance(self, key, fence, phase):
-        if not self._ok(key, fence):
+    async def record(self, key: str, fence: int, chunk: ChunkReceipt) -> bool:
+        """Add one accepted range."""
+        if not self._holds(key, fence) or key not in self._entries:
             return False
-        self._e[key] = attrs.evolve(self._e[key], phase=phase, changed=time.time())
+        self._ranges[key].append(chunk)
         return True
 
-    async def forget(self, key, fence=None):
-        self._e.pop(key, None)
-        return True
-
-    async def release(self, key, fence):
-        if not self._ok(key, fence):
+    async def advance(self, key: str, fence: int, phase: Phase) -> bool:
+        """Note that an upload has reached a phase."""
+        if not self._holds(key, fence) or key not in self._entries:
             return False
-        del self._l[key]
+        self._entries[key] = attrs.evolve(self._entries[key], phase=phase, changed=self._wall_clock())
         return True
 
-    async def find(self, size, digest):
-        return tuple(e for e in self._e.values() if (e.fingerprint.size, e.fingerprint.digest) == (size, digest))
+    async def forget(self, key: str, fence: int | None = None) -> bool:
+        """Remove an entry and its ranges; without a fence only while nobody holds the key."""
+        if fence is None:
+            _, _, expires = self._leases.get(key, ("", 0, 0.0))
+            if key in self._leases and expires > self._clock():
+                return False
+        elif not self._holds(key, fence):
+            return False
+        self._entries.pop(key, None)
+        self._ranges.pop(key, None)
+        return True
 
-    async def unfinished(self, account):
-        return tuple((k, e) for k, e in self._e.items() if e.account == account and e.phase is not Phase.FINISHED)
+    async def find(self, size: int, digest: str) -> tuple[JournalEntry, ...]:
+        """The entries whose sources have this size and this digest of samples."""
+        marks = [(key, entry.fingerprint) for key, entry in self._entries.items()]
+        found = [await self.load(key) for key, mark in marks if (mark.size, mark.digest) == (size, digest)]
+        return tuple(entry for entry in found if entry is not None)
 
-    async def aclose(self):
-        pass
+    async def unfinished(self, account: str) -> tuple[tuple[str, JournalEntry], ...]:
+        """Keys and entries of an account's uploads that are not finished."""
+        keys = [
+            key
+            for key, entry in self._entries.items()
+            if entry.account == account and entry.phase is not Phase.FINISHED
+        ]
+        found = [(key, await self.load(key)) for key in keys]
+        return tuple((key, entry) for key, entry in found if entry is not None)
 
-    def __repr__(self):
-        return f"<MemoryJournal with {len(self._e)} upload(s)>"
+    async def aclose(self) -> None:
+        """Nothing to let go of; what is kept stays for the next use."""
+
+    def _holds(self, key: str, fence: int) -> bool:
+        lease = self._leases.get(key)
+        return lease is not None and lease[1] == fence
+
+    def _prune(self) -> None:
+        """Forget a few of the finished uploads whose time is over: the oldest, which were begun first."""
+        now = self._wall_clock()
+        for key, entry in list(islice(self._entries.items(), 8)):
+            if entry.phase is Phase.FINISHED and entry.changed + entry.remember < now:
+                del self._entries[key], self._ranges[key]
+
+    def __repr__(self) -> str:
+        return f"<MemoryJournal with {len(self._entries)} upload(s)>"
