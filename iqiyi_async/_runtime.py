@@ -107,9 +107,7 @@ class ClientRuntime:
         )
         self._resources = SourceResources(options)
         service = Service(self.session, endpoints, options, self.pool, BackupHosts(endpoints.backups), self.finisher)
-        self.uploads: Uploads = Uploads(
-            service, resources=self._resources, journal=journal, account=self.auth.account
-        )
+        self.uploads: Uploads = Uploads(service, resources=self._resources, journal=journal, account=self.auth.account)
         self._loop: asyncio.AbstractEventLoop | None = None
         self.state = "open"
 

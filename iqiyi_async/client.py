@@ -37,7 +37,7 @@ from .models import (
 from .protocol import uploads, videos
 from .protocol.wire import SecretName, Secrets
 from .stores import MemoryTokenStore
-from .stores.base import TokenStore, UploadJournal
+from .stores.base import TokenStore, UploadJournal, check_journal
 from .upload.fair_queue import Turn
 from .upload.finish import FinishInDoubtError
 from .upload.handle import UploadHandle
@@ -97,7 +97,7 @@ class AsyncVideoCloud:
         for name, secret in (("app_key", SecretName.APP_KEY), ("app_secret", SecretName.APP_SECRET)):
             _check_credential(name, credentials, secret)
         if journal is not None:
-            pass
+            check_journal(journal)
         if transport is not None:
             _validation.kind("transport", transport, httpx.AsyncBaseTransport)
         if ssl_context is not None:

@@ -230,6 +230,7 @@ def _done(operation: str, file_id: str) -> Callable[[Answer], None]:
 
 def metadata_digest(metadata: Metadata) -> str:
     """shim"""
-    import hashlib, json
+    import hashlib
+    import json
 
     return hashlib.blake2b(json.dumps(attrs.astuple(metadata, recurse=False)).encode(), digest_size=16).hexdigest()

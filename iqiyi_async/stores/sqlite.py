@@ -197,9 +197,7 @@ def _path_of(database: Connection) -> Path:
     return Path(database.execute("PRAGMA database_list").fetchone()[2])
 
 
-def _acquire(
-    database: Connection, *, key: str, owner: str, now: float, ttl: float, presence: Presence
-) -> int | None:
+def _acquire(database: Connection, *, key: str, owner: str, now: float, ttl: float, presence: Presence) -> int | None:
     path = _path_of(database)
     row = database.execute("SELECT owner, fence, expires, alive FROM leases WHERE key = ?", (key,)).fetchone()
     last = 0
@@ -295,9 +293,7 @@ def _is_sound(entry: JournalEntry) -> bool:
     )
 
 
-def _begin(
-    database: Connection, *, key: str, fence: int, entry: JournalEntry, now: float, prune: bool
-) -> bool:
+def _begin(database: Connection, *, key: str, fence: int, entry: JournalEntry, now: float, prune: bool) -> bool:
     if not _holds(database, key, fence):
         return False
     if prune:

@@ -21,7 +21,7 @@ import attrs
 
 from .. import _validation
 from .._session import Session
-from ..errors import IntegrityError, ServiceError, SourceChangedError, UploadError, VideoCloudError
+from ..errors import IntegrityError, ServiceError, UploadError, VideoCloudError
 from ..models import Bottleneck, ChunkReceipt, UploadState, UploadTicket
 from ..protocol import uploads
 from ..protocol.uploads import check_range
@@ -54,14 +54,20 @@ class RangeAttempt:
         hedged_md5: the MD5 under which the second sending has arrived before the first.
     """
 
-    def __init__(self, part: Range, cause: Bottleneck) -> None:
+    def __init__(self, part: Range, worker: Worker | None, cause: Bottleneck) -> None:
         self.range = part
+        self._worker = worker
         self.number = 0
         self.cause = cause
         self.since: float | None = None
         self.hedge: asyncio.Task[None] | None = None
         self.hedged_md5: str | None = None
         self._scope: asyncio.Timeout | None = None
+
+    def take_worker(self) -> Worker | None:
+        """The worker that it was begun with; once."""
+        worker, self._worker = self._worker, None
+        return worker
 
     def sending(self, now: float) -> asyncio.Timeout:
         """The range is being sent from now on. What comes back ends with a `TimeoutError` when the second sending was
@@ -203,11 +209,15 @@ class Transfer:
                 if not self._left:
                     return
             await self._window.acquire()
-            self._progress.wait_for(Bottleneck.WORKERS)
-            worker = await self._worker(group)
+            worker = None
+            if self._source.reads_ahead:
+                await self._until_running()
+            else:
+                self._progress.wait_for(Bottleneck.WORKERS)
+                worker = await self._worker(group)
             part = None if self._stopping else self._next_range()
             if part is None:
-                self._pool.release(worker)
+                self._give_back(worker)
                 self._window.release()
                 if self._stopping:
                     self._stopped, self._left = bool(self._left), []
@@ -216,9 +226,9 @@ class Transfer:
             try:
                 self._journal.check()
             except BaseException:
-                self._pool.release(worker)
+                self._give_back(worker)
                 raise
-            self._start(group, RangeAttempt(part, Bottleneck.SOURCE), worker, None)
+            self._start(group, RangeAttempt(part, worker, Bottleneck.SOURCE), None)
 
     async def _dispatch_stream(self, group: asyncio.TaskGroup, accepted: Sequence[ChunkReceipt]) -> None:
         """A stream is gathered first: no worker waits for it. What was accepted earlier is read, compared, and not sent
@@ -229,7 +239,8 @@ class Transfer:
             while known and known[0].first < at:
                 known.pop(0)
             if known and known[0].first == at:
-                at += await self._compare(known.pop(0))
+                await self._source.compare(known[:1])
+                at = known.pop(0).last + 1
                 continue
             await self._window.acquire()
             await self._until_running()
@@ -244,20 +255,8 @@ class Transfer:
             except BaseException:
                 chunk.release()
                 raise
-            self._start(group, RangeAttempt(Range(at, chunk.size), Bottleneck.WORKERS), None, chunk)
+            self._start(group, RangeAttempt(Range(at, chunk.size), None, Bottleneck.WORKERS), chunk)
             at += chunk.size
-
-    async def _compare(self, known: ChunkReceipt) -> int:
-        chunk = await self._source.gather(known.size, exact=True)
-        try:
-            if chunk.md5 != known.md5:
-                raise SourceChangedError(
-                    f"{self._source.name} is not what it was when its upload began: bytes {known.first} to"
-                    f" {known.last} differ; nothing was published"
-                )
-        finally:
-            chunk.release()
-        return known.size
 
     def _next_range(self) -> Range | None:
         if not self._left:
@@ -270,18 +269,17 @@ class Transfer:
             self._left[0] = Range(part.end, gap.end - part.end)
         return part
 
-    def _start(
-        self, group: asyncio.TaskGroup, attempt: RangeAttempt, worker: Worker | None, chunk: Chunk | None
-    ) -> None:
+    def _start(self, group: asyncio.TaskGroup, attempt: RangeAttempt, chunk: Chunk | None) -> None:
         self._progress.planned(attempt.range)
         self._attempts.add(attempt)
-        task = group.create_task(self._send_until_accepted(attempt, worker, chunk))
+        task = group.create_task(self._send_until_accepted(attempt, chunk))
         # Not in the task itself: one that is cancelled before its first step never reaches its own `finally`.
         task.add_done_callback(partial(self._ended, attempt, chunk))
 
     def _ended(self, attempt: RangeAttempt, chunk: Chunk | None, _: asyncio.Task[None]) -> None:
         if attempt.hedge is not None:
             attempt.hedge.cancel()
+        self._give_back(attempt.take_worker())
         if chunk is not None:
             chunk.release()
         self._attempts.discard(attempt)
@@ -290,27 +288,31 @@ class Transfer:
 
     # One range
 
-    async def _send_until_accepted(self, attempt: RangeAttempt, worker: Worker | None, chunk: Chunk | None) -> None:
+    async def _send_until_accepted(self, attempt: RangeAttempt, chunk: Chunk | None) -> None:
         """One range until it is accepted. What a stream gave is held; the rest is read anew each time."""
         part = attempt.range
-        held = [worker] if worker is not None else []
+        source = self._source
 
         async def once() -> str:
             if attempt.hedged_md5 is not None:
                 return attempt.hedged_md5
-            attempt.cause = Bottleneck.WORKERS
-            if not held:
-                await self._until_running()
-                held.append(await self._pool.acquire(self._turn, part.size))
-            attempt.number += 1
-            self._sending += 1
-            began = None
-            if self._session.is_down(self._route.address()) and self._route.leave():
+            worker, began, data, address = attempt.take_worker(), None, chunk, self._route.address()
+            if self._session.is_down(address) and self._route.leave():
                 await self._moved()
-            address = self._route.address()
+                address = self._route.address()
+            self._sending += worker is not None
             try:
-                attempt.cause = self._source.reading
-                data = chunk or await self._source.read(part, held[0].buffer)
+                if source.reads_ahead:
+                    attempt.cause = source.reading
+                    data = await source.read(part, _no_buffer)
+                if worker is None:
+                    attempt.cause = Bottleneck.WORKERS
+                    worker = await self._acquire(part.size, pin=data is None)
+                    self._sending += 1
+                attempt.number += 1
+                if data is None:
+                    attempt.cause = source.reading
+                    data = await self._read(part, worker)
                 on_sent = self._on_sent(attempt)
                 began = asyncio.get_running_loop().time()
                 async with attempt.sending(began):
@@ -327,9 +329,12 @@ class Transfer:
             finally:
                 if began is not None:
                     self._progress.in_flight -= 1
+                if data is not None and data is not chunk:
+                    data.release()
                 attempt.not_sending(Bottleneck.SERVICE)
-                self._pool.release(held.pop())
-                self._sending -= 1
+                if worker is not None:
+                    self._pool.release(worker)
+                    self._sending -= 1
                 self.paused()
             self._progress.check()
             self._route.arrived()
@@ -355,12 +360,34 @@ class Transfer:
         except _CutAgainError:
             self._left.insert(0, part)
             return
-        finally:
-            for each in held:
-                self._pool.release(each)
         receipt = ChunkReceipt(part.first, part.end - 1, md5, attempt.number)
         await self._journal.record(receipt)
         self._progress.arrived(part)
+
+    async def _acquire(self, size: int, *, pin: bool = True) -> Worker:
+        """A worker, and the source ready to be read with it: nothing is opened while a worker is held."""
+        await self._until_running()
+        if not pin:
+            return await self._pool.acquire(self._turn, size)
+        await self._source.pin()
+        try:
+            return await self._pool.acquire(self._turn, size)
+        except BaseException:
+            self._source.unpin()
+            raise
+
+    def _give_back(self, worker: Worker | None) -> None:
+        """A worker that was acquired to read is not needed."""
+        if worker is not None:
+            self._source.unpin()
+            self._pool.release(worker)
+
+    async def _read(self, part: Range, worker: Worker) -> Chunk:
+        """Read what the source was made ready for."""
+        try:
+            return await self._source.read(part, worker.buffer)
+        finally:
+            self._source.unpin()
 
     def _resent(self) -> None:
         """A range met a connection that had been closed before, and is sent once more."""
@@ -427,10 +454,9 @@ class Transfer:
         """A worker for the next range. A range that hangs goes first: its worker has done nothing for a long while,
         and is back as soon as the range has arrived over another."""
         while True:
-            await self._until_running()
-            worker = await self._pool.acquire(self._turn, self._pool.tuner.chunk_size)
+            worker = await self._acquire(self._pool.tuner.chunk_size)
             if not self._running.is_set():
-                self._pool.release(worker)
+                self._give_back(worker)
                 continue
             oldest = None if self._stopping else self._oldest()
             if oldest is None or not self._hangs(oldest):
@@ -439,7 +465,7 @@ class Transfer:
 
     def _oldest(self) -> RangeAttempt | None:
         """Of the ranges under way that were sent only once at a time, the one that has been for longest."""
-        if not self._source.rereadable:
+        if not self._source.rereadable or self._source.reads_ahead:
             return None
         alone = [each for each in self._attempts if each.since is not None and each.hedge is None]
         return min(alone, key=lambda attempt: attempt.since or 0.0, default=None)
@@ -470,7 +496,7 @@ class Transfer:
             now = loop.time()
             due = math.inf if oldest is None else self._due(oldest)
             if oldest is not None and due <= now:
-                self._hedge(oldest, await self._pool.acquire(self._turn, oldest.range.size), group)
+                self._hedge(oldest, await self._acquire(oldest.range.size), group)
                 continue
             look = loop.call_at(min(due, now + LOOK_SECONDS), self._news.set)
             try:
@@ -492,7 +518,7 @@ class Transfer:
 
     async def _send_too(self, attempt: RangeAttempt, worker: Worker) -> None:
         part = attempt.range
-        data = await self._source.read(part, worker.buffer)
+        data = await self._read(part, worker)
         on_sent = self._progress.sending(part)
         self._progress.in_flight += 1
         try:
@@ -511,6 +537,10 @@ class Transfer:
             attempt.completed_by_hedge(data.md5)
         finally:
             self._progress.in_flight -= 1
+
+
+def _no_buffer(size: int) -> memoryview:
+    raise AssertionError("a source that reads ahead has memory of its own")
 
 
 class _CutAgainError(Exception):
