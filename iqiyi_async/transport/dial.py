@@ -253,6 +253,9 @@ def _authorities() -> ssl.SSLContext:
         if not path:
             continue
         try:
+            if name == "SSL_CERT_DIR":
+                # What is not there is passed over without a word.
+                os.scandir(path).close()
             return httpx.create_ssl_context()
         except OSError as problem:
             what = f"the authorities at {path}, which {name} names, can't be read: {reason(problem)}"
