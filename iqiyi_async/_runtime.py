@@ -62,7 +62,7 @@ class ClientRuntime:
         self.endpoints = endpoints
         self._journal = journal
         self._shared = shared
-        self.pool = WorkerPool(options, endpoints.backups) if shared is None else shared.pool
+        self.pool: WorkerPool = WorkerPool(options, endpoints.backups) if shared is None else shared.pool
         workers = self.pool.tuner.most_workers
         #: Connections for ranges. Clients that share a pool share their number.
         self.ranges: ConnectionPool = ConnectionPool(2 * workers) if shared is None else shared.ranges

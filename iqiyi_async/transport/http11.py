@@ -143,7 +143,8 @@ class Http11(asyncio.BufferedProtocol):
         exchange = self._exchange = Exchange(self._loop, timeouts, most, on_sent)
         try:
             exchange.ask(method, target, headers, body)
-            self._pump()
+            self._transport.write(self._next_piece(exchange))
+            self._after_write(exchange)
             self._watch(exchange)
             reply = await exchange.over
         finally:
@@ -163,11 +164,16 @@ class Http11(asyncio.BufferedProtocol):
     def _pump(self) -> None:
         """Write the next piece. One a turn of the loop: others have their turn between two."""
         exchange = self._exchange
-        if exchange is None or self._lost or not exchange.unsent:
-            return
+        if exchange is not None and not self._lost and exchange.unsent:
+            self._transport.write(self._next_piece(exchange))
+            self._after_write(exchange)
+
+    def _next_piece(self, exchange: Exchange) -> bytes | memoryview:
         piece = exchange.cut(self._piece)
         self._written, self._written_at = len(piece), self._loop.time()
-        self._transport.write(piece)
+        return piece
+
+    def _after_write(self, exchange: Exchange) -> None:
         if self._paused:
             exchange.waiting(self._transport.get_write_buffer_size())
             return
