@@ -105,12 +105,15 @@ class Http11(asyncio.BufferedProtocol):
             idle = min(idle, self._kept_for - min(1.0, self._kept_for / 2))
         if self._clock() - self._idle_since >= idle:
             return False
-        if self._readable() and self._tls:
-            # It may be a session ticket: let the loop read it.
-            await asyncio.sleep(0)
-            await asyncio.sleep(0)
-        # Without TLS, whatever can be read was not asked for, or is the end.
-        return self.reusable and not self._readable()
+        if not self._readable():
+            return True
+        if not self._tls:
+            # Whatever can be read was not asked for, or is the end.
+            return False
+        # It may be a session ticket: let the loop read it.
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        return not self._readable() and not self._lost and not self._transport.is_closing()
 
     async def exchange(
         self,
