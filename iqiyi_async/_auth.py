@@ -24,7 +24,7 @@ from .config import Endpoints
 from .errors import AuthorizationError, ResponseError, ServiceError, VideoCloudError
 from .models import StoredToken, Token
 from .protocol import oauth
-from .protocol.wire import Call, SecretName, Secrets
+from .protocol.wire import Call, SecretName, Secrets, redact
 from .stores.base import TokenStore
 
 logger: logging.Logger = logging.getLogger(__name__)
@@ -249,7 +249,16 @@ class TokenManager:
         except Exception as problem:  # noqa: BLE001 - a store of the caller's may raise whatever its library does
             if not self._store_failed:
                 self._store_failed = True
-                logger.warning("the token store failed (%s); the token is kept in memory", type(problem).__name__)
+                logger.warning("the token store failed (%s); the token is kept in memory", self._words(problem))
+
+    def _words(self, problem: Exception) -> str:
+        """What went wrong with the store: its own words where they name a path, the reason and the remedy. Those of
+        other libraries may quote an address with a password."""
+        kind = type(problem).__name__
+        careful = isinstance(problem, PermissionError | VideoCloudError)
+        if careful or (isinstance(problem, OSError) and problem.filename is not None):
+            return f"{kind}: {redact(str(problem), self.secrets)}"
+        return kind
 
     def _good(self, found: StoredToken | None, stale: StoredToken | None) -> TypeGuard[StoredToken]:
         """Whether what the store holds is a renewal of `stale`: another token, or the same one given once more."""

@@ -61,7 +61,7 @@ class ClientRuntime:
         shared: ClientRuntime | None = None,
     ) -> None:
         self.endpoints = endpoints
-        self.pool = WorkerPool(options) if shared is None else shared.pool
+        self.pool: WorkerPool = WorkerPool(options) if shared is None else shared.pool
         workers = self.pool.tuner.most_workers
         #: Connections for ranges. Clients that share a pool share their number.
         self.ranges: ConnectionPool = ConnectionPool(2 * workers) if shared is None else shared.ranges

@@ -105,7 +105,7 @@ class AsyncVideoCloud:
         if pool is not None:
             _validation.kind("pool", pool, AsyncVideoCloud)
         retry = _validation.given("retry", retry, RetryPolicy, RetryPolicy)
-        self._runtime = ClientRuntime(
+        self._runtime: ClientRuntime = ClientRuntime(
             credentials,
             token_store=_validation.given("token_store", token_store, TokenStore, MemoryTokenStore),
             journal=journal,

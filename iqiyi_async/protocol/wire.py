@@ -149,6 +149,9 @@ class MisdirectedSecretError(AssertionError):
 #: So many characters of a secret are never left standing.
 TELLING = 12
 
+#: Secrets of fewer characters than this protect nothing, and are found in the middle of usual words.
+SHORT = 4
+
 
 def redact(text: str, secrets: Secrets) -> str:
     """A text of the service with our secrets taken out, in whatever case and escaping it repeats them, and also where
@@ -160,13 +163,19 @@ def redact(text: str, secrets: Secrets) -> str:
         return text
     # One pass, the longest first: a secret may be a part of another one.
     forms = sorted(names, key=len, reverse=True)
-    pattern = "|".join([*map(re.escape, forms), *(_cut_short(form) for form in forms if len(form) > TELLING)])
+    pattern = "|".join([*map(_whole, forms), *(_cut_short(form) for form in forms if len(form) > TELLING)])
 
     def name(found: re.Match[str]) -> str:
         seen = found.group().lower()
         return names.get(seen) or next(names[form] for form in forms if form.startswith(seen))
 
     return re.sub(pattern, name, text, flags=re.IGNORECASE | re.ASCII)
+
+
+def _whole(form: str) -> str:
+    """A pattern for a form. One of few characters is found in any text: it counts only where a value stands."""
+    escaped = re.escape(form)
+    return escaped if len(form) >= SHORT else rf"""(?<=[=:"']){escaped}(?![0-9A-Za-z])"""
 
 
 def _cut_short(form: str) -> str:

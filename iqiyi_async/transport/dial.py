@@ -161,13 +161,10 @@ class Connector:
     async def _context(self) -> ssl.SSLContext:
         """One context for all connections: making one reads a file and takes some 20 ms, so a thread does it, once."""
         if self._tls is None:
-            if self._making is None:
-                self._making = _in_thread(_authorities)
-            try:
-                self._tls = await asyncio.shield(self._making)
-            finally:
-                if self._making is not None and self._making.done():
-                    self._making = None
+            making = self._making
+            if making is None or making.done():
+                making = self._making = _in_thread(_authorities)
+            self._tls = await asyncio.shield(making)
         return self._tls
 
 
@@ -193,7 +190,8 @@ async def dial(
         raise OSError("the name leads to no address")
     check(found)
     try:
-        return await aiohappyeyeballs.start_connection(found, happy_eyeballs_delay=HEAD_START, interleave=1)
+        start = aiohappyeyeballs.start_connection  # pyright: ignore[reportUnknownMemberType]
+        return await start(found, happy_eyeballs_delay=HEAD_START, interleave=1)
     except RuntimeError as problem:
         raise OSError(str(problem)) from problem
 
@@ -253,6 +251,9 @@ def _authorities() -> ssl.SSLContext:
         if not path:
             continue
         try:
+            if name == "SSL_CERT_DIR":
+                # What is not there is passed over without a word.
+                os.scandir(path).close()
             return httpx.create_ssl_context()
         except OSError as problem:
             what = f"the authorities at {path}, which {name} names, can't be read: {reason(problem)}"

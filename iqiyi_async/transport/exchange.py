@@ -106,8 +106,9 @@ class Exchange:
         self._status = 0
         self._headers: list[tuple[bytes, bytes]] = []
         self._content = bytearray()
-        #: What came before the head was complete; None once the answer was made tidy, or its head is complete.
+        #: What came before the head was complete; then None.
         self._head: list[bytes] | None = []
+        self._rough = False
         self._unfit = False
         self._cut_short = False
         self._complete = False
@@ -219,26 +220,35 @@ class Exchange:
     def _parse(self, data: bytes | memoryview) -> None:
         if self._head is not None:
             self._head.append(bytes(data))
+            if self._rough:
+                self._read_roughly(b"".join(self._head))
+                return
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             # Its text quotes the peer, and a peer may say back what it was told: a token, for instance.
             self.reusable = False
-            if not self._complete and not self._tidied():
+            if self._complete:
+                return
+            if self._head is None or self._status:
                 self._unfit = True
+                return
+            self._rough = True
+            self._read_roughly(b"".join(self._head))
         if self._status:
             self._head = None
 
-    def _tidied(self) -> bool:
-        """Read the answer once more from its beginning with a head that the parser takes, if that is possible."""
-        raw, self._head = self._head, None
-        clean = None if raw is None or self._status else tidy(b"".join(raw))
-        if clean is None:
-            return False
-        self._headers = []
-        self._new_parser()
-        self._parse(clean)
-        return not self._unfit
+    def _read_roughly(self, raw: bytes) -> None:
+        """Read an answer once more from its beginning, with a head that the parser takes, once all of it is there."""
+        try:
+            clean = tidy(raw)
+        except ValueError:
+            self._unfit = True
+            return
+        if clean is not None:
+            self._head, self._headers = None, []
+            self._new_parser()
+            self._parse(clean)
 
     def _succeed(self) -> None:
         if not self.over.done():
@@ -302,27 +312,33 @@ def tidy(raw: bytes) -> bytes | None:
     """An answer whose length is given in a way that curl and others accept, with a head as llhttp wants it.
 
     ``Transfer-Encoding: identity`` says nothing and goes; a length that is given twice, both times the same, is given
-    once; beside ``chunked`` a length does not count (RFC 9112, 6.3). None if there is no whole head.
+    once; beside ``chunked`` a length does not count (RFC 9112, 6.3). Interim heads go. None while the head has no end.
+
+    Raises:
+        ValueError: it is no HTTP, or its lengths differ.
     """
-    found = re.search(rb"\r?\n\r?\n", raw)
-    if found is None or not raw.startswith(b"HTTP/"):
-        return None
-    first, *lines = raw[: found.start()].splitlines()
+    while True:
+        if not (raw.startswith(b"HTTP/") or b"HTTP/".startswith(raw)):
+            raise ValueError("what came is not HTTP")
+        found = re.search(rb"\r?\n\r?\n", raw)
+        if found is None:
+            return None
+        head, rest = raw[: found.start()], raw[found.end() :]
+        if not re.match(rb"HTTP/\S+ +1(?!01)\d\d\b", head):
+            break
+        raw = rest
+    first, *lines = re.split(rb"\r?\n", head)
     kept: list[bytes] = [first]
-    length: bytes | None = None
-    chunked = any(re.match(rb"transfer-encoding:.*chunked", line, re.IGNORECASE) for line in lines)
+    lengths: set[bytes] = set()
+    chunked = any(re.match(rb"transfer-encoding\s*:.*chunked", line, re.IGNORECASE) for line in lines)
     for line in lines:
         name, _, value = line.partition(b":")
-        word, value = name.strip().lower(), value.strip()
-        if word == b"transfer-encoding" and value.lower() == b"identity":
-            continue
-        if word == b"content-length":
-            lengths = {each.strip() for each in value.split(b",")} | ({length} if length is not None else set())
-            if len(lengths) != 1:
-                return None
-            if chunked or length is not None:
-                continue
-            (length,) = lengths
-            line = b"Content-Length: " + length  # noqa: PLW2901 - the same header, spelt plainly
-        kept.append(line)
-    return b"\r\n".join(kept) + b"\r\n\r\n" + raw[found.end() :]
+        if name.strip().lower() == b"content-length":
+            lengths.update(each.strip() for each in value.split(b","))
+        elif name.strip().lower() != b"transfer-encoding" or value.strip().lower() != b"identity":
+            kept.append(line)
+    if len(lengths) > 1:
+        raise ValueError("the lengths of the answer differ")
+    if not chunked:
+        kept += [b"Content-Length: " + length for length in lengths]
+    return b"\r\n".join(kept) + b"\r\n\r\n" + rest

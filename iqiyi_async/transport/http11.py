@@ -105,12 +105,15 @@ class Http11(asyncio.BufferedProtocol):
             idle = min(idle, self._kept_for - min(1.0, self._kept_for / 2))
         if self._clock() - self._idle_since >= idle:
             return False
-        if self._readable() and self._tls:
-            # It may be a session ticket: let the loop read it.
-            await asyncio.sleep(0)
-            await asyncio.sleep(0)
-        # Without TLS, whatever can be read was not asked for, or is the end.
-        return self.reusable and not self._readable()
+        if not self._readable():
+            return True
+        if not self._tls:
+            # Whatever can be read was not asked for, or is the end.
+            return False
+        # It may be a session ticket: let the loop read it.
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        return not self._readable() and not self._lost and not self._transport.is_closing()
 
     async def exchange(
         self,
@@ -143,7 +146,8 @@ class Http11(asyncio.BufferedProtocol):
         exchange = self._exchange = Exchange(self._loop, timeouts, most, on_sent)
         try:
             exchange.ask(method, target, headers, body)
-            self._pump()
+            self._transport.write(self._next_piece(exchange))
+            self._after_write(exchange)
             self._watch(exchange)
             reply = await exchange.over
         finally:
@@ -163,11 +167,16 @@ class Http11(asyncio.BufferedProtocol):
     def _pump(self) -> None:
         """Write the next piece. One a turn of the loop: others have their turn between two."""
         exchange = self._exchange
-        if exchange is None or self._lost or not exchange.unsent:
-            return
+        if exchange is not None and not self._lost and exchange.unsent:
+            self._transport.write(self._next_piece(exchange))
+            self._after_write(exchange)
+
+    def _next_piece(self, exchange: Exchange) -> bytes | memoryview:
         piece = exchange.cut(self._piece)
         self._written, self._written_at = len(piece), self._loop.time()
-        self._transport.write(piece)
+        return piece
+
+    def _after_write(self, exchange: Exchange) -> None:
         if self._paused:
             exchange.waiting(self._transport.get_write_buffer_size())
             return

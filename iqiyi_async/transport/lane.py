@@ -4,6 +4,7 @@ first trouble."""
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
+from typing import cast
 
 import httpx
 
@@ -19,6 +20,9 @@ KEEPALIVE = 25.0
 
 #: A kept connection that ends without a byte of an answer so soon after the first write was closed before, in seconds.
 STALE_SECONDS = 1.0
+
+
+OnSent = Callable[[int], None]
 
 
 class StaleConnectionError(httpx.RemoteProtocolError):
@@ -91,9 +95,9 @@ class LaneTransport(httpx.AsyncBaseTransport):
         whole = False
         try:
             if isinstance(stream, RequestBody):
-                parts, on_sent = stream.parts, stream.sent
+                parts, on_sent = stream.parts, cast("OnSent", stream.sent)
             else:
-                parts, on_sent = await _parts(stream), _nothing
+                parts, on_sent = await _parts(stream), None
             reply = await connection.exchange(
                 request.method.encode(),
                 extensions.get("target") or url.raw_path,
@@ -156,10 +160,3 @@ async def _parts(stream: object) -> tuple[bytes, ...]:
     if not isinstance(stream, httpx.AsyncByteStream):
         raise httpx.UnsupportedProtocol("the body of the request can't be read in an event loop")
     return tuple([part async for part in stream])
-
-
-def _nothing(_: int) -> None:
-    """Nobody wants to know how much was sent."""
-
-
-OnSent = Callable[[int], None]

@@ -15,6 +15,7 @@ pytestmark = pytest.mark.anyio
 
 TIMEOUTS = Timeouts(10, 10, 10)
 FINE = b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 17\r\n\r\n{"code":"A00000"}'
+BODY = b'{"code":"A00000"}'
 CHUNKED = b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n8\r\n{"code":\r\n9\r\n"A00000"}\r\n0\r\nX: y\r\n\r\n'
 INTERIM = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: a\r\n\r\n" + FINE
 CLOSING = FINE.replace(b"\r\n", b"\r\nConnection: close\r\n", 1)
@@ -137,4 +138,67 @@ async def test_a_reply_prints_nothing_of_its_content() -> None:
     exchange = _exchange()
     exchange.feed(FINE)
     assert "A00000" not in repr(exchange.over)
+    exchange.close()
+
+
+LENIENT = [
+    b"HTTP/1.1 200 OK\nContent-Length: 17\n\n" + BODY,
+    b"HTTP/1.1 200 OK\r\nX: a\r\n b\r\nContent-Length: 17\r\n\r\n" + BODY,
+    b"HTTP/1.1 200 OK\r\nX: a\r\n\tb\r\nContent-Length: 17\r\n\r\n" + BODY,
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n11  \r\n" + BODY + b"\r\n0\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nX: a\x01b\r\nContent-Length: 17\r\n\r\n" + BODY,
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: identity\r\nContent-Length: 17\r\n\r\n" + BODY,
+    b"HTTP/1.1 200 OK\r\ncontent-length: 17\r\nContent-Length: 17\r\n\r\n" + BODY,
+    b"HTTP/1.1 200 OK\r\nContent-Length: 17, 17\r\n\r\n" + BODY,
+    b"HTTP/1.1 200 OK\nContent-Length: 17\nContent-Length: 17\n\n" + BODY,
+    b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n11\r\n" + BODY + b"\r\n0\r\n\r\n",
+    b"HTTP/1.1 200\r\nContent-Length: 17\r\n\r\n" + BODY,
+    b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 17\r\nContent-Length: 17\r\n\r\n" + BODY,
+]
+
+
+@pytest.mark.parametrize("raw", LENIENT)
+@given(cuts=st.lists(st.integers(0, 100), max_size=5))
+async def test_answers_that_others_read_too(raw: bytes, cuts: list[int]) -> None:
+    """Be liberal in decoding: curl, aiohttp, httpx and urllib3 accept these, or most of them do."""
+    exchange = _exchange()
+    edges = sorted({0, len(raw), *(cut for cut in cuts if cut < len(raw))})
+    for first, end in pairwise(edges):
+        exchange.feed(raw[first:end])
+    reply = exchange.over.result()
+    assert (reply.status, reply.content) == (200, BODY)
+    assert exchange.reusable
+    exchange.close()
+
+
+async def test_identity_without_a_length_ends_with_the_connection() -> None:
+    exchange = _exchange()
+    exchange.feed(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: identity\r\n\r\n" + BODY)
+    assert not exchange.over.done()
+    exchange.feed_end()
+    assert exchange.over.result().content == BODY
+    exchange.close()
+
+
+async def test_a_trailer_is_no_header() -> None:
+    exchange = _exchange()
+    exchange.feed(
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n11\r\n"
+        + BODY
+        + b"\r\n0\r\nContent-Encoding: gzip\r\n\r\n"
+    )
+    reply = exchange.over.result()
+    assert [name for name, _ in reply.headers] == [b"Transfer-Encoding"]
+    assert exchange.reusable
+    exchange.close()
+
+
+@pytest.mark.parametrize(
+    ("raw", "seconds"),
+    [(b"timeout=5, max=100", 5), (b"max=3,timeout=1", 1), (b"Timeout = 60", 60), (b"max=100", None), (b"", None)],
+)
+async def test_how_long_a_connection_is_kept(raw: bytes, seconds: float | None) -> None:
+    exchange = _exchange()
+    exchange.feed(FINE.replace(b"\r\n", b"\r\nKeep-Alive: " + raw + b"\r\n", 1))
+    assert exchange.keep_alive == seconds
     exchange.close()

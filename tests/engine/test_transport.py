@@ -20,6 +20,7 @@ import pytest
 from iqiyi_async import (
     AsyncVideoCloud,
     AuthorizationError,
+    ConfigurationError,
     Endpoints,
     ResponseError,
     ServiceError,
@@ -456,6 +457,38 @@ async def test_certificate_that_is_not_trusted() -> None:
                 await client.get_status("f")
         assert not caught.value.sent
         assert not service.asked
+
+
+@pytest.mark.parametrize("name", ["SSL_CERT_FILE", "SSL_CERT_DIR"])
+async def test_authorities_that_are_missing_are_named_at_once(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    for each in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
+        monkeypatch.delenv(each, raising=False)
+    monkeypatch.setenv(name, "/nowhere/authorities.pem")
+    async with AsyncVideoCloud(KEY, SECRET, endpoints=Endpoints.single("https://127.0.0.1:9")) as client:
+        with pytest.raises(ConfigurationError, match=r"/nowhere/authorities\.pem"):
+            await in_time(client.get_status("f"), 2)
+
+
+async def test_certificate_that_is_not_trusted_is_not_tried_again(trusting: ssl.SSLContext) -> None:
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: None)
+    authorities = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    async with Service(tls=trusting) as service, cloud(service.url, ssl_context=authorities) as client:
+        with pytest.raises(TransportError, match="certificate verify failed") as caught:
+            await in_time(client.get_status("f"), 2)
+        assert not caught.value.retryable
+        assert service.connections <= 1
+
+
+async def test_a_context_of_the_callers_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A company's authorities."""
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.load_cert_chain(PEM)
+    async with Service(tls=server) as service:
+        authorities = ssl.create_default_context(cafile=str(PEM))
+        async with cloud(service.url, ssl_context=authorities, retry=ONCE) as client:
+            await client.get_status("f")
+            await client.get_status("f")
+        assert service.connections == 1, "session tickets are not taken for the end"
 
 
 # Where requests may go

@@ -271,6 +271,15 @@ def test_redact_takes_the_longer_of_two_secrets_first() -> None:
     assert redact("abcd abcdefgh zabcdefghz", vault) == "<app key> <app secret> <access token>"
 
 
+@pytest.mark.parametrize("secret", ["a", "is", "key"])
+def test_redact_leaves_words_alone_that_hold_a_short_secret(secret: str) -> None:
+    words = "this is a key of the keyboard, and a failure is a failure"
+    vault = Secrets({SecretName.APP_SECRET: secret})
+    assert redact(words, vault) == words
+    assert redact(f"client_secret={secret}&x=1", vault) == "client_secret=<app secret>&x=1"
+    assert redact(f'{{"client_secret":"{secret}"}}', vault) == '{"client_secret":"<app secret>"}'
+
+
 def test_redact_with_nothing_to_hide() -> None:
     assert redact("words", Secrets()) == "words"
     assert redact("words", Secrets({SecretName.APP_KEY: ""})) == "words"
