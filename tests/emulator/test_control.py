@@ -78,7 +78,7 @@ async def test_faults(steps: Steps) -> None:
     assert bad.status == 400
     assert "faults[0]: status" in bad.json["msg"]
     assert (await look(steps, "faults"))["faults"][0]["fired"] == 1
-    answer = await steps.ask(b"DELETE /__emulator__/faults HTTP/1.1\r\nHost: a\r\n\r\n")
+    answer = await steps.ask(b"DELETE /__emulator__/faults HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
     assert answer.json["faults"] == []
 
 
@@ -126,7 +126,7 @@ async def test_help_for_the_lost(steps: Steps) -> None:
 async def test_only_loopback_may_call(caller: str, status: int) -> None:
     async with Emulator() as emulator:
         transport = httpx.ASGITransport(emulator.app, client=(caller, 5))
-        async with httpx.AsyncClient(transport=transport, base_url="http://emulator") as client:
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
             assert (await client.get("/__emulator__/health")).status_code == status
 
 
