@@ -105,6 +105,10 @@ class Inspected:
     def faults(self, plan: FaultPlan) -> None:
         self._faults.use(plan)
 
+    def use_faults(self, plan: FaultPlan) -> None:
+        """Put another plan in the place of the one in force."""
+        self._faults.use(plan)
+
     @property
     def files(self) -> dict[str, FileView]:
         """All videos by id, in the order of their making; cancelled and deleted ones too."""
