@@ -14,23 +14,18 @@ from .inspection import FileView
 
 #: Seconds between two looks; several changes in between are one event.
 INTERVAL = 0.25
-#: Looks without a change after which a comment is sent, so that a connection that has gone is noticed.
-QUIET_LOOKS = 8
 #: The newest videos, requests and ranges of a video that an event has.
 FILES, EXCHANGES, RANGES = 60, 150, 500
 
 
 async def events(core: EmulatorCore) -> AsyncIterator[bytes]:
     """The stream of events; it ends with the connection or the server."""
-    last, quiet = b"", 0
+    last = b""
     while True:
         text = json.dumps(snapshot(core), separators=(",", ":")).encode()
-        if text != last:
-            yield b"data: " + text + b"\n\n"
-            last, quiet = text, 0
-        elif (quiet := quiet + 1) >= QUIET_LOOKS:
-            yield b": nothing new\n\n"
-            quiet = 0
+        # A comment where nothing is new: only by writing a connection is seen to have gone.
+        yield b":\n\n" if text == last else b"data: " + text + b"\n\n"
+        last = text
         await core.world.wait(INTERVAL)
 
 

@@ -53,4 +53,5 @@ def _check_content(request: Request) -> Reply | None:
 
 
 def _no(status: int, message: str) -> Reply:
-    return json_reply({"code": Code.FAILED, "msg": message}, status)
+    reply = json_reply({"code": Code.FAILED, "msg": message}, status)
+    return reply.add_headers({"content-type": "application/json; charset=utf-8"})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
 from pathlib import Path
 
 from starlette.requests import Request
@@ -10,7 +9,7 @@ from starlette.requests import Request
 from .replies import TEXT, Reply
 from .routes import ROUTES
 
-_FOLDER = Path(__file__).parent / "page"
+_FILES = {path.name: path.read_bytes() for path in Path(__file__).with_name("page").iterdir() if path.is_file()}
 _TYPES = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8"}
 #: Everything comes from the emulator itself, and nothing may frame it.
 _POLICY = (
@@ -30,18 +29,13 @@ def front_page(request: Request, base: str) -> Reply:
     if "text/html" not in request.headers.get("accept", ""):
         return Reply(_directory(base).encode(), headers=dict(TEXT))
     headers = {"content-type": "text/html; charset=utf-8", "content-security-policy": _POLICY, **_GUARDED}
-    return Reply(_read("index.html"), headers=headers)
+    return Reply(_FILES["index.html"], headers=headers)
 
 
 def asset(name: str) -> Reply:
     """A file of the page: page.css or page.js."""
     headers = {"content-type": _TYPES[Path(name).suffix], "cross-origin-resource-policy": "same-origin", **_GUARDED}
-    return Reply(_read(name), headers=headers)
-
-
-@cache
-def _read(name: str) -> bytes:
-    return (_FOLDER / name).read_bytes()
+    return Reply(_FILES[name], headers=headers)
 
 
 def _directory(base: str) -> str:
