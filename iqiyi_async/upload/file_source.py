@@ -13,6 +13,7 @@ import os
 import stat
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
 from threading import Lock
@@ -46,6 +47,9 @@ _WINDOWS = os.name == "nt"
 
 #: The first wait for a file descriptor where the process has none left, and the longest, in seconds.
 FIRST_WAIT, LONGEST_WAIT = 0.02, 0.5
+
+#: The end of an upload waits so long for its file to be closed, in seconds.
+CLOSE_SECONDS = 2.0
 
 
 @attrs.frozen
@@ -87,6 +91,7 @@ class FileSource(UploadSource):
         self._turn = turn
         self._file: int | None = None
         self._pins = 0
+        self._closing: Future[None] | None = None
         self._opening = asyncio.Lock()
         self._first: Look | None = None
         self._digest = ""
@@ -224,14 +229,16 @@ class FileSource(UploadSource):
 
     async def aclose(self) -> None:
         self._close()
+        if self._closing is not None and not self._closing.done():
+            # Not for ever: the file may be on a network that is gone.
+            await run_to_completion(asyncio.wait([asyncio.wrap_future(self._closing)], timeout=CLOSE_SECONDS))
 
     def _close(self) -> None:
         file, self._file = self._file, None
         self._resources.files.busy(self)
         if file is not None:
             self._resources.files.release()
-            # Closing may wait for a network; nobody waits for it.
-            self._resources.opening.submit(os.close, file)
+            self._closing = self._resources.opening.submit(os.close, file)
 
     async def _patiently(self, work: Callable[[], T], *, undo: Callable[[T], object] = lambda _: None) -> T:
         """Do something that opens a file; where the process has no descriptor left, again after a while."""
