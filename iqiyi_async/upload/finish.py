@@ -70,7 +70,7 @@ class Finisher:
 
         async def attempt() -> None:
             nonlocal in_doubt, unsure
-            if unsure is not None and await self.is_finished(file_id, in_doubt=True):
+            if unsure is not None and await self._tells(await self._look_once(file_id), in_doubt=True):
                 return
             try:
                 call = uploads.finish_upload(self._endpoints, file_id)
@@ -94,7 +94,7 @@ class Finisher:
                 raise FinishInDoubtError(error) from error
 
     async def is_finished(self, file_id: str, *, in_doubt: bool = False) -> bool:
-        """Whether the service has taken the upload as a whole already: one look over a fresh connection.
+        """Whether the service has taken the upload as a whole already.
 
         Args:
             file_id: the upload.
@@ -104,16 +104,23 @@ class Finisher:
             UnknownFileError: it was cancelled; or the service does not know it, and no finish was sent.
             FinishInDoubtError: a finish was sent, and the video stays absent.
         """
-        status = await self.look(file_id)
+        return await self._tells(await self.look(file_id), in_doubt=in_doubt)
+
+    async def look(self, file_id: str) -> VideoStatus:
+        """The status of an upload (section 4), asked for as often as the policy of uploads says."""
+        return await self._session.send(videos.get_status(self._endpoints, file_id))
+
+    async def _look_once(self, file_id: str) -> VideoStatus:
+        """The status, asked for once, over a fresh connection: for a loop that repeats it itself."""
+        return await self._session.exchange(videos.get_status(self._endpoints, file_id), fresh=True)
+
+    async def _tells(self, status: VideoStatus, *, in_doubt: bool) -> bool:
+        """Whether a status says that the upload is finished."""
         if in_doubt and status.state is VideoState.ABSENT:
-            status = await self._until_it_turns_up(file_id, status)
+            status = await self._until_it_turns_up(status.file_id, status)
         if status.state in videos.GONE:
             raise _dropped(status)
         return status.state in videos.FINISHED
-
-    async def look(self, file_id: str) -> VideoStatus:
-        """The status of an upload (section 4), asked for once, over a fresh connection."""
-        return await self._session.exchange(videos.get_status(self._endpoints, file_id), fresh=True)
 
     async def _until_it_turns_up(self, file_id: str, status: VideoStatus) -> VideoStatus:
         deadline, wait = self._clock() + self._patience, FIRST_LOOK
@@ -121,7 +128,7 @@ class Finisher:
             await self._sleep(min(wait, left))
             wait = min(2 * wait, LONGEST_LOOK)
             try:
-                status = await self.look(file_id)
+                status = await self._look_once(file_id)
             except VideoCloudError as error:
                 if not error.retryable:
                     raise
@@ -142,7 +149,7 @@ class Finisher:
 
     async def _finished_after_all(self, file_id: str) -> bool:
         try:
-            return await self.is_finished(file_id, in_doubt=True)
+            return await self._tells(await self._look_once(file_id), in_doubt=True)
         except (UnknownFileError, FinishInDoubtError):
             raise
         except VideoCloudError as error:

@@ -414,7 +414,7 @@ async def make_source(
     name = str(getattr(source, "filename", None) or f"the stream {type(source).__name__}")
     if iterable and not inspect.iscoroutinefunction(read):
         return StreamSource(cast("AsyncIterable[bytes]", source), name, _size_of(known), kind, resources)
-    return StreamSource(pieces_of(source), name, _size_of(known), kind, resources)
+    return StreamSource(pieces_of(source), name, _size_of(known), kind, resources, is_reader=True)
 
 
 def _type_of(file_type: object, name: object) -> str:

@@ -28,9 +28,17 @@ class StreamSource(UploadSource):
     rereadable = False
 
     def __init__(
-        self, stream: AsyncIterable[bytes], name: str, size: int, file_type: str, resources: SourceResources
+        self,
+        stream: AsyncIterable[bytes],
+        name: str,
+        size: int,
+        file_type: str,
+        resources: SourceResources,
+        *,
+        is_reader: bool = False,
     ) -> None:
         self._stream = stream
+        self._is_reader = is_reader
         self._resources = resources
         self._rest = memoryview(b"")
         self._asked = asyncio.Event()
@@ -55,7 +63,7 @@ class StreamSource(UploadSource):
             except (SourceChangedError, ConfigurationError):
                 raise
             except UploadError as error:
-                if isinstance(error.__cause__, ValueError | TypeError):
+                if self._is_reader and isinstance(error.__cause__, ValueError | TypeError):
                     # A closed file, a read() that takes no size: nothing has been read of it.
                     raise ConfigurationError(
                         f"{self.name} can't be read: {error.__cause__}; give one that is open, with an async read(n)"

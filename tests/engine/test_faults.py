@@ -11,14 +11,13 @@ from typing import Any
 import pytest
 
 from iqiyi_async import (
-    MemoryJournal,
     AuthorizationError,
     IntegrityError,
+    MemoryJournal,
     ResponseError,
     RetryPolicy,
     ServiceError,
     ServiceUnavailableError,
-    SourceChangedError,
     TransportError,
     UnknownFileError,
     UploadError,

@@ -415,9 +415,9 @@ async def test_uploads_that_end_badly(canary: Canary, tmp_path: Path) -> None:
         return answer({"code": "A00005", "msg": heard(asked)})
 
     for hook in (change, wrong, unknown):
-        path.write_bytes(content(3000))
         canary.hooks["upload_chunk"] = hook
         for failure in ("keep", "cancel"):
+            path.write_bytes(content(3000))
             async with client_of(canary.url, options={"on_failure": failure}) as client:
                 for source in (path, Reader(content(3000)))[: 1 if hook is change else 2]:
                     with pytest.raises(VideoCloudError) as caught:
