@@ -12,7 +12,7 @@ from iqiyi_async.emulator import Emulator, FileState
 
 from .conftest import Begin
 from .steps import Steps
-from .wire import Answer, Wire, get, post, wire
+from .wire import Answer, Wire, get, post, until, wire
 
 pytestmark = pytest.mark.anyio
 
@@ -241,6 +241,7 @@ async def test_live_events(steps: Steps) -> None:
             shown = await event(line)
         assert steps.token not in json.dumps(shown)
         assert steps.emulator.config.app_secret not in json.dumps(shown)
+    await until(lambda: not steps.server.connections)
 
 
 async def event(line: Wire) -> Any:
