@@ -225,7 +225,9 @@ function showHistory() {
       if (row.dataset.shape === shape) return;
       row.dataset.shape = shape;
       const failed = each.ending && each.ending !== "answered";
-      row.classList.toggle("bad", failed || (each.status || 200) >= 400 || ![undefined, "A00000"].includes(each.code));
+      // The codes of full status are states, not failures.
+      const refused = each.code !== undefined && each.code !== "A00000" && !(each.operation === "get_status" && each.code < "A00010");
+      row.classList.toggle("bad", failed || (each.status || 200) >= 400 || refused);
       set(row, ".answer", each.ending ? [each.status, each.code, failed ? each.ending : ""].filter(Boolean).join(" ") : "…");
       set(row, ".bytes", each.bytes ? sizeText(each.bytes) : "");
       set(row, ".ms", each.ended ? String(Math.round((each.ended - each.started) * 1000)) : "");
