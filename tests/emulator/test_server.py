@@ -156,6 +156,21 @@ async def test_no_log_shows_a_secret(caplog: pytest.LogCaptureFixture) -> None:
 
 
 @pytest.mark.anyio
+async def test_each_request_is_a_line_of_the_log(steps: Steps, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, "iqiyi_async.emulator.requests"):
+        file_id = await steps.open(5)
+        await steps.chunk(file_id, 5, 0, b"hello")
+        await steps.ask(get("/openupload", access_token="x", file_id="a\tb"))
+        await steps.finish(await steps.open(5))
+    lines = [record.getMessage() for record in caplog.records]
+    assert lines[1].startswith("3 POST /upload upload_chunk, 200 A00000 answered ")
+    assert f"file_id {file_id} 0-4" in lines[1]
+    assert "file_id a?b" in lines[2]
+    assert "VIOLATION: finish was said while 5 of 5 bytes" in lines[-1]
+    assert steps.token not in "".join(lines)
+
+
+@pytest.mark.anyio
 async def test_a_broken_disk_is_an_answer_and_a_log_entry(
     steps: Steps, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -292,6 +307,11 @@ class TestThreaded:
         {"url_lifetime": True},
         {"public_url": "ftp://x"},
         {"public_url": "http://x/?a=b"},
+        {"public_url": "http://[x"},
+        {"qualities": ["8K"]},
+        {"early_finish": "maybe"},
+        {"repeated_finish": "A00001"},
+        {"publish_before_review": 1},
         {"quota_bytes": -1},
         {"quota_files": 1.5},
         {"application": "gone"},
