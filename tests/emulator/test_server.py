@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import json
 import logging
 import socket
+import sys
 import threading
 import time
 from pathlib import Path
@@ -331,3 +333,28 @@ async def test_the_history_is_bounded() -> None:
         for _ in range(5):
             await ask(server.endpoint_url, get("/openupload"))
         assert [entry.number for entry in server.emulator.history] == [3, 4, 5]
+
+
+@pytest.mark.anyio
+async def test_from_the_command_line_behind_a_proxy() -> None:
+    options = ("--public-url", "https://video.test/emulator", "--publish-after", "0", "-v")
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "iqiyi_async", "emulator", *options),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        assert process.stdout is not None
+        url = json.loads(await process.stdout.readline())["endpoint_url"]
+        key = f"client_id={DEFAULT_APP_KEY}&client_secret={DEFAULT_APP_SECRET}"
+        token = (await ask(url, get(f"/api/iqiyi/authorize?{key}"))).json["data"]["access_token"]
+        opened = await ask(url, get(f"/openupload?filetype=mp4&filesize=5&access_token={token}"))
+        assert opened.json["data"]["upload_url"] == "https://video.test/emulator/upload"
+        health = get("/__emulator__/health").replace(b"127.0.0.1", b"video.test")
+        assert (await ask(url, health)).status == 200
+    finally:
+        process.terminate()
+        _, errors = await process.communicate()
+    assert process.returncode == 0
+    assert b"2 GET /openupload request_upload, 200 A00000 answered" in errors
+    assert token.encode() not in errors
