@@ -46,7 +46,7 @@ class Link:
     in_all: float = 0.0
 
 
-class Pace:
+class LatencyTracker:
     """A rate in bytes a second, kept by arithmetic and not by sleeping: a late timer costs nothing in the long
     run."""
 
@@ -71,7 +71,7 @@ class Proxy:
     def __init__(self, link: Link, host: str, port: int) -> None:
         self._link = link
         self._target = (host, port)
-        self._all = Pace(link.in_all)
+        self._all = LatencyTracker(link.in_all)
         self._tasks: set[asyncio.Task[None]] = set()
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
         # Accepted connections inherit it, and only so does it hold from the first byte.
@@ -94,7 +94,7 @@ class Proxy:
                 sock.setblocking(False)
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             await asyncio.sleep(self._link.round_trip)
-            own = Pace(self._link.per_connection)
+            own = LatencyTracker(self._link.per_connection)
 
             def reserve(count: int, now: float) -> float:
                 return max(own.reserve(count, now), self._all.reserve(count, now))

@@ -22,10 +22,10 @@ import attrs
 
 from .config import Endpoints
 from .errors import AuthorizationError, ResponseError, ServiceError, VideoCloudError
-from .models import Token
+from .models import StoredToken, Token
 from .protocol import oauth
-from .protocol.wire import Call, Secret, Vault
-from .stores.base import StoredToken, TokenStore
+from .protocol.wire import Call, SecretName, Secrets
+from .stores.base import TokenStore
 
 logger: logging.Logger = logging.getLogger(__name__)
 
@@ -40,10 +40,10 @@ STORE_SECONDS = 20.0  # A store that says nothing for so long has failed.
 #: After a renewal in the soft window failed, the next is not tried before so many seconds.
 COOL_DOWN_SECONDS = 15.0
 
-Send = Callable[[Call[Token], Vault], Awaitable[Token]]
+Send = Callable[[Call[Token], Secrets], Awaitable[Token]]
 
 
-class Auth:
+class TokenManager:
     """The token of one account at one service."""
 
     def __init__(
@@ -57,7 +57,7 @@ class Auth:
         clock: Callable[[], float],
         random: Callable[[], float],
     ) -> None:
-        self._credentials = Vault({Secret.APP_KEY: app_key, Secret.APP_SECRET: app_secret})
+        self._credentials = Secrets({SecretName.APP_KEY: app_key, SecretName.APP_SECRET: app_secret})
         self._endpoints = endpoints
         self._store = store
         self._send = send
@@ -80,12 +80,12 @@ class Auth:
         return self._now
 
     @property
-    def secrets(self) -> Vault:
+    def secrets(self) -> Secrets:
         """All secrets known at this moment, to be kept out of texts."""
-        known = Vault(self._credentials)
+        known = Secrets(self._credentials)
         if self._now is not None:
-            known[Secret.ACCESS_TOKEN] = self._now.token.access_token
-            known[Secret.REFRESH_TOKEN] = self._now.token.refresh_token or ""
+            known[SecretName.ACCESS_TOKEN] = self._now.token.access_token
+            known[SecretName.REFRESH_TOKEN] = self._now.token.refresh_token or ""
         return known
 
     async def token(self) -> StoredToken:
@@ -167,7 +167,7 @@ class Auth:
     async def _ask(self, before: StoredToken | None) -> Token:
         if before is not None and before.token.refresh_token:
             # Never a name of its own for the token: an error that passes here must not find it in this frame.
-            secrets = Vault({**self._credentials, Secret.REFRESH_TOKEN: before.token.refresh_token})
+            secrets = Secrets({**self._credentials, SecretName.REFRESH_TOKEN: before.token.refresh_token})
             try:
                 token = await self._send(oauth.refresh(self._endpoints), secrets)
             except (AuthorizationError, ServiceError, ResponseError) as error:

@@ -11,10 +11,9 @@ import sys
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
-from ._auth import Auth
+from ._auth import TokenManager
 from ._lanes import Lanes
 from ._retry import Retries
-from ._transport import Connection, bare, chain
 from .errors import (
     AuthorizationError,
     ResponseError,
@@ -23,17 +22,17 @@ from .errors import (
     TransportError,
     VideoCloudError,
 )
-from .models import Token
+from .models import StoredToken, Token
 from .protocol.answers import TOKEN_REFUSED
-from .protocol.wire import Call, Secret, Vault, redact
+from .protocol.wire import Call, SecretName, Secrets, redact
 from .stores._worker import settle
-from .stores.base import StoredToken
+from .transport import Connection, bare, chain
 
 logger: logging.Logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-_NOTHING = Vault()
+_NOTHING = Secrets()
 
 
 def outcome_unknown(error: VideoCloudError) -> bool:
@@ -52,7 +51,7 @@ class Session:
     def __init__(self, *, control: Lanes[Connection], retries: Retries) -> None:
         self._control = control
         self.retries = retries
-        self.auth: Auth
+        self.auth: TokenManager
 
     async def send(self, call: Call[T], *, patience: float = 0.0) -> T:
         """Send a call over a control lane, as often as its policy and its nature allow, and decode its answer.
@@ -65,11 +64,11 @@ class Session:
         Raises:
             VideoCloudError: what the answer means, or that there was none.
         """
-        if Secret.ACCESS_TOKEN not in call.request.secrets:
+        if SecretName.ACCESS_TOKEN not in call.request.secrets:
             return await self._repeat(call, lambda: self._once(call, _NOTHING, patience))
         return await self._repeat(call, lambda: self._with_token(call, patience))
 
-    async def send_for_token(self, call: Call[Token], secrets: Vault) -> Token:
+    async def send_for_token(self, call: Call[Token], secrets: Secrets) -> Token:
         """Send a call that gets a token: it carries other secrets, and no token."""
         return await self._repeat(call, lambda: self._once(call, secrets))
 
@@ -77,7 +76,7 @@ class Session:
         self,
         connection: Connection,
         call: Call[T],
-        secrets: Vault = _NOTHING,
+        secrets: Secrets = _NOTHING,
         on_sent: Callable[[int], None] | None = None,
     ) -> T:
         """Send a call once over a given connection. Errors say which operation and which upload they are about."""
@@ -111,7 +110,7 @@ class Session:
         # Once: a service that refuses a new token too has something else against us.
         return await self._once(call, _token_of(await self.auth.replace(stored)), patience)
 
-    async def _once(self, call: Call[T], secrets: Vault, patience: float = 0.0) -> T:
+    async def _once(self, call: Call[T], secrets: Secrets, patience: float = 0.0) -> T:
         connection = await self._control.take()
         try:
             exchange = self.exchange(connection, call, secrets)
@@ -133,13 +132,13 @@ class Session:
         """Words of the service without whatever it repeated of our secrets."""
         return redact(text, self.auth.secrets)
 
-    def _complete(self, error: VideoCloudError, outside: BaseException | None, call: Call[T], secrets: Vault) -> None:
+    def _complete(self, error: VideoCloudError, outside: BaseException | None, call: Call[T], secrets: Secrets) -> None:
         """Say what it was about, and take out of the service's words whatever it repeated of our secrets."""
         if error.operation is None:
             error.operation = call.operation
             error.args = (f"{call.operation}: {error}",)
         error.file_id = error.file_id or call.file_id
-        known = Vault({**self.auth.secrets, **secrets})
+        known = Secrets({**self.auth.secrets, **secrets})
         for each in chain(error, outside):
             # What a caller's own transport raised may quote the request.
             each.args = tuple(redact(part, known) if isinstance(part, str) else part for part in each.args)
@@ -171,5 +170,5 @@ def _is_about_token(error: AuthorizationError) -> bool:
     return error.code in TOKEN_REFUSED or error.code == "HTTP 401"
 
 
-def _token_of(stored: StoredToken) -> Vault:
-    return Vault({Secret.ACCESS_TOKEN: stored.token.access_token})
+def _token_of(stored: StoredToken) -> Secrets:
+    return Secrets({SecretName.ACCESS_TOKEN: stored.token.access_token})

@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING, Self, cast
 
 import attrs
 
-from . import _checks
-from ._transport import check_transport
-from ._wiring import Wiring
+from . import _validation
+from ._runtime import ClientRuntime
 from .config import Endpoints, RetryPolicy, UploadOptions
 from .errors import ConfigurationError, ServiceError, UnknownFileError
 from .models import (
@@ -32,16 +31,17 @@ from .models import (
     VideoStatus,
 )
 from .protocol import uploads, videos
-from .protocol.wire import Secret, Vault
+from .protocol.wire import SecretName, Secrets
 from .stores import MemoryTokenStore
 from .stores.base import TokenStore, UploadJournal
+from .transport import check_transport
 from .upload.byhand import send_chunk
 from .upload.finish import FinishInDoubtError, finish
 from .upload.inputs import Input, make_source
 from .upload.progress import OnProgress, check_on_progress
 
 if TYPE_CHECKING:
-    from ._transport.borrowed import Transport
+    from .transport.borrowed import Transport
 
 __all__ = ["AsyncVideoCloud"]
 
@@ -81,25 +81,25 @@ class AsyncVideoCloud:
         retry: RetryPolicy | None = None,
         transport: Transport | None = None,
     ) -> None:
-        credentials = Vault({Secret.APP_KEY: app_key, Secret.APP_SECRET: app_secret})
+        credentials = Secrets({SecretName.APP_KEY: app_key, SecretName.APP_SECRET: app_secret})
         # From here on no frame of this library names them, whatever is raised.
         del app_key, app_secret
-        for name, secret in (("app_key", Secret.APP_KEY), ("app_secret", Secret.APP_SECRET)):
+        for name, secret in (("app_key", SecretName.APP_KEY), ("app_secret", SecretName.APP_SECRET)):
             _check_credential(name, credentials, secret)
         if journal is not None:
-            _checks.kind("journal", journal, UploadJournal)
+            _validation.kind("journal", journal, UploadJournal)
         if transport is not None:
             check_transport(transport)
-        self._wiring = Wiring(
+        self._runtime = ClientRuntime(
             credentials,
-            token_store=_checks.given("token_store", token_store, TokenStore, MemoryTokenStore),
+            token_store=_validation.given("token_store", token_store, TokenStore, MemoryTokenStore),
             journal=journal,
-            endpoints=_checks.given("endpoints", endpoints, Endpoints, Endpoints),
-            options=_checks.given("options", options, UploadOptions, UploadOptions),
-            retry=_checks.given("retry", retry, RetryPolicy, RetryPolicy),
+            endpoints=_validation.given("endpoints", endpoints, Endpoints, Endpoints),
+            options=_validation.given("options", options, UploadOptions, UploadOptions),
+            retry=_validation.given("retry", retry, RetryPolicy, RetryPolicy),
             transport=transport,
         )
-        self._endpoints = self._wiring.endpoints
+        self._endpoints = self._runtime.endpoints
 
     @classmethod
     def from_env(
@@ -136,7 +136,7 @@ class AsyncVideoCloud:
         )
 
     async def __aenter__(self) -> Self:
-        self._wiring.check_usable()
+        self._runtime.check_usable()
         return self
 
     async def __aexit__(
@@ -145,12 +145,12 @@ class AsyncVideoCloud:
         await self.aclose()
 
     def __repr__(self) -> str:
-        return f"<AsyncVideoCloud {self._endpoints.api} {self._wiring.state}, {self._wiring.uploads} uploads>"
+        return f"<AsyncVideoCloud {self._endpoints.api} {self._runtime.state}, {self._runtime.uploads} uploads>"
 
     async def aclose(self) -> None:
         """Close the client. Uploads under way end with `UploadError`; a store, a journal or a transport that was
         given stays open."""
-        await self._wiring.aclose()
+        await self._runtime.aclose()
 
     async def drain(self, timeout: float) -> None:
         """Get ready to close: take no new uploads, and end those under way where they can go on later.
@@ -161,7 +161,7 @@ class AsyncVideoCloud:
         Args:
             timeout: seconds until what is still under way is cut off.
         """
-        await self._wiring.drain(_checks.seconds("timeout", timeout))
+        await self._runtime.drain(_validation.seconds("timeout", timeout))
 
     # Section 1: uploads
 
@@ -198,13 +198,13 @@ class AsyncVideoCloud:
             SourceChangedError: the source became shorter, longer or different; nothing was published.
             IntegrityError: the service kept storing other bytes than were sent.
         """
-        self._wiring.check_usable(new_upload=True)
-        _checks.kind("metadata", metadata, Metadata)
+        self._runtime.check_usable(new_upload=True)
+        _validation.kind("metadata", metadata, Metadata)
         check_on_progress(on_progress)
         made = await make_source(source, size=size, file_type=file_type)
-        made.threads = self._wiring.pool.threads
+        made.threads = self._runtime.pool.threads
         try:
-            return await self._wiring.upload(made, metadata, on_progress)
+            return await self._runtime.upload(made, metadata, on_progress)
         finally:
             await made.aclose()
 
@@ -220,8 +220,8 @@ class AsyncVideoCloud:
             AuthorizationError: the application may not upload (yet).
             QuotaExceededError: the application has no room left.
         """
-        self._wiring.check_usable()
-        return await self._wiring.session.send(uploads.request_upload(self._endpoints, file_type, file_size))
+        self._runtime.check_usable()
+        return await self._runtime.session.send(uploads.request_upload(self._endpoints, file_type, file_size))
 
     async def upload_chunk(
         self, ticket: UploadTicket, first: int, data: bytes | bytearray | memoryview
@@ -238,11 +238,11 @@ class AsyncVideoCloud:
             UnknownFileError: the service does not know the upload.
             IntegrityError: the service kept storing other bytes.
         """
-        self._wiring.check_usable()
-        _checks.kind("ticket", ticket, UploadTicket)
-        _checks.text("the ticket's upload_url", ticket.upload_url)
+        self._runtime.check_usable()
+        _validation.kind("ticket", ticket, UploadTicket)
+        _validation.text("the ticket's upload_url", ticket.upload_url)
         uploads.check_ticket(ticket, self._endpoints)
-        return await send_chunk(self._wiring.session, self._wiring.pool, ticket, first, data)
+        return await send_chunk(self._runtime.session, self._runtime.pool, ticket, first, data)
 
     async def set_metadata(self, file_id: str, metadata: Metadata) -> None:
         """Describe an upload (section 1.5); before it is finished, or it never enters production.
@@ -250,9 +250,9 @@ class AsyncVideoCloud:
         Raises:
             ServiceError: the service refused.
         """
-        self._wiring.check_usable()
-        _checks.kind("metadata", metadata, Metadata)
-        await self._wiring.session.send(uploads.set_metadata(self._endpoints, file_id, metadata))
+        self._runtime.check_usable()
+        _validation.kind("metadata", metadata, Metadata)
+        await self._runtime.session.send(uploads.set_metadata(self._endpoints, file_id, metadata))
 
     async def finish_upload(self, file_id: str) -> None:
         """Say that every range is there (section 1.3). If the answer is lost, the video's status is asked before it
@@ -262,10 +262,10 @@ class AsyncVideoCloud:
             ServiceError: the service refused, for instance because a range is missing.
             TransportError: neither an answer nor a status could be had: the upload may be finished or not.
         """
-        self._wiring.check_usable()
-        _checks.file_id(file_id)
+        self._runtime.check_usable()
+        _validation.file_id(file_id)
         try:
-            await finish(self._wiring.session, self._endpoints, file_id)
+            await finish(self._runtime.session, self._endpoints, file_id)
         except FinishInDoubtError as doubt:
             raise doubt.error from doubt.error.__cause__
 
@@ -275,8 +275,8 @@ class AsyncVideoCloud:
         Raises:
             ServiceError: the service refused.
         """
-        self._wiring.check_usable()
-        await self._wiring.session.send(uploads.cancel_upload(self._endpoints, file_id))
+        self._runtime.check_usable()
+        await self._runtime.session.send(uploads.cancel_upload(self._endpoints, file_id))
 
     # Sections 2 and 3: the token
 
@@ -286,8 +286,8 @@ class AsyncVideoCloud:
         Raises:
             AuthorizationError: key or secret are wrong.
         """
-        self._wiring.check_usable()
-        return await self._wiring.auth.authorize()
+        self._runtime.check_usable()
+        return await self._runtime.auth.authorize()
 
     async def refresh_token(self) -> Token:
         """Renew the access token now (section 3), by key and secret if its refresh token is refused. Normally
@@ -296,8 +296,8 @@ class AsyncVideoCloud:
         Raises:
             AuthorizationError: key or secret are wrong.
         """
-        self._wiring.check_usable()
-        return await self._wiring.auth.refresh()
+        self._runtime.check_usable()
+        return await self._runtime.auth.refresh()
 
     # Sections 4 to 7: videos
 
@@ -307,8 +307,8 @@ class AsyncVideoCloud:
         Raises:
             ServiceError: the service failed.
         """
-        self._wiring.check_usable()
-        session = self._wiring.session
+        self._runtime.check_usable()
+        session = self._runtime.session
         status = await session.send(videos.get_status(self._endpoints, file_id))
         return attrs.evolve(status, code=session.redacted(status.code), message=session.redacted(status.message))
 
@@ -326,7 +326,7 @@ class AsyncVideoCloud:
         """
         wait = POLL_FIRST
         if timeout is not None:
-            _checks.seconds("timeout", timeout)
+            _validation.seconds("timeout", timeout)
         state = VideoState.UNKNOWN
         try:
             async with asyncio.timeout(timeout):
@@ -337,7 +337,7 @@ class AsyncVideoCloud:
                         return status
                     if state.final:
                         raise _never_published(status)
-                    await asyncio.sleep(wait * (0.9 + 0.2 * self._wiring.random()))
+                    await asyncio.sleep(wait * (0.9 + 0.2 * self._runtime.random()))
                     wait = min(wait * 1.5, POLL_LONGEST)
         except TimeoutError:
             raise TimeoutError(f"video {file_id} is not published after {timeout:g} s ({state.value})") from None
@@ -354,9 +354,9 @@ class AsyncVideoCloud:
             ConfigurationError: a number outside of its bounds.
             ServiceError: the service failed.
         """
-        self._wiring.check_usable()
-        ids = _checks.file_ids(file_ids, empty=True)
-        return await self._wiring.session.send(videos.list_videos(self._endpoints, ids, page, page_size))
+        self._runtime.check_usable()
+        ids = _validation.file_ids(file_ids, empty=True)
+        return await self._runtime.session.send(videos.list_videos(self._endpoints, ids, page, page_size))
 
     async def iter_videos(self, file_ids: Iterable[str] = (), *, page_size: int = 100) -> AsyncIterator[Video]:
         """Every video of the list (section 5), page after page.
@@ -369,7 +369,7 @@ class AsyncVideoCloud:
             ConfigurationError: a number outside of its bounds.
             ServiceError: the service failed.
         """
-        ids = _checks.file_ids(file_ids, empty=True)
+        ids = _validation.file_ids(file_ids, empty=True)
         for batch in videos.batches(ids) if ids else [()]:
             page, seen = 1, 0
             while True:
@@ -388,8 +388,8 @@ class AsyncVideoCloud:
         Raises:
             ServiceError: the service failed, or there is nothing to play.
         """
-        self._wiring.check_usable()
-        return await self._wiring.session.send(videos.get_urls(self._endpoints, file_id))
+        self._runtime.check_usable()
+        return await self._runtime.session.send(videos.get_urls(self._endpoints, file_id))
 
     async def resolve_url(self, url: str) -> str:
         """The second exchange of a play URL (note 1 of section 6): the URL of the media itself. No token is sent.
@@ -401,8 +401,8 @@ class AsyncVideoCloud:
             ConfigurationError: not an http(s) URL, or one that leads into a private network.
             ResponseError: the answer holds no URL.
         """
-        self._wiring.check_usable()
-        return await self._wiring.session.send(videos.resolve_url(self._endpoints, url))
+        self._runtime.check_usable()
+        return await self._runtime.session.send(videos.resolve_url(self._endpoints, url))
 
     async def delete_videos(self, file_ids: Iterable[str]) -> None:
         """Delete these videos and no others (section 7), 100 at a time.
@@ -414,9 +414,9 @@ class AsyncVideoCloud:
             ConfigurationError: none, or something that is no file_id; nothing was deleted.
             ServiceError: the service failed; of more than 100, some may be deleted.
         """
-        self._wiring.check_usable()
-        for batch in videos.batches(_checks.file_ids(file_ids, empty=False)):
-            await self._wiring.session.send(videos.delete_videos(self._endpoints, batch))
+        self._runtime.check_usable()
+        for batch in videos.batches(_validation.file_ids(file_ids, empty=False)):
+            await self._runtime.session.send(videos.delete_videos(self._endpoints, batch))
 
     async def delete_all_videos(self) -> None:
         """Delete every video of the user (section 7).
@@ -424,11 +424,11 @@ class AsyncVideoCloud:
         Raises:
             ServiceError: the service failed.
         """
-        self._wiring.check_usable()
-        await self._wiring.session.send(videos.delete_all_videos(self._endpoints))
+        self._runtime.check_usable()
+        await self._runtime.session.send(videos.delete_all_videos(self._endpoints))
 
 
-def _check_credential(name: str, credentials: Vault, secret: Secret) -> None:
+def _check_credential(name: str, credentials: Secrets, secret: SecretName) -> None:
     value = cast("object", credentials[secret])
     fine = isinstance(value, str) and value.isprintable() and value.strip() == value and value != ""
     del value

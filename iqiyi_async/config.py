@@ -5,13 +5,14 @@ What belongs here: numbers and addresses, each with its unit and the reason for 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Literal, Self, cast
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from typing import Any, Literal, Self, cast
 from urllib.parse import urlsplit
 
 import attrs
 
-from . import _checks
+from . import _validation
 from .errors import ConfigurationError
 
 __all__ = ["Endpoints", "RetryPolicy", "UploadOptions"]
@@ -101,25 +102,48 @@ class RetryPolicy:
         retry_after_cap: the longest ``Retry-After`` that is obeyed, in seconds; a longer one is cut to it.
         budget: repetitions that the whole client may spend without success. Each costs 1, each success gives back
             0.1, so that an outage is not multiplied by everyone's retries.
+        outage_patience: how long a call waits, with all others of its client, for a service that is down, in seconds.
 
     Raises:
         ConfigurationError: a value out of its bounds.
     """
 
     max_attempts: int = attrs.field(
-        default=8, validator=_checks.field(lambda name, value: _checks.whole(name, value, least=1))
+        default=8, validator=_validation.field(lambda name, value: _validation.whole(name, value, least=1))
     )
-    initial_backoff: float = attrs.field(default=0.5, validator=_checks.field(_checks.seconds))
-    max_backoff: float = attrs.field(default=20.0, validator=_checks.field(_checks.seconds))
-    retry_after_cap: float = attrs.field(default=120.0, validator=_checks.field(_checks.seconds))
+    initial_backoff: float = attrs.field(default=0.5, validator=_validation.field(_validation.seconds))
+    max_backoff: float = attrs.field(default=20.0, validator=_validation.field(_validation.seconds))
+    retry_after_cap: float = attrs.field(default=120.0, validator=_validation.field(_validation.seconds))
     budget: int = attrs.field(
-        default=100, validator=_checks.field(lambda name, value: _checks.whole(name, value, least=0))
+        default=100, validator=_validation.field(lambda name, value: _validation.whole(name, value, least=0))
     )
+    outage_patience: float = attrs.field(default=600.0, validator=_validation.field(_validation.seconds))
+
+
+def _optional_whole(*, least: int, most: int, unit: str = "") -> Callable[[Any, attrs.Attribute[Any], Any], None]:
+    def check(name: str, value: object) -> None:
+        if value is not None:
+            _validation.whole(name, value, least=least, most=most, unit=unit)
+
+    return _validation.field(check)
+
+
+def _rate(name: str, value: object) -> None:
+    if value is not None and not (not isinstance(value, bool) and isinstance(value, int | float) and 0 < value < 1e9):
+        raise ConfigurationError(f"{name} must be a number above 0, or None, not {value!r}")
+
+
+_optional_rate = _validation.field(_rate)
+
+
+def _remember(value: object) -> float:
+    seconds = value.total_seconds() if isinstance(value, timedelta) else value
+    return _validation.seconds("remember", seconds)
 
 
 def _auto_or_whole(name: str, value: object, *, most: int, unit: str = "") -> None:
     if value != "auto":
-        _checks.whole(name, value, least=1, most=most, unit=unit)
+        _validation.whole(name, value, least=1, most=most, unit=unit)
 
 
 @attrs.frozen
@@ -137,6 +161,24 @@ class UploadOptions:
             ``?type=body``, for a proxy on the way that drops headers with underscores.
         on_failure: what becomes of a failed or cancelled upload at the service: ``"keep"`` it, to resume later, or
             ``"cancel"`` it.
+        max_control_connections: connections for everything that is not a range (1 to 1024); as many as callers keep
+            busy, kept per host.
+        source_timeout: the longest time in which a source may give nothing, in seconds.
+        max_waiting_buffers: how many chunks may wait in memory for a worker, beside those under way; as many as
+            there are workers if None. The memory bound is ``(max_workers + max_waiting_buffers) x chunk_size``.
+        flush_after: after so many seconds without a piece, what a stream has given is sent as a short range.
+        max_open_files: files held open at once; by default from the limit of the process.
+        journal_required: whether an upload fails if its journal can't be asked before anything was sent; otherwise it
+            goes on without, and a warning says so.
+        remember: how long a finished upload is remembered, so that it is not published twice, in seconds (or a
+            `datetime.timedelta`); 30 days by default.
+        lease_seconds: how long a process that died keeps others from its uploads, in seconds.
+        doubt_patience: how long the status of a finish of unknown outcome is asked for, in seconds.
+        verify: what of an unchanged file is read again before finish: ``"samples"``, or everything (``"end"``), for
+            file systems whose caches hide changes.
+        max_bandwidth: bytes a second over all uploads of the client; no limit if None, a pause if 0.
+        max_requests_per_second: requests of any kind, repeats and polls included; no limit if None.
+        max_pending_uploads: beyond so many uploads under way a further one is refused at once; no limit if None.
         connect_timeout: for one connection to be made, in seconds.
         stall_timeout: the longest silence of a connection, in seconds. For the answer to a chunk the time is added
             that a slow link needs for what is still in the system's buffers.
@@ -146,21 +188,49 @@ class UploadOptions:
     """
 
     max_workers: int | Literal["auto"] = attrs.field(
-        default=8, validator=_checks.field(lambda name, value: _auto_or_whole(name, value, most=256))
+        default=8, validator=_validation.field(lambda name, value: _auto_or_whole(name, value, most=256))
     )
     chunk_size: int | Literal["auto"] = attrs.field(
         default=4 * MIB,
-        validator=_checks.field(lambda name, value: _auto_or_whole(name, value, most=GIB, unit="bytes")),
+        validator=_validation.field(lambda name, value: _auto_or_whole(name, value, most=GIB, unit="bytes")),
     )
     parameters: Literal["headers", "body"] = attrs.field(
-        default="headers", validator=_checks.field(lambda name, value: _checks.one_of(name, value, "headers", "body"))
+        default="headers",
+        validator=_validation.field(lambda name, value: _validation.one_of(name, value, "headers", "body")),
     )
     on_failure: Literal["keep", "cancel"] = attrs.field(
-        default="keep", validator=_checks.field(lambda name, value: _checks.one_of(name, value, "keep", "cancel"))
+        default="keep",
+        validator=_validation.field(lambda name, value: _validation.one_of(name, value, "keep", "cancel")),
     )
+    max_control_connections: int = attrs.field(
+        default=64, validator=_validation.field(lambda name, value: _validation.whole(name, value, least=1, most=1024))
+    )
+    source_timeout: float = attrs.field(
+        default=60.0, validator=_validation.field(lambda name, value: _validation.seconds(name, value, least=0.001))
+    )
+    max_waiting_buffers: int | None = attrs.field(default=None, validator=_optional_whole(least=1, most=4096))
+    flush_after: float = attrs.field(
+        default=5.0, validator=_validation.field(lambda name, value: _validation.seconds(name, value, least=0.001))
+    )
+    max_open_files: int | None = attrs.field(default=None, validator=_optional_whole(least=1, most=2**20))
+    journal_required: bool = attrs.field(default=True, validator=_validation.field(_validation.boolean))
+    remember: float = attrs.field(default=30 * 86400.0, converter=_remember)
+    lease_seconds: float = attrs.field(
+        default=60.0, validator=_validation.field(lambda name, value: _validation.seconds(name, value, least=0.1))
+    )
+    doubt_patience: float = attrs.field(default=30.0, validator=_validation.field(_validation.seconds))
+    verify: Literal["samples", "end"] = attrs.field(
+        default="samples",
+        validator=_validation.field(lambda name, value: _validation.one_of(name, value, "samples", "end")),
+    )
+    max_bandwidth: int | None = attrs.field(
+        default=None, validator=_optional_whole(least=0, most=2**50, unit="bytes a second")
+    )
+    max_requests_per_second: float | None = attrs.field(default=None, validator=_optional_rate)
+    max_pending_uploads: int | None = attrs.field(default=None, validator=_optional_whole(least=1, most=2**31))
     connect_timeout: float = attrs.field(
-        default=10.0, validator=_checks.field(lambda name, value: _checks.seconds(name, value, least=0.001))
+        default=10.0, validator=_validation.field(lambda name, value: _validation.seconds(name, value, least=0.001))
     )
     stall_timeout: float = attrs.field(
-        default=30.0, validator=_checks.field(lambda name, value: _checks.seconds(name, value, least=0.001))
+        default=30.0, validator=_validation.field(lambda name, value: _validation.seconds(name, value, least=0.001))
     )

@@ -10,6 +10,7 @@
     │  └─ ServiceUnavailableError   busy or broken; worth waiting for: .retry_after
     ├─ TransportError               no whole answer came; the cause is chained
     ├─ ResponseError                an answer came that cannot be read: .excerpt
+    ├─ DuplicateVideoError          the same bytes are a video already: .file_id is the earlier one
     └─ UploadError                  an upload stopped half way: .accepted .resumable
        ├─ IntegrityError            the service kept other bytes than were sent
        └─ SourceChangedError        the source is not what it was when the upload began
@@ -25,6 +26,7 @@ from typing import Any
 __all__ = [
     "AuthorizationError",
     "ConfigurationError",
+    "DuplicateVideoError",
     "IntegrityError",
     "InvalidParameterError",
     "QuotaExceededError",
@@ -180,6 +182,13 @@ class ResponseError(VideoCloudError):
         super().__init__(message, operation=operation, file_id=file_id, retryable=retryable)
         self.status = status
         self.excerpt = excerpt
+
+
+class DuplicateVideoError(VideoCloudError):
+    """The bytes of the source are a video of this account already, under another name or with other metadata.
+
+    Nothing was sent. `file_id` is the earlier video; ``again=True`` uploads it once more.
+    """
 
 
 class UploadError(VideoCloudError):

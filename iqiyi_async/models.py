@@ -9,23 +9,32 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from enum import Enum, IntEnum, StrEnum
-from typing import cast
+from typing import Any, cast
 from urllib.parse import quote
 
 import attrs
 
-from . import _checks
-from .errors import ConfigurationError
+from . import _validation
+from .errors import ConfigurationError, VideoCloudError
 
 __all__ = [
+    "Bottleneck",
     "Category",
     "ChunkReceipt",
+    "Fingerprint",
+    "JournalEntry",
     "Metadata",
+    "Phase",
     "PlayUrls",
     "Quality",
+    "StoredToken",
     "Token",
+    "UploadEvent",
+    "UploadItem",
+    "UploadOutcome",
     "UploadProgress",
     "UploadReceipt",
+    "UploadState",
     "UploadTicket",
     "Video",
     "VideoPage",
@@ -98,7 +107,7 @@ class VideoState(Enum):
 def _tags(value: object) -> tuple[str, ...]:
     if isinstance(value, str) or not isinstance(value, Iterable):
         raise ConfigurationError("tags must be a collection of strings, such as ('beach', 'Hainan')")
-    tags = tuple(_checks.text("a tag", tag, limit=200) for tag in cast("Iterable[object]", value))
+    tags = tuple(_validation.text("a tag", tag, limit=200) for tag in cast("Iterable[object]", value))
     if any("," in tag for tag in tags):
         raise ConfigurationError("a tag must not hold a comma: the service separates tags with commas")
     return tags
@@ -129,9 +138,9 @@ class Metadata:
         ConfigurationError: a value that the service would not take.
     """
 
-    name: str = attrs.field(validator=_checks.field(_checks.text))
+    name: str = attrs.field(validator=_validation.field(_validation.text))
     description: str = attrs.field(
-        default="", validator=_checks.field(lambda name, value: _checks.text(name, value, empty=True))
+        default="", validator=_validation.field(lambda name, value: _validation.text(name, value, empty=True))
     )
     tags: tuple[str, ...] = attrs.field(default=(), converter=_tags)
     category: Category | None = attrs.field(default=None, converter=_category)
@@ -186,6 +195,36 @@ class ChunkReceipt:
         return self.last - self.first + 1
 
 
+class Bottleneck(StrEnum):
+    """What an upload waits for: the first of these that all of its ranges wait for (see `UploadEvent`)."""
+
+    TOKEN = "token"  # noqa: S105 - a name, not a token
+    BACKOFF = "backoff"
+    BANDWIDTH_LIMIT = "bandwidth_limit"
+    SOURCE = "source"
+    HASHING = "hashing"
+    WORKERS = "workers"
+    NETWORK = "network"
+    SERVICE = "service"
+
+
+class UploadState(StrEnum):
+    """Where an upload stands."""
+
+    WAITING = "waiting"
+    SENDING = "sending"
+    PAUSED = "paused"
+    FINISHING = "finishing"
+    FINISHED = "finished"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def ended(self) -> bool:
+        """Whether the upload is over."""
+        return self in (UploadState.FINISHED, UploadState.FAILED, UploadState.CANCELLED)
+
+
 @attrs.frozen
 class UploadReceipt:
     """A finished upload.
@@ -198,6 +237,7 @@ class UploadReceipt:
         resumed_bytes: bytes that an earlier, interrupted upload had brought there already.
         elapsed: how long this call took, in seconds.
         tuning: what was decided where the options say ``"auto"``, and why; empty otherwise.
+        time_by_cause: the share of the time that each cause took; the shares sum to 1, or there are none.
     """
 
     file_id: str
@@ -207,6 +247,7 @@ class UploadReceipt:
     resumed_bytes: int
     elapsed: float
     tuning: str = ""
+    time_by_cause: Mapping[Bottleneck, float] = attrs.field(factory=dict[Bottleneck, float], eq=False)
 
 
 @attrs.frozen
@@ -232,6 +273,138 @@ class UploadProgress:
     chunks_in_flight: int
     retries: int
     elapsed: float
+
+
+@attrs.frozen
+class UploadEvent:
+    """One moment of an upload.
+
+    Attributes:
+        state: where it stands.
+        progress: how far it is.
+        bottleneck: what all of its ranges wait for, or None if they wait for different things or nothing.
+        receipt: what came out, once it is finished.
+        error: why it ended, if it failed or was cancelled.
+    """
+
+    state: UploadState
+    progress: UploadProgress
+    bottleneck: Bottleneck | None = None
+    receipt: UploadReceipt | None = None
+    error: VideoCloudError | None = None
+
+
+@attrs.frozen
+class UploadItem:
+    """One of many uploads: what `AsyncVideoCloud.upload` takes, as a value.
+
+    Attributes:
+        source: a path; bytes; an async iterable of bytes; an object with an async ``read(n)``; or a range source.
+        metadata: what the video is called and about.
+        file_type: such as ``"mp4"``; taken from the name of the source if there is one.
+        size: bytes of the source; needed for streams only.
+        key: the caller's own name for the source (1 to 512 characters), or None.
+    """
+
+    source: Any
+    metadata: Metadata
+    file_type: str | None = None
+    size: int | None = None
+    key: str | None = None
+
+
+@attrs.frozen
+class UploadOutcome:
+    """What became of one of many uploads.
+
+    Attributes:
+        item: what was to be uploaded.
+        receipt: of the finished upload, or None.
+        status: of the published video, where it was waited for.
+        error: why there is no receipt, or why the video was not published; None where all went well.
+    """
+
+    item: UploadItem
+    receipt: UploadReceipt | None = None
+    status: VideoStatus | None = None
+    error: Exception | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Whether all went well."""
+        return self.error is None
+
+
+class Phase(Enum):
+    """How far an upload in a journal has come. What follows from FINISHING and CANCELLING may have happened."""
+
+    SENDING = "sending"
+    FINISHING = "finishing"
+    CANCELLING = "cancelling"
+    FINISHED = "finished"
+
+
+@attrs.frozen
+class Fingerprint:
+    """What a source looked like: enough to tell whether it may be the same one.
+
+    Attributes:
+        size: in bytes.
+        mtime_ns: last change of the content, in nanoseconds; 0 where there is none.
+        inode: of the file; 0 where there is none.
+        digest: hexadecimal digest of samples from its head, middle and tail.
+        device: of the file; 0 where there is none.
+        ctime_ns: last change of the file or its attributes, in nanoseconds; 0 where there is none.
+    """
+
+    size: int
+    mtime_ns: int
+    inode: int
+    digest: str
+    device: int = 0
+    ctime_ns: int = 0
+
+
+@attrs.frozen
+class JournalEntry:
+    """What is known of one upload. No token is in it.
+
+    Attributes:
+        file_id: the upload's name at the service.
+        upload_url: where its ranges go.
+        fingerprint: of the source when the upload began.
+        phase: how far it has come.
+        accepted: the ranges that the service holds, in the order in which they were accepted; they may repeat or
+            overlap.
+        name: what a person knows the source by: a path, or the caller's key.
+        account: whose upload it is: a short hexadecimal string, no secret.
+        group: the group that the caller gave, or an empty string.
+        file_type: such as ``"mp4"``.
+        metadata: digest of the metadata that was last sent for it; empty if none was.
+        remember: how long a finished upload is remembered, in seconds.
+        changed: when the entry was begun or its phase last changed (Unix time, seconds); set by the journal.
+    """
+
+    file_id: str
+    upload_url: str
+    fingerprint: Fingerprint
+    phase: Phase = Phase.SENDING
+    accepted: tuple[ChunkReceipt, ...] = ()
+    name: str = ""
+    account: str = ""
+    group: str = ""
+    file_type: str = ""
+    metadata: str = ""
+    remember: float = 30 * 86400.0
+    changed: float = 0.0
+
+
+@attrs.frozen
+class StoredToken:
+    """A token with the number of its write: each write of a key has a greater one than the write before."""
+
+    version: int
+    token: Token
 
 
 @attrs.frozen

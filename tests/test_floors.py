@@ -23,16 +23,21 @@ FLOORS: dict[str, float] = {
     "errors": 0,
     "models": 0,
     "config": 0,
-    "_checks": 0,
+    "_validation": 0,
     "protocol": 1,
-    "_transport": 3,
+    "transport": 3,
     "_retry": 3,
     "_lanes": 3,
+    "_concurrency": 3,
+    "_telemetry": 3,
+    "_redaction": 0,
     "stores": 3,
     "_auth": 4,
     "_session": 5,
     "upload": 6,
-    "_wiring": 6.5,
+    "sources": 6,
+    "_runtime": 6.5,
+    "batch": 7,
     "client": 7,
     "__init__": 8,
     "testing": 9,
@@ -40,6 +45,7 @@ FLOORS: dict[str, float] = {
     "emulator": 9,
     "pytest_plugin": 9,
     "integrations": 9,
+    "web": 9,
     "__main__": 10,
 }
 WORDS, PROTOCOL, FACE, EDGES = 0, 1, 8, 9
@@ -49,17 +55,22 @@ FACES = {PACKAGE, f"{PACKAGE}.stores", f"{PACKAGE}.testing", f"{PACKAGE}.emulato
 
 #: A library, and the only modules that may know it.
 DOORS = {
-    "httpx": ("_transport.borrowed",),
+    "httpx": ("transport", "sources", "client", "_runtime"),
     "httpcore": (),
     "h11": ("emulator",),
-    "httptools": ("_transport.exchange",),
+    "httptools": ("transport.exchange",),
     "tenacity": ("_retry",),
-    "aiofiles": ("upload.source", "upload.files", "stores"),
-    "cattrs": ("protocol", "stores", "upload.journal"),
+    "aiofiles": ("upload.source", "upload.file_source", "stores"),
+    "cattrs": ("protocol", "stores", "upload.journal_session"),
     "redis": ("stores",),
-    "sqlite3": ("stores", "integrations"),
+    "sqlite3": ("stores", "batch", "integrations"),
+    "asyncpg": ("stores", "batch"),
+    "obstore": ("sources",),
+    "opentelemetry": ("_telemetry",),
+    "distributed": ("integrations",),
+    "aiohappyeyeballs": ("transport.dial",),
     "filelock": ("stores", "upload", "emulator"),
-    "starlette": ("emulator", "integrations"),
+    "starlette": ("emulator", "web", "integrations"),
     "uvicorn": ("emulator",),
     "python_multipart": ("emulator",),
     "multipart": ("emulator",),
@@ -90,11 +101,10 @@ IMPURE_CALLS = {
 }
 
 #: Modules that are longer than the bound, how long they may be, and why.
-LIMIT = 250
+LIMIT = 400
 LONGER = {
-    "models": (320, "one list of values, most of it their descriptions"),
-    "testing.tokens": (260, "one suite, inherited as one class"),
-    "client": (450, "one method per operation: most of it is their descriptions"),
+    "models": (560, "one list of values, most of it their descriptions"),
+    "client": (700, "one method per operation: most of it is their descriptions"),
 }
 
 
@@ -283,9 +293,9 @@ def test_what_stands_is_seen() -> None:
     """The reader reads: imports that are known to be there are found."""
     seen = {name: {each.name for each in imports(module, HOUSE)} for name, module in HOUSE.items()}
     assert {f"{PACKAGE}.config", f"{PACKAGE}.models", f"{PACKAGE}.protocol.answers"} <= seen["protocol.oauth"]
-    assert f"{PACKAGE}._checks" in seen["protocol.uploads"]
+    assert f"{PACKAGE}._validation" in seen["protocol.uploads"]
     assert f"{PACKAGE}.protocol.hosts" in seen["protocol.wire"]
-    assert "httpx" in seen["_transport.borrowed"]
+    assert "httpx" in seen["transport.borrowed"]
 
 
 # The rules themselves, held against small houses that break them.
@@ -296,8 +306,8 @@ BROKEN = [
     (upward, {"_auth": "from ._session import x", "_session": ""}, "_auth:2: must not import iqiyi_async._session"),
     (
         upward,
-        {"_retry": "from . import _transport", "_transport": ""},
-        "_retry:2: must not import iqiyi_async._transport",
+        {"_retry": "from . import transport", "transport": ""},
+        "_retry:2: must not import iqiyi_async.transport",
     ),
     (
         upward,
@@ -315,7 +325,11 @@ BROKEN = [
         "protocol.a:3: must not import iqiyi_async.client",
     ),
     (upward, {"cli.a": "from ..errors import x", "errors": ""}, "cli.a:2: must not import iqiyi_async.errors"),
-    (upward, {"cli.a": "from .. import _checks", "_checks": ""}, "cli.a:2: must not import iqiyi_async._checks"),
+    (
+        upward,
+        {"cli.a": "from .. import _validation", "_validation": ""},
+        "cli.a:2: must not import iqiyi_async._validation",
+    ),
     (
         upward,
         {"cli.a": "from ..emulator.b import x", "emulator.b": ""},
@@ -333,7 +347,11 @@ BROKEN = [
     (upward, {"novelty": ""}, "novelty: has no floor; give it one in test_floors.py"),
     (circles, {"upload.a": "from . import b", "upload.b": "from .a import x"}, "upload.a -> upload.b -> upload.a"),
     (through_other_doors, {"_session": "import httpx"}, "_session:2: must not import httpx"),
-    (through_other_doors, {"client": "if TYPE_CHECKING:\n  from httpx import x"}, "client:3: must not import httpx"),
+    (
+        through_other_doors,
+        {"upload.a": "if TYPE_CHECKING:\n  from httpx import x"},
+        "upload.a:3: must not import httpx",
+    ),
     (through_other_doors, {"upload.pool": "import aiofiles.os"}, "upload.pool:2: must not import aiofiles"),
     (through_other_doors, {"upload.a": "from tenacity.asyncio import x"}, "upload.a:2: must not import tenacity"),
     (impure, {"protocol.a": "import asyncio"}, "protocol.a:2: must not import asyncio"),
@@ -341,8 +359,8 @@ BROKEN = [
     (impure, {"models": "async def f(): pass"}, "models:2: must not await"),
     (impure, {"protocol.a": "x = datetime.now(UTC)"}, "protocol.a:2: must not call now"),
     (impure, {"protocol.a": "open('x')"}, "protocol.a:2: must not call open"),
-    (too_long, {"_auth": "x = 1\n" * 250}, "_auth: has 251 lines; the most is 250"),
-    (too_long, {"models": "x = 1\n" * 320}, "models: has 321 lines; the most is 320"),
+    (too_long, {"_auth": "x = 1\n" * 400}, "_auth: has 401 lines; the most is 400"),
+    (too_long, {"models": "x = 1\n" * 560}, "models: has 561 lines; the most is 560"),
     (too_long, {"models": "x = 1"}, "models: needs no exception any more"),
 ]
 
@@ -376,16 +394,16 @@ def test_a_sound_house_passes(tmp_path: Path) -> None:
         tmp_path,
         {
             "errors": "import enum",
-            "models": "from . import _checks\nfrom .errors import x",
-            "_checks": "from .errors import x",
+            "models": "from . import _validation\nfrom .errors import x",
+            "_validation": "from .errors import x",
             "protocol.__init__": "",
             "protocol.wire": "import json",
             "protocol.a": "from . import wire\nfrom .. import models\nfrom ..errors import x",
-            "_transport.__init__": "from ..protocol import wire\nfrom ..protocol.a import x",
-            "_transport.borrowed": "import httpx",
+            "transport.__init__": "from ..protocol import wire\nfrom ..protocol.a import x",
+            "transport.borrowed": "import httpx",
             "upload.__init__": "",
-            "upload.source": "import aiofiles\nif TYPE_CHECKING:\n  from .engine import x",
-            "upload.engine": "from .source import x\nfrom .. import _transport",
+            "upload.source": "import aiofiles\nif TYPE_CHECKING:\n  from .upload import x",
+            "upload.upload": "from .source import x\nfrom .. import transport",
             "client": "from .upload import engine\nfrom .upload.source import x\nimport iqiyi_async.errors",
             "__init__": "from .client import x\nfrom . import errors",
             "testing": "from . import x\nfrom .stores.base import y",

@@ -12,7 +12,7 @@ import pytest
 
 from benchmarks import processes
 from benchmarks.content import KIB
-from benchmarks.link import Link, Pace
+from benchmarks.link import LatencyTracker, Link
 
 #: The kernel holds some of what was sent; the answer comes when the last byte has passed, so whole requests are timed.
 BODY = 512 * KIB
@@ -67,7 +67,7 @@ def test_the_cap_of_all_is_shared(sink: str) -> None:
 
 
 def test_a_pace_forgives_a_late_timer_but_not_a_long_rest() -> None:
-    pace = Pace(1000)
+    pace = LatencyTracker(1000)
     assert pace.reserve(100, 10.0) == pytest.approx(10.05)
     assert pace.reserve(100, 10.06) == pytest.approx(10.15), "the 10 ms that the timer was late are caught up"
     assert pace.reserve(100, 20.0) == pytest.approx(20.05), "idle time is not saved up"

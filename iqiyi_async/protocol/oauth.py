@@ -11,7 +11,7 @@ from ..errors import ResponseError, ServiceUnavailableError
 from ..models import Token
 from .answers import FAILED, Meaning, Reply, expect_success, read
 from .fields import structure
-from .wire import Answer, Call, Request, Secret
+from .wire import Answer, Call, Request, SecretName
 
 _AUTHORIZE_CODES = {**FAILED, "A00007": Meaning(ServiceUnavailableError, "the service had a system error")}
 
@@ -31,7 +31,7 @@ def authorize(endpoints: Endpoints) -> Call[Token]:
     request = Request(
         "GET",
         f"{endpoints.api}/api/iqiyi/authorize",
-        query=(("client_id", Secret.APP_KEY), ("client_secret", Secret.APP_SECRET)),
+        query=(("client_id", SecretName.APP_KEY), ("client_secret", SecretName.APP_SECRET)),
     )
 
     def decode(answer: Answer) -> Token:
@@ -49,9 +49,9 @@ def refresh(endpoints: Endpoints) -> Call[Token]:
         "GET",
         f"{endpoints.api}/api/oauth2/token",
         query=(
-            ("client_id", Secret.APP_KEY),
+            ("client_id", SecretName.APP_KEY),
             ("grant_type", "refresh_token"),
-            ("refresh_token", Secret.REFRESH_TOKEN),
+            ("refresh_token", SecretName.REFRESH_TOKEN),
         ),
     )
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import attrs
 
-from .. import _checks
+from .. import _validation
 from ..config import Endpoints
 from ..errors import AuthorizationError, ConfigurationError, ResponseError
 from ..models import Metadata, UploadTicket
@@ -22,7 +22,7 @@ from .answers import (
 )
 from .fields import structure
 from .forms import content_type, form
-from .wire import Answer, Call, Fields, Request, Secret
+from .wire import Answer, Call, Fields, Request, SecretName
 
 #: What the official uploader admits (contract, B14).
 FILE_TYPES = frozenset(
@@ -74,7 +74,7 @@ def check_file_type(value: object) -> str:
     Raises:
         ConfigurationError: not a type that the service's own uploader admits.
     """
-    kind = _checks.text("file_type", value).strip().removeprefix(".").lower()
+    kind = _validation.text("file_type", value).strip().removeprefix(".").lower()
     if kind not in FILE_TYPES:
         raise ConfigurationError(
             f"file_type {kind[:20]!r} is not one the service takes: {', '.join(sorted(FILE_TYPES))}"
@@ -88,7 +88,7 @@ def check_file_size(value: object) -> int:
     Raises:
         ConfigurationError: not a whole number above 0.
     """
-    return _checks.whole("file_size", value, least=1, most=2**53, unit="bytes")
+    return _validation.whole("file_size", value, least=1, most=2**53, unit="bytes")
 
 
 def check_ticket(ticket: UploadTicket, endpoints: Endpoints) -> None:
@@ -97,7 +97,7 @@ def check_ticket(ticket: UploadTicket, endpoints: Endpoints) -> None:
     Raises:
         ConfigurationError: its file_id, size or address can't be right.
     """
-    _checks.file_id(ticket.file_id)
+    _validation.file_id(ticket.file_id)
     check_file_size(ticket.file_size)
     problem = hosts.problem_with(ticket.upload_url, private_allowed=not hosts.is_public(endpoints))
     if problem:
@@ -110,7 +110,7 @@ def check_range(ticket: UploadTicket, first: int, size: int) -> int:
     Raises:
         ConfigurationError: an empty range, or one outside of the file.
     """
-    _checks.whole("first", first, least=0)
+    _validation.whole("first", first, least=0)
     if not 0 < size <= ticket.file_size - first:
         raise ConfigurationError(
             f"a range of {size} bytes from {first} on is empty or outside of a file of {ticket.file_size} bytes"
@@ -125,7 +125,7 @@ def request_upload(endpoints: Endpoints, file_type: str, file_size: int) -> Call
     request = Request(
         "GET",
         f"{endpoints.upload}/openupload",
-        headers=(("filetype", kind), ("filesize", str(size)), ("access_token", Secret.ACCESS_TOKEN)),
+        headers=(("filetype", kind), ("filesize", str(size)), ("access_token", SecretName.ACCESS_TOKEN)),
     )
 
     def decode(answer: Answer) -> UploadTicket:
@@ -162,11 +162,11 @@ def upload_chunk(
     Raises:
         ConfigurationError: an empty range, one outside of the file, or a file_id that no header can hold.
     """
-    view = _checks.octets("data", data)
+    view = _validation.octets("data", data)
     flat = data if isinstance(data, bytes) else view
     last = check_range(ticket, first, len(view))
     naming: tuple[tuple[str, str], ...] = (
-        ("file_id", _checks.file_id(ticket.file_id)),
+        ("file_id", _validation.file_id(ticket.file_id)),
         ("file_size", str(ticket.file_size)),
         ("range", f"{first}-{last}"),
     )
@@ -199,8 +199,8 @@ def cancel_upload(endpoints: Endpoints, file_id: str) -> Call[None]:
 def set_metadata(endpoints: Endpoints, file_id: str, metadata: Metadata) -> Call[None]:
     """Section 1.5. To be sent before `finish_upload`, or the video never enters production."""
     query: Fields = (
-        ("access_token", Secret.ACCESS_TOKEN),
-        ("file_id", _checks.file_id(file_id)),
+        ("access_token", SecretName.ACCESS_TOKEN),
+        ("file_id", _validation.file_id(file_id)),
         ("file_name", metadata.name),
         ("description", metadata.description),
     )
@@ -215,7 +215,7 @@ def set_metadata(endpoints: Endpoints, file_id: str, metadata: Metadata) -> Call
 def _ending(
     endpoints: Endpoints, operation: str, path: str, word: tuple[str, str], file_id: str, *, repeatable: bool
 ) -> Call[None]:
-    headers: Fields = (word, ("access_token", Secret.ACCESS_TOKEN), ("file_id", _checks.file_id(file_id)))
+    headers: Fields = (word, ("access_token", SecretName.ACCESS_TOKEN), ("file_id", _validation.file_id(file_id)))
     request = Request("POST", f"{endpoints.upload}/{path}", headers=headers)
     return Call(operation, request, _done(operation, file_id), repeatable=repeatable, file_id=file_id)
 

@@ -8,7 +8,7 @@ from typing import cast
 
 import attrs
 
-from .. import _checks
+from .. import _validation
 from ..config import Endpoints
 from ..errors import ConfigurationError, ResponseError
 from ..models import PlayUrls, Quality, Video, VideoPage, VideoState, VideoStatus
@@ -21,7 +21,7 @@ from .answers import (
     read,
 )
 from .fields import Json, clean_text, mapping, one_line, present, structure
-from .wire import Answer, Call, Fields, Request, Secret
+from .wire import Answer, Call, Fields, Request, SecretName
 
 #: The most entries of one page (section 5). The same bound keeps lists of ids within what servers take as a URL.
 MAX_PAGE = 100
@@ -72,7 +72,7 @@ class _Count:
 
 def get_status(endpoints: Endpoints, file_id: str) -> Call[VideoStatus]:
     """Section 4. Most of its codes are states, not errors; one that is not known is `VideoState.UNKNOWN`."""
-    request = _get(endpoints, "fullStatus", ("file_id", _checks.file_id(file_id)))
+    request = _get(endpoints, "fullStatus", ("file_id", _validation.file_id(file_id)))
 
     def decode(answer: Answer) -> VideoStatus:
         reply = read("get_status", answer)
@@ -100,8 +100,8 @@ def list_videos(endpoints: Endpoints, file_ids: tuple[str, ...], page: int, page
     Raises:
         ConfigurationError: a page below 1, a page size outside of 1 to 100, or more than 100 file_ids.
     """
-    _checks.whole("page", page, least=1)
-    _checks.whole("page_size", page_size, least=1, most=MAX_PAGE)
+    _validation.whole("page", page, least=1)
+    _validation.whole("page_size", page_size, least=1, most=MAX_PAGE)
     query: Fields = (("page_size", str(page_size)), ("page", str(page)))
     if file_ids:
         query = (("file_ids", _joined(file_ids)), *query)
@@ -126,7 +126,7 @@ def list_videos(endpoints: Endpoints, file_ids: tuple[str, ...], page: int, page
 
 def get_urls(endpoints: Endpoints, file_id: str) -> Call[PlayUrls]:
     """Section 6."""
-    request = _get(endpoints, "urllist", ("file_id", _checks.file_id(file_id)))
+    request = _get(endpoints, "urllist", ("file_id", _validation.file_id(file_id)))
 
     def decode(answer: Answer) -> PlayUrls:
         reply = read("get_urls", answer)
@@ -142,7 +142,7 @@ def resolve_url(endpoints: Endpoints, url: str) -> Call[str]:
     Raises:
         ConfigurationError: not an address that may be followed.
     """
-    problem = hosts.problem_with(_checks.text("url", url), private_allowed=not hosts.is_public(endpoints))
+    problem = hosts.problem_with(_validation.text("url", url), private_allowed=not hosts.is_public(endpoints))
     if problem:
         raise ConfigurationError(f"the play URL is refused: {problem}")
 
@@ -184,8 +184,8 @@ def batches(file_ids: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
         yield file_ids[start : start + MAX_PAGE]
 
 
-def _get(endpoints: Endpoints, path: str, *query: tuple[str, str | Secret]) -> Request:
-    token: Fields = (("access_token", Secret.ACCESS_TOKEN),)
+def _get(endpoints: Endpoints, path: str, *query: tuple[str, str | SecretName]) -> Request:
+    token: Fields = (("access_token", SecretName.ACCESS_TOKEN),)
     return Request("GET", f"{endpoints.api}/api/file/{path}", query=(*token, *query))
 
 
@@ -198,7 +198,7 @@ def _delete(endpoints: Endpoints, operation: str, *query: tuple[str, str]) -> Ca
 
 def _joined(file_ids: tuple[str, ...]) -> str:
     """One separator: the document's prose says ';', its URL and the official client use ',' (contract, B7)."""
-    ids = _checks.file_ids(file_ids, empty=False)
+    ids = _validation.file_ids(file_ids, empty=False)
     if len(ids) > MAX_PAGE:
         raise ConfigurationError(f"{len(ids)} file_ids in one request; the most is {MAX_PAGE}")
     return ",".join(ids)

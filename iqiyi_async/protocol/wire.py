@@ -1,6 +1,6 @@
 """What a call, a request and an answer are, and where a secret goes.
 
-The law of this file: a `Request` never holds a secret, only the place for one (`Secret`), so that it can be logged,
+The law of this file: a `Request` never holds a secret, only the place for one (`SecretName`), so that it can be logged,
 printed and kept. `fill` puts the secrets in, at the last moment and for the service's own hosts only; what it returns
 must not be kept.
 """
@@ -22,7 +22,7 @@ T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
 
-class Secret(Enum):
+class SecretName(Enum):
     """The place of a secret in a request."""
 
     ACCESS_TOKEN = "access token"  # noqa: S105 - a name, not a token
@@ -31,7 +31,7 @@ class Secret(Enum):
     APP_SECRET = "app secret"  # noqa: S105
 
 
-class Vault:
+class Secrets:
     """Secrets on their way to their places. It prints which they are, not what they are.
 
     It reads like a mapping but is none: programs that report crashes look into mappings, whatever those print.
@@ -39,16 +39,16 @@ class Vault:
 
     __slots__ = ("_held",)
 
-    def __init__(self, held: Mapping[Secret, str] | Vault | None = None) -> None:
+    def __init__(self, held: Mapping[SecretName, str] | Secrets | None = None) -> None:
         self._held = {} if held is None else dict(held.items())
 
-    def __getitem__(self, secret: Secret) -> str:
+    def __getitem__(self, secret: SecretName) -> str:
         return self._held[secret]
 
-    def __setitem__(self, secret: Secret, value: str) -> None:
+    def __setitem__(self, secret: SecretName, value: str) -> None:
         self._held[secret] = value
 
-    def keys(self) -> Iterable[Secret]:
+    def keys(self) -> Iterable[SecretName]:
         """Which secrets there are; with this, ``{**vault}`` works."""
         return self._held.keys()
 
@@ -56,7 +56,7 @@ class Vault:
         """What they are."""
         return self._held.values()
 
-    def items(self) -> Iterable[tuple[Secret, str]]:
+    def items(self) -> Iterable[tuple[SecretName, str]]:
         """Each with its value."""
         return self._held.items()
 
@@ -64,7 +64,7 @@ class Vault:
         return f"<{', '.join(secret.value for secret in self._held)}>"
 
 
-Fields = tuple[tuple[str, str | Secret], ...]
+Fields = tuple[tuple[str, str | SecretName], ...]
 Headers = tuple[tuple[str, str], ...]
 Body = tuple[bytes | memoryview, ...]
 
@@ -87,7 +87,7 @@ class Request:
     headers: Fields = ()
     query: Fields = ()
     body: Body = attrs.field(default=(), repr=False, eq=False)
-    secrets: frozenset[Secret] = attrs.field(
+    secrets: frozenset[SecretName] = attrs.field(
         init=False,
         repr=False,
         eq=False,
@@ -100,8 +100,8 @@ class Request:
         return sum(len(piece) for piece in self.body)
 
 
-def _secrets_in(*fields: tuple[str, str | Secret]) -> frozenset[Secret]:
-    return frozenset(value for _, value in fields if isinstance(value, Secret))
+def _secrets_in(*fields: tuple[str, str | SecretName]) -> frozenset[SecretName]:
+    return frozenset(value for _, value in fields if isinstance(value, SecretName))
 
 
 @attrs.frozen
@@ -169,7 +169,7 @@ class Outgoing:
         return self.address + self.query
 
 
-def fill(request: Request, secrets: Vault, trusted: frozenset[str]) -> Outgoing:
+def fill(request: Request, secrets: Secrets, trusted: frozenset[str]) -> Outgoing:
     """Put the secrets of a request in their places.
 
     Args:
@@ -186,7 +186,7 @@ def fill(request: Request, secrets: Vault, trusted: frozenset[str]) -> Outgoing:
     def place(fields: Fields) -> Headers:
         if not request.secrets:
             return cast("Headers", fields)
-        return tuple([(name, secrets[value] if isinstance(value, Secret) else value) for name, value in fields])
+        return tuple([(name, secrets[value] if isinstance(value, SecretName) else value) for name, value in fields])
 
     # A fragment never goes out, and what is put behind it would not either.
     address, query = request.url.partition("#")[0], ""
@@ -201,7 +201,7 @@ def fill(request: Request, secrets: Vault, trusted: frozenset[str]) -> Outgoing:
 TELLING = 12
 
 
-def redact(text: str, secrets: Vault) -> str:
+def redact(text: str, secrets: Secrets) -> str:
     """A text of the service with our secrets taken out, in whatever case and escaping it repeats them, and also where
     the text was shortened in the middle of one."""
     names = {

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .base import Fingerprint, JournalEntry, Phase, StoredToken, TokenStore, UploadJournal
+from ..models import Fingerprint, JournalEntry, Phase, StoredToken
+from .base import TokenStore, UploadJournal
 from .file import FileTokenStore
 from .memory import MemoryJournal, MemoryTokenStore
 from .sqlite import SqliteJournal

@@ -8,20 +8,9 @@ keeps things, safely.
 from __future__ import annotations
 
 from contextlib import AbstractAsyncContextManager
-from enum import Enum
 from typing import Protocol, runtime_checkable
 
-import attrs
-
-from ..models import ChunkReceipt, Token
-
-
-@attrs.frozen
-class StoredToken:
-    """A token with the number of its write: each write of a key has a greater one than the write before."""
-
-    version: int
-    token: Token
+from ..models import ChunkReceipt, JournalEntry, Phase, StoredToken, Token
 
 
 @runtime_checkable
@@ -53,51 +42,6 @@ class TokenStore(Protocol):
         tragedy: `compare_and_set` keeps the newest token from being lost.
         """
         ...
-
-
-class Phase(Enum):
-    """How far an upload has come; each follows the one before."""
-
-    SENDING = "sending"
-    FINISHING = "finishing"
-    FINISHED = "finished"
-
-
-@attrs.frozen
-class Fingerprint:
-    """What a source looked like: enough to tell that it is the same one.
-
-    Attributes:
-        size: in bytes.
-        mtime_ns: last change, in nanoseconds; 0 where there is none.
-        inode: of the file; 0 where there is none.
-        digest: hexadecimal digest of samples from its head, middle and tail.
-    """
-
-    size: int
-    mtime_ns: int
-    inode: int
-    digest: str
-
-
-@attrs.frozen
-class JournalEntry:
-    """What is known of one upload. No token is in it.
-
-    Attributes:
-        file_id: the upload's name at the service.
-        upload_url: where its ranges go.
-        fingerprint: of the source when the upload began.
-        phase: how far it has come.
-        accepted: the ranges that the service holds, in the order in which they were accepted; they may repeat or
-        overlap.
-    """
-
-    file_id: str
-    upload_url: str
-    fingerprint: Fingerprint
-    phase: Phase = Phase.SENDING
-    accepted: tuple[ChunkReceipt, ...] = ()
 
 
 @runtime_checkable

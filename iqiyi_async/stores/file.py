@@ -21,13 +21,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from ..models import Token
+from ..models import StoredToken, Token
 from . import _private
 from ._codec import Sealed, token_from_json, token_to_json
 from ._polling import poll
 from ._turns import Turns
 from ._worker import Worker
-from .base import StoredToken
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock

@@ -11,9 +11,8 @@ from contextlib import asynccontextmanager
 
 import attrs
 
-from ..models import ChunkReceipt, Token
+from ..models import ChunkReceipt, JournalEntry, Phase, StoredToken, Token
 from ._turns import Turns
-from .base import JournalEntry, Phase, StoredToken
 
 __all__ = ["MemoryJournal", "MemoryTokenStore"]
 

@@ -20,12 +20,11 @@ from types import TracebackType
 from typing import Any, Self, cast
 
 from ..errors import ConfigurationError
-from ..models import Token
+from ..models import StoredToken, Token
 from ._codec import Sealed, token_from_json, token_to_json
 from ._polling import poll
 from ._turns import Turns
 from ._worker import settle
-from .base import StoredToken
 
 try:
     from redis.asyncio import Redis

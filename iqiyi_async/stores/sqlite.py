@@ -13,10 +13,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ..models import ChunkReceipt
+from ..models import ChunkReceipt, Fingerprint, JournalEntry, Phase
 from ._alive import Presence, dead, sweep
 from ._worker import Worker
-from .base import Fingerprint, JournalEntry, Phase
 
 if TYPE_CHECKING:
     from sqlite3 import Connection

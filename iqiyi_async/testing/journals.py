@@ -9,8 +9,8 @@ import asyncio
 
 import attrs
 
-from ..models import ChunkReceipt
-from ..stores.base import Fingerprint, JournalEntry, Phase, UploadJournal
+from ..models import ChunkReceipt, Fingerprint, JournalEntry, Phase
+from ..stores.base import UploadJournal
 from ._contract import KEY, OTHER, Contract, cancelled, together
 
 __all__ = ["JournalContract"]

@@ -11,8 +11,8 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import anyio
 
-from ..models import Token
-from ..stores.base import StoredToken, TokenStore
+from ..models import StoredToken, Token
+from ..stores.base import TokenStore
 from ._contract import KEY, OTHER, Contract, cancelled, together
 
 __all__ = ["TokenStoreContract"]

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from .. import _checks
+from .. import _validation
 from .._session import Session
 from ..models import ChunkReceipt, UploadTicket
 from ..protocol.uploads import check_range
 from .chunk import send_range
-from .plan import Range
-from .pool import Pool
+from .pool import WorkerPool
+from .ranges import Range
 from .source import Data, hashed
 
 
 async def send_chunk(
-    session: Session, pool: Pool, ticket: UploadTicket, first: int, data: bytes | bytearray | memoryview
+    session: Session, pool: WorkerPool, ticket: UploadTicket, first: int, data: bytes | bytearray | memoryview
 ) -> ChunkReceipt:
     """Send one range until it is accepted.
 
@@ -21,7 +21,7 @@ async def send_chunk(
         ConfigurationError: an empty range, or one outside of the file.
         VideoCloudError: it could not be brought there.
     """
-    view = _checks.octets("data", data)
+    view = _validation.octets("data", data)
     part = Range(first, len(view))
     check_range(ticket, part.first, part.size)
     held = Data(view, await hashed(view, "md5", pool.threads))

@@ -10,15 +10,15 @@ from .._session import Session
 from ..errors import IntegrityError, ServiceUnavailableError, TransportError
 from ..models import UploadTicket
 from ..protocol import uploads
-from .plan import Range
-from .pool import Lane, Pool
+from .pool import Worker, WorkerPool
+from .ranges import Range
 from .source import Data
 
 
 async def send_range(
     session: Session,
-    pool: Pool,
-    lane: Lane,
+    pool: WorkerPool,
+    lane: Worker,
     ticket: UploadTicket,
     part: Range,
     data: Data,

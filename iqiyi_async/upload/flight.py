@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
-from .plan import Range
 from .pool import Grant
+from .ranges import Range
 
 
-class Flight:
+class RangeAttempt:
     """One range under way.
 
     Attributes:

@@ -8,11 +8,11 @@ from collections.abc import AsyncGenerator, AsyncIterable
 from pathlib import Path, PurePath
 from typing import Any, Protocol, cast, runtime_checkable
 
-from .. import _checks
+from .. import _validation
 from ..config import MIB
 from ..errors import ConfigurationError
 from ..protocol.uploads import check_file_size, check_file_type
-from .files import PathSource
+from .file_source import PathSource
 from .source import Source
 from .streams import BytesSource, StreamSource
 
@@ -42,7 +42,7 @@ async def make_source(source: object, *, size: int | None, file_type: str | None
         path = Path(named)
         return await _opened(PathSource(path, _type_of(file_type, path.name), size))
     if isinstance(source, bytes | bytearray | memoryview):
-        view = _checks.octets("source", cast("object", source))
+        view = _validation.octets("source", cast("object", source))
         if size is not None and size != len(view):
             raise ConfigurationError(f"size is {size!r}, but source has {len(view)} bytes")
         check_file_size(len(view))

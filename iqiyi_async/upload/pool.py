@@ -14,13 +14,13 @@ from mmap import MAP_ANONYMOUS, MAP_PRIVATE, mmap
 from urllib.parse import urlsplit
 
 from .._lanes import Lanes
-from .._transport import Connection, Network
 from ..config import UploadOptions
-from .pace import Pace
-from .tuning import Tuner
+from ..transport import Connection, Network
+from .adaptive import Tuner
+from .latency import LatencyTracker
 
 
-class Lane:
+class Worker:
     """A connection and a reusable buffer."""
 
     def __init__(self, connection: Connection) -> None:
@@ -39,19 +39,19 @@ class Lane:
         await self.connection.aclose()
 
 
-class Pool(Lanes[Lane]):
+class WorkerPool(Lanes[Worker]):
     """The chunk lanes of one client."""
 
     def __init__(self, network: Network, options: UploadOptions, backups: Mapping[str, str]) -> None:
         self.tuner: Tuner = Tuner(options.max_workers, options.chunk_size)
-        super().__init__(self.tuner.workers, lambda: Lane(Connection(network)))
+        super().__init__(self.tuner.workers, lambda: Worker(Connection(network)))
         self.options = options
         #: Parts the fields of a form; 128 bits that no content can foresee.
         self.boundary: str = secrets.token_hex(16)
         self.hosts: Hosts = Hosts(backups)
         #: For reading and hashing. More threads than processors would only take turns with the event loop's.
         self.threads: ThreadPoolExecutor = ThreadPoolExecutor(min(processors(), self.tuner.most_workers), "iqiyi-async")
-        self.pace: Pace = Pace()
+        self.pace: LatencyTracker = LatencyTracker()
 
     async def aclose(self) -> None:
         """Close every connection, and end the threads."""
@@ -74,9 +74,9 @@ class Pool(Lanes[Lane]):
 class Grant:
     """The right to a lane: given back once, whoever does it first."""
 
-    def __init__(self, pool: Pool, lane: Lane) -> None:
+    def __init__(self, pool: WorkerPool, lane: Worker) -> None:
         self._pool = pool
-        self._lane: Lane | None = lane
+        self._lane: Worker | None = lane
 
     @property
     def held(self) -> bool:
@@ -84,7 +84,7 @@ class Grant:
         return self._lane is not None
 
     @property
-    def lane(self) -> Lane:
+    def lane(self) -> Worker:
         """The lane."""
         assert self._lane is not None
         return self._lane

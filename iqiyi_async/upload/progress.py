@@ -9,7 +9,7 @@ from typing import Any
 
 from ..errors import ConfigurationError
 from ..models import UploadProgress
-from .plan import Range
+from .ranges import Range
 
 OnProgress = Callable[[UploadProgress], object]
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..stores.base import JournalEntry
-from .plan import Range
+from ..models import JournalEntry
+from .ranges import Range
 from .source import Source
 
 

@@ -19,8 +19,8 @@ import anyio
 import attrs
 
 from ..config import KIB, MIB
-from ..stores.base import Fingerprint
-from .plan import Range
+from ..models import Fingerprint
+from .ranges import Range
 
 T = TypeVar("T")
 

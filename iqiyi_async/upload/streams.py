@@ -12,8 +12,8 @@ from typing import cast
 import anyio
 
 from ..errors import ConfigurationError, SourceChangedError
-from ..stores.base import Fingerprint
-from .plan import Range
+from ..models import Fingerprint
+from .ranges import Range
 from .source import Data, Source, hashed
 
 

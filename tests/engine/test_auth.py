@@ -24,10 +24,10 @@ from iqiyi_async import (
     UploadError,
     VideoCloudError,
 )
-from iqiyi_async._auth import Auth
-from iqiyi_async._wiring import Wiring
+from iqiyi_async._auth import TokenManager
+from iqiyi_async._runtime import ClientRuntime
 from iqiyi_async.emulator import Fault, FaultPlan, ThreadedEmulatorServer
-from iqiyi_async.stores.base import StoredToken
+from iqiyi_async.models import StoredToken
 
 from .servers import Asked, Cut, Service, answer, ok
 from .tools import KEY, NAME, QUICK, cloud, content, in_time, until
@@ -48,8 +48,8 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(Wiring, "wall_clock", staticmethod(clock))
-    monkeypatch.setattr(Wiring, "random", staticmethod(lambda: 0.5))
+    monkeypatch.setattr(ClientRuntime, "wall_clock", staticmethod(clock))
+    monkeypatch.setattr(ClientRuntime, "random", staticmethod(lambda: 0.5))
     return clock
 
 
@@ -149,7 +149,7 @@ async def test_soft_window_renews_in_the_background(service: Service, clock: Clo
         await until(lambda: service.count("refresh_token") == 1)
         assert {asked.token for asked in service.calls("get_status")} == {"access-1"}, "nobody waits for the new one"
         gate.set()
-        await until(lambda: client._wiring.auth._flight is not None and client._wiring.auth._flight.done())
+        await until(lambda: client._runtime.auth._flight is not None and client._runtime.auth._flight.done())
         await client.get_status("f")
     assert service.calls("get_status")[-1].token == "access-2"
     assert service.count("refresh_token") == 1
@@ -188,13 +188,13 @@ async def test_renewal_in_the_soft_window_that_fails_is_not_hammered(service: Se
         clock.now += 3600 * 0.85
         for _ in range(20):
             await client.get_status("f")
-            flight = client._wiring.auth._flight
+            flight = client._runtime.auth._flight
             assert flight is not None
             await asyncio.wait([flight])
         assert service.count("refresh_token") == 1
         clock.now += 16
         await client.get_status("f")
-        flight = client._wiring.auth._flight
+        flight = client._runtime.auth._flight
         assert flight is not None
         await asyncio.wait([flight])
         assert service.count("refresh_token") == 2
@@ -482,7 +482,9 @@ async def test_store_that_gives_what_no_header_can_hold(service: Service, text: 
     store = MemoryTokenStore()
     now = datetime.now(UTC)
     async with cloud(service.url, token_store=store) as client:
-        await store.compare_and_set(client._wiring.auth.account, None, Token(text, None, now, now + timedelta(hours=1)))
+        await store.compare_and_set(
+            client._runtime.auth.account, None, Token(text, None, now, now + timedelta(hours=1))
+        )
         await client.request_upload("mp4", 1)
     assert service.calls("request_upload")[0].token == "access-1"
 
@@ -492,7 +494,7 @@ async def test_token_found_in_the_store_may_be_stale(service: Service) -> None:
     now = datetime.now(UTC)
     async with cloud(service.url, token_store=store) as client:
         await store.compare_and_set(
-            client._wiring.auth.account, None, Token("old", "refresh-old", now - timedelta(hours=2), now)
+            client._runtime.auth.account, None, Token("old", "refresh-old", now - timedelta(hours=2), now)
         )
         await client.get_status("f")
     assert service.calls("refresh_token")[0].query["refresh_token"] == "refresh-old"
@@ -530,7 +532,7 @@ class Silent(MemoryTokenStore):
 
 
 async def test_store_that_hangs_is_one_that_failed(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Auth._store_may_fail.__wrapped__, "__defaults__", (0.05,))
+    monkeypatch.setattr(TokenManager._store_may_fail.__wrapped__, "__defaults__", (0.05,))
     async with cloud(service.url, token_store=Silent()) as client:
         await in_time(client.get_status("f"))
         await in_time(client.get_status("f"))

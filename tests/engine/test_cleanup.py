@@ -90,7 +90,7 @@ async def test_cancelled_in_the_middle(
         assert not left
         assert idle_lanes(client)
         assert str(path) not in open_paths()
-        assert client._wiring.uploads == 0
+        assert client._runtime.uploads == 0
         assert held == 0
         # Connections on which something was under way are closed; the control calls' ones stay for the next call.
         await until(lambda: service.alive <= 1, "the chunk lanes have hung up")
@@ -187,7 +187,7 @@ async def test_failure_leaves_nothing(service: Service, tmp_path: Path, on_failu
 
 
 async def test_cancel_at_the_service_is_bounded_in_time(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("iqiyi_async.upload.engine.CANCEL_SECONDS", 0.1)
+    monkeypatch.setattr("iqiyi_async.upload.upload.CANCEL_SECONDS", 0.1)
     never = asyncio.Event()
 
     async def silent(asked: Asked) -> None:
@@ -239,7 +239,7 @@ async def test_aclose_while_uploading(service: Service, on_failure: Literal["kee
     client = cloud(service.url, on_failure=on_failure)
     uploads = [asyncio.ensure_future(client.upload(content(SIZE), NAME, file_type="mp4")) for _ in range(3)]
     await in_time(reached.wait())
-    await until(lambda: all(upload._progress.file_id for upload in client._wiring._uploads), "each has its file_id")
+    await until(lambda: all(upload._progress.file_id for upload in client._runtime._uploads), "each has its file_id")
     await in_time(client.aclose())
     for upload in uploads:
         with pytest.raises(UploadError, match="closed") as caught:
@@ -256,7 +256,7 @@ async def test_aclose_while_uploading(service: Service, on_failure: Literal["kee
 
 async def test_aclose_ends_uploads_together(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each may need a while for its cancel at a silent service; all of them need that while at once."""
-    monkeypatch.setattr("iqiyi_async.upload.engine.CANCEL_SECONDS", 0.2)
+    monkeypatch.setattr("iqiyi_async.upload.upload.CANCEL_SECONDS", 0.2)
     never = asyncio.Event()
 
     async def hold(asked: Asked) -> None:
@@ -433,7 +433,7 @@ async def test_drain_without_uploads_is_at_once(service: Service) -> None:
 
 async def test_late_range_is_sent_once_more(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     """The last range hangs; an idle lane brings it. Numbers of progress stay within their bounds all the while."""
-    monkeypatch.setattr("iqiyi_async.upload.pace.LEAST_SECONDS", 0.05)
+    monkeypatch.setattr("iqiyi_async.upload.latency.LEAST_SECONDS", 0.05)
     monkeypatch.setattr("iqiyi_async.upload.progress.INTERVAL", 0.0)
     never = asyncio.Event()
     hung = 0
@@ -460,7 +460,7 @@ async def test_late_range_in_the_middle_is_not_left_for_the_end(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its second sending goes before the next range, so that its lane is not lost for as long as it hangs."""
-    monkeypatch.setattr("iqiyi_async.upload.pace.LEAST_SECONDS", 0.05)
+    monkeypatch.setattr("iqiyi_async.upload.latency.LEAST_SECONDS", 0.05)
     never, middle = asyncio.Event(), f"{8 * CHUNK}-{9 * CHUNK - 1}"
 
     async def hang(asked: Asked) -> None:
@@ -487,7 +487,7 @@ async def test_service_that_has_become_slow_is_not_asked_twice(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Every range is late by what the first ones took, and none of them hangs: none overtakes another."""
-    monkeypatch.setattr("iqiyi_async.upload.pace.LEAST_SECONDS", 0.05)
+    monkeypatch.setattr("iqiyi_async.upload.latency.LEAST_SECONDS", 0.05)
 
     async def slow_down(asked: Asked) -> None:
         number = service.count("upload_chunk")
@@ -505,7 +505,7 @@ async def test_service_that_has_become_slow_is_not_asked_twice(
 
 async def test_late_range_that_arrives_after_all(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first sending wins while the second is under way, which must not be counted any more."""
-    monkeypatch.setattr("iqiyi_async.upload.pace.LEAST_SECONDS", 0.05)
+    monkeypatch.setattr("iqiyi_async.upload.latency.LEAST_SECONDS", 0.05)
     monkeypatch.setattr("iqiyi_async.upload.progress.INTERVAL", 0.0)
     second, never = asyncio.Event(), asyncio.Event()
     last = f"-{SIZE - 1}"

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iqiyi_async._transport.exchange import TOGETHER, Exchange
-from iqiyi_async._transport.outcome import BrokenError, Patience, Reply
+from iqiyi_async.transport.exchange import TOGETHER, Exchange
+from iqiyi_async.transport.outcome import BrokenError, Patience, Reply
 
 pytestmark = pytest.mark.anyio
 

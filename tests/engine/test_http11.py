@@ -10,9 +10,9 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from iqiyi_async._transport import http11
-from iqiyi_async._transport.http11 import LEAST, MOST, PIECE, Http11
-from iqiyi_async._transport.outcome import Patience, StalledError
+from iqiyi_async.transport import http11
+from iqiyi_async.transport.http11 import LEAST, MOST, PIECE, Http11
+from iqiyi_async.transport.outcome import Patience, StalledError
 
 pytestmark = pytest.mark.anyio
 

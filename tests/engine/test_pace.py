@@ -8,15 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iqiyi_async.upload.pace import ENOUGH, FACTOR, LEAST_SECONDS, REMEMBERED, Pace
+from iqiyi_async.upload.latency import ENOUGH, FACTOR, LEAST_SECONDS, REMEMBERED, LatencyTracker
 
 MIB = 1024 * 1024
 SECONDS = st.floats(0.001, 1000)
 SIZES = st.integers(1, 1024 * MIB)
 
 
-def pace(*arrived: tuple[int, float]) -> Pace:
-    made = Pace()
+def pace(*arrived: tuple[int, float]) -> LatencyTracker:
+    made = LatencyTracker()
     for size, seconds in arrived:
         made.note(size, 0.0, seconds)
     return made
@@ -52,7 +52,7 @@ def test_what_was_long_ago_is_forgotten() -> None:
 
 
 def test_who_hangs_is_overtaken_by_those_that_set_out_later() -> None:
-    seen = Pace()
+    seen = LatencyTracker()
     for since, now in ((1.0, 9.0), (2.0, 3.0), (3.0, 4.0), (4.0, 9.5)):
         seen.note(MIB, since, now)
     assert [seen.overtaken(since) for since in (0.5, 1.0, 2.5, 4.0)] == [4, 3, 2, 0]

@@ -7,7 +7,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iqiyi_async.upload.plan import Range, covered, gaps, ranges
+from iqiyi_async.upload.ranges import Range, covered, gaps, ranges
 
 SIZE = st.integers(1, 300)
 

@@ -469,7 +469,7 @@ async def test_token_prints_nothing_of_itself(canary: Canary) -> None:
         assert (token.access_token, token.refresh_token) == (ACCESS, REFRESH)
         assert not leaks(repr(token) + str(token) + f"{token}")
         await client.get_status("f")
-        held = repr(client._wiring.auth._now) + repr(client._wiring.auth.secrets) + repr(client._wiring.session)
+        held = repr(client._runtime.auth._now) + repr(client._runtime.auth.secrets) + repr(client._runtime.session)
         assert not leaks(held)
 
 

@@ -607,7 +607,7 @@ async def test_secret_for_a_foreign_host_never_leaves(service: Service) -> None:
     async with Service() as elsewhere, cloud(service.url) as client:
         call = finish_upload(Endpoints.single(elsewhere.url), "f")
         with pytest.raises(MisdirectedSecretError):
-            await client._wiring.session.send(call)
+            await client._runtime.session.send(call)
         assert not elsewhere.asked
 
 

@@ -82,5 +82,5 @@ def open_paths() -> list[str]:
 
 def idle_lanes(client: AsyncVideoCloud) -> bool:
     """Whether every lane of a client has been given back."""
-    wiring = client._wiring
+    wiring = client._runtime
     return all(len(lanes._idle) == len(lanes._all) for lanes in (wiring.pool, wiring._control))

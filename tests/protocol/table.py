@@ -13,17 +13,17 @@ import pytest
 from iqiyi_async.config import Endpoints
 from iqiyi_async.errors import VideoCloudError
 from iqiyi_async.protocol.hosts import trusted_origins
-from iqiyi_async.protocol.wire import Answer, Call, Secret, Vault, fill
+from iqiyi_async.protocol.wire import Answer, Call, SecretName, Secrets, fill
 
 ENDPOINTS = Endpoints()
 TOKEN = "fc20472082dbcc21d856678b358d5f0f"
 #: Secrets that need quoting in a query.
-VAULT = Vault(
+VAULT = Secrets(
     {
-        Secret.ACCESS_TOKEN: TOKEN,
-        Secret.REFRESH_TOKEN: "r3fresh+/=&?#%.0123456789",
-        Secret.APP_KEY: "key 0123456789abcdef",
-        Secret.APP_SECRET: "s3cret/+&=%25.0123456789",
+        SecretName.ACCESS_TOKEN: TOKEN,
+        SecretName.REFRESH_TOKEN: "r3fresh+/=&?#%.0123456789",
+        SecretName.APP_KEY: "key 0123456789abcdef",
+        SecretName.APP_SECRET: "s3cret/+&=%25.0123456789",
     }
 )
 #: 2013-11-19 07:00:00 UTC

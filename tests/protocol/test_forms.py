@@ -16,7 +16,7 @@ from iqiyi_async.errors import ConfigurationError
 from iqiyi_async.models import Category, Metadata, UploadTicket
 from iqiyi_async.protocol import uploads, videos
 from iqiyi_async.protocol.forms import content_type, form
-from iqiyi_async.protocol.wire import Secret
+from iqiyi_async.protocol.wire import SecretName
 
 from .table import ENDPOINTS, VAULT, sent
 
@@ -162,7 +162,7 @@ def test_any_metadata_arrives_as_it_was_given(
     assert " " not in out.url
     query = parse_qsl(urlsplit(out.url).query, keep_blank_values=True, strict_parsing=True)
     expected = [
-        ("access_token", VAULT[Secret.ACCESS_TOKEN]),
+        ("access_token", VAULT[SecretName.ACCESS_TOKEN]),
         ("file_id", FILE),
         ("file_name", name),
         ("description", description),

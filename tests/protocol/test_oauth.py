@@ -10,7 +10,7 @@ from iqiyi_async.config import Endpoints
 from iqiyi_async.errors import AuthorizationError, ResponseError, ServiceError, ServiceUnavailableError
 from iqiyi_async.models import Token
 from iqiyi_async.protocol import oauth
-from iqiyi_async.protocol.wire import Secret
+from iqiyi_async.protocol.wire import SecretName
 
 from .table import ENDPOINTS, Fails, Sent, answer, check, sent
 
@@ -30,7 +30,7 @@ def test_authorize_on_the_wire() -> None:
         "https://openapi.iqiyi.com/api/iqiyi/authorize"
         "?client_id=key%200123456789abcdef&client_secret=s3cret%2F%2B%26%3D%2525.0123456789",
     )
-    assert AUTHORIZE.request.secrets == {Secret.APP_KEY, Secret.APP_SECRET}
+    assert AUTHORIZE.request.secrets == {SecretName.APP_KEY, SecretName.APP_SECRET}
     assert AUTHORIZE.repeatable
 
 
@@ -40,7 +40,7 @@ def test_refresh_on_the_wire() -> None:
         "https://openapi.iqiyi.com/api/oauth2/token?client_id=key%200123456789abcdef"
         "&grant_type=refresh_token&refresh_token=r3fresh%2B%2F%3D%26%3F%23%25.0123456789",
     )
-    assert REFRESH.request.secrets == {Secret.APP_KEY, Secret.REFRESH_TOKEN}
+    assert REFRESH.request.secrets == {SecretName.APP_KEY, SecretName.REFRESH_TOKEN}
     assert REFRESH.repeatable
 
 

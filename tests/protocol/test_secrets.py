@@ -26,8 +26,8 @@ from iqiyi_async.protocol.wire import (
     MisdirectedSecretError,
     Outgoing,
     Request,
-    Secret,
-    Vault,
+    SecretName,
+    Secrets,
     fill,
     redact,
 )
@@ -36,7 +36,7 @@ from .operations import SAMPLES, Sample
 from .table import ASKED_AT, ENDPOINTS, VAULT, answer
 
 CANARY = "Zq9canary7f00d5ecret0123456789ab"
-CANARIES = Vault(dict.fromkeys(Secret, CANARY))
+CANARIES = Secrets(dict.fromkeys(SecretName, CANARY))
 TRUSTED = trusted_origins(ENDPOINTS)
 
 each_operation = pytest.mark.parametrize("sample", SAMPLES, ids=str)
@@ -86,7 +86,7 @@ def sent_back(sample: Sample) -> list[Answer]:
 @each_operation
 def test_a_call_shows_places_not_secrets(sample: Sample) -> None:
     request = sample.call.request
-    assert request.secrets <= set(Secret)
+    assert request.secrets <= set(SecretName)
     outgoing = fill(request, CANARIES, TRUSTED)
     if request.secrets:
         assert CANARY in outgoing.url + str(outgoing.headers)
@@ -125,7 +125,7 @@ def test_a_token_hides_itself() -> None:
 def test_a_vault_shows_what_it_holds_not_what_it_is() -> None:
     assert shown(CANARIES).count("access token") == 7
     assert CANARY not in shown(CANARIES)
-    assert CANARY not in shown(Vault(CANARIES)) + shown(copy.copy(CANARIES))
+    assert CANARY not in shown(Secrets(CANARIES)) + shown(copy.copy(CANARIES))
 
 
 def test_a_parsed_answer_hides_its_fields() -> None:
@@ -154,8 +154,8 @@ FOREIGN = [
 
 
 @pytest.mark.parametrize("url", FOREIGN)
-@pytest.mark.parametrize("secret", Secret)
-def test_a_secret_never_goes_to_a_foreign_origin(url: str, secret: Secret) -> None:
+@pytest.mark.parametrize("secret", SecretName)
+def test_a_secret_never_goes_to_a_foreign_origin(url: str, secret: SecretName) -> None:
     for request in (Request("GET", url, query=(("x", secret),)), Request("POST", url, headers=(("x", secret),))):
         with pytest.raises(MisdirectedSecretError) as caught:
             fill(request, CANARIES, TRUSTED)
@@ -167,7 +167,7 @@ def test_a_secret_never_goes_to_a_foreign_origin(url: str, secret: Secret) -> No
 )
 def test_a_secret_never_goes_to_what_is_no_address(url: str) -> None:
     with pytest.raises((MisdirectedSecretError, ValueError)) as caught:
-        fill(Request("GET", url, query=(("x", Secret.ACCESS_TOKEN),)), CANARIES, TRUSTED)
+        fill(Request("GET", url, query=(("x", SecretName.ACCESS_TOKEN),)), CANARIES, TRUSTED)
     assert CANARY not in told(caught.value)
 
 
@@ -186,16 +186,18 @@ def test_what_carries_no_secret_may_go_anywhere(url: str) -> None:
     ],
 )
 def test_a_secret_goes_to_the_service_in_any_spelling(url: str) -> None:
-    request = Request("GET", url, headers=(("a", "1"), ("t", Secret.ACCESS_TOKEN)), query=(("s", Secret.APP_SECRET),))
+    request = Request(
+        "GET", url, headers=(("a", "1"), ("t", SecretName.ACCESS_TOKEN)), query=(("s", SecretName.APP_SECRET),)
+    )
     outgoing = fill(request, CANARIES, TRUSTED)
     assert outgoing.headers == (("a", "1"), ("t", CANARY))
     assert outgoing.url == f"{url}?s={CANARY}"
 
 
 def test_a_secret_that_is_not_there_is_a_mistake_that_shows_no_other() -> None:
-    request = Request("GET", "https://openapi.iqiyi.com/", query=(("x", Secret.REFRESH_TOKEN),))
+    request = Request("GET", "https://openapi.iqiyi.com/", query=(("x", SecretName.REFRESH_TOKEN),))
     with pytest.raises(KeyError) as caught:
-        fill(request, Vault({Secret.ACCESS_TOKEN: CANARY}), TRUSTED)
+        fill(request, Secrets({SecretName.ACCESS_TOKEN: CANARY}), TRUSTED)
     assert CANARY not in told(caught.value)
 
 
@@ -215,7 +217,7 @@ def test_a_query_goes_behind_what_is_there(url: str, filled: str) -> None:
 
 
 def test_nothing_needs_filling_without_places() -> None:
-    assert fill(Request("GET", "http://a/u?x", body=(b"1", b"2")), Vault(), frozenset()) == Outgoing(
+    assert fill(Request("GET", "http://a/u?x", body=(b"1", b"2")), Secrets(), frozenset()) == Outgoing(
         "GET", "http://a/u?x", (), (b"1", b"2")
     )
 
@@ -248,12 +250,12 @@ REDACTED = [
 
 @pytest.mark.parametrize(("text", "clean"), REDACTED)
 def test_redact(text: str, clean: str) -> None:
-    assert redact(text, Vault({Secret.ACCESS_TOKEN: CANARY})) == clean
+    assert redact(text, Secrets({SecretName.ACCESS_TOKEN: CANARY})) == clean
 
 
 def test_redact_knows_the_forms_in_which_a_service_repeats_a_secret() -> None:
     secret = "a/b+c=d&e%f g\"h'0123"
-    vault = Vault({Secret.APP_SECRET: secret})
+    vault = Secrets({SecretName.APP_SECRET: secret})
     escaped = json.dumps(secret)[1:-1]
     forms = [secret, quote(secret), quote(secret, safe=""), quote(secret, safe="").lower(), quote_plus(secret)]
     for form in [*forms, escaped, escaped.replace("/", "\\/")]:
@@ -261,13 +263,15 @@ def test_redact_knows_the_forms_in_which_a_service_repeats_a_secret() -> None:
 
 
 def test_redact_takes_the_longer_of_two_secrets_first() -> None:
-    vault = Vault({Secret.APP_KEY: "abcd", Secret.APP_SECRET: "abcdefgh", Secret.ACCESS_TOKEN: "zabcdefghz"})
+    vault = Secrets(
+        {SecretName.APP_KEY: "abcd", SecretName.APP_SECRET: "abcdefgh", SecretName.ACCESS_TOKEN: "zabcdefghz"}
+    )
     assert redact("abcd abcdefgh zabcdefghz", vault) == "<app key> <app secret> <access token>"
 
 
 def test_redact_with_nothing_to_hide() -> None:
-    assert redact("words", Vault()) == "words"
-    assert redact("words", Vault({Secret.APP_KEY: ""})) == "words"
+    assert redact("words", Secrets()) == "words"
+    assert redact("words", Secrets({SecretName.APP_KEY: ""})) == "words"
 
 
 secrets = st.text(alphabet="0123456789abcdefABCDEFZ-_.~+/=%& ", min_size=8, max_size=40).filter(
@@ -275,17 +279,17 @@ secrets = st.text(alphabet="0123456789abcdefABCDEFZ-_.~+/=%& ", min_size=8, max_
 )
 
 
-@given(st.lists(st.one_of(st.text(max_size=20), st.sampled_from(list(Secret))), max_size=8), secrets, secrets)
+@given(st.lists(st.one_of(st.text(max_size=20), st.sampled_from(list(SecretName))), max_size=8), secrets, secrets)
 def test_redact_leaves_no_secret(pieces: list[Any], one: str, other: str) -> None:
-    vault = Vault(
+    vault = Secrets(
         {
-            Secret.ACCESS_TOKEN: one,
-            Secret.REFRESH_TOKEN: one[:6] + other,
-            Secret.APP_KEY: one[1:-1],
-            Secret.APP_SECRET: other,
+            SecretName.ACCESS_TOKEN: one,
+            SecretName.REFRESH_TOKEN: one[:6] + other,
+            SecretName.APP_KEY: one[1:-1],
+            SecretName.APP_SECRET: other,
         }
     )
-    text = "".join(vault[piece] if isinstance(piece, Secret) else piece for piece in pieces)
+    text = "".join(vault[piece] if isinstance(piece, SecretName) else piece for piece in pieces)
     clean = redact(text, vault)
     assert not any(secret in clean for secret in vault.values())
     assert redact(clean, vault) == clean

@@ -20,7 +20,7 @@ from iqiyi_async.errors import (
 from iqiyi_async.models import Category, Metadata, UploadTicket
 from iqiyi_async.protocol import uploads
 from iqiyi_async.protocol.uploads import RangeAnswer
-from iqiyi_async.protocol.wire import Call, Secret
+from iqiyi_async.protocol.wire import Call, SecretName
 
 from .table import ENDPOINTS, TOKEN, Fails, Sent, answer, check, sent
 
@@ -143,7 +143,7 @@ def test_requests(call: Call[Any], out: Sent) -> None:
 
 def test_which_calls_carry_the_token_and_which_may_be_repeated() -> None:
     calls = (REQUEST, CHUNK, FINISH, CANCEL, DESCRIBE)
-    assert [call for call in calls if call.request.secrets != {Secret.ACCESS_TOKEN}] == [CHUNK]
+    assert [call for call in calls if call.request.secrets != {SecretName.ACCESS_TOKEN}] == [CHUNK]
     assert CHUNK.request.secrets == frozenset()
     assert [call.operation for call in calls if not call.repeatable] == ["request_upload", "finish_upload"]
     assert [call.file_id for call in calls] == [None, FILE, FILE, FILE, FILE]

@@ -11,7 +11,7 @@ from iqiyi_async.config import Endpoints
 from iqiyi_async.errors import AuthorizationError, ConfigurationError, ResponseError, ServiceError
 from iqiyi_async.models import PlayUrls, Quality, Video, VideoPage, VideoState, VideoStatus
 from iqiyi_async.protocol import videos
-from iqiyi_async.protocol.wire import Call, Secret
+from iqiyi_async.protocol.wire import Call, SecretName
 
 from .table import ENDPOINTS, TOKEN, Fails, Sent, answer, check, sent
 
@@ -49,7 +49,7 @@ def test_requests(call: Call[Any], url: str) -> None:
 
 def test_which_calls_carry_the_token() -> None:
     calls = (STATUS, LIST, URLS, RESOLVE, DELETE, DELETE_ALL)
-    assert [call for call in calls if call.request.secrets != {Secret.ACCESS_TOKEN}] == [RESOLVE]
+    assert [call for call in calls if call.request.secrets != {SecretName.ACCESS_TOKEN}] == [RESOLVE]
     assert RESOLVE.request.secrets == frozenset()
 
 

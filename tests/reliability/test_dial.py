@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from iqiyi_async._transport.dial import HEAD_START, dial
+from iqiyi_async.transport.dial import HEAD_START, dial
 
 from .checkpoints import Checkpoints, open_sockets
 

@@ -29,7 +29,7 @@ from iqiyi_async import (
     UploadOptions,
 )
 from iqiyi_async.emulator import DEFAULT_APP_KEY, DEFAULT_APP_SECRET
-from iqiyi_async.upload import pace
+from iqiyi_async.upload import latency
 
 
 def say(**what: Any) -> None:
@@ -39,7 +39,7 @@ def say(**what: Any) -> None:
 
 async def upload(orders: dict[str, Any]) -> None:
     # On a busy machine a range may be late. What is sent once more for that is not what a kill has cost.
-    pace.LEAST_SECONDS = 3600.0
+    latency.LEAST_SECONDS = 3600.0
     folder = Path(orders["folder"])
     journal = SqliteJournal(folder / "uploads.db")
     async with AsyncVideoCloud(

@@ -24,7 +24,7 @@ from iqiyi_async import (
     UploadReceipt,
     VideoCloudError,
 )
-from iqiyi_async._wiring import Wiring
+from iqiyi_async._runtime import ClientRuntime
 from iqiyi_async.emulator.config import DEFAULT_APP_KEY, DEFAULT_APP_SECRET, EmulatorConfig
 from iqiyi_async.stores import JournalEntry, Phase
 
@@ -114,13 +114,13 @@ def simulate(seed: int) -> Run:
 @contextmanager
 def virtual_client(loop: asyncio.AbstractEventLoop, seed: int) -> Iterator[None]:
     """Let clients that are made meanwhile go by the loop's time and the seed's chances."""
-    before = Wiring.__dict__["wall_clock"], Wiring.__dict__["random"]
-    Wiring.wall_clock = staticmethod(lambda: EPOCH + loop.time())
-    Wiring.random = staticmethod(random.Random(seed + 1).random)
+    before = ClientRuntime.__dict__["wall_clock"], ClientRuntime.__dict__["random"]
+    ClientRuntime.wall_clock = staticmethod(lambda: EPOCH + loop.time())
+    ClientRuntime.random = staticmethod(random.Random(seed + 1).random)
     try:
         yield
     finally:
-        Wiring.wall_clock, Wiring.random = before
+        ClientRuntime.wall_clock, ClientRuntime.random = before
 
 
 class _World:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iqiyi_async import _checks
+from iqiyi_async import _validation
 from iqiyi_async.errors import ConfigurationError
 
 ANYTHING = st.one_of(
@@ -26,7 +26,7 @@ def refused(check: Any, *args: Any, **more: Any) -> str:
 
 @pytest.mark.parametrize("value", ["x", " x ", "假期", "a\tb\r\nc", "👩‍👩‍👧", "\u200b.", "x" * 4000])
 def test_texts(value: str) -> None:
-    assert _checks.text("p", value) == value
+    assert _validation.text("p", value) == value
 
 
 @pytest.mark.parametrize(
@@ -46,14 +46,14 @@ def test_texts(value: str) -> None:
     ],
 )
 def test_texts_that_are_refused(value: Any, problem: str) -> None:
-    assert refused(_checks.text, "p", value) == problem
+    assert refused(_validation.text, "p", value) == problem
 
 
 def test_a_text_may_be_allowed_to_be_empty_or_bounded() -> None:
-    assert _checks.text("p", "", empty=True) == ""
-    assert _checks.text("p", " ", empty=True) == " "
-    assert _checks.text("p", "abc", limit=3) == "abc"
-    assert refused(_checks.text, "p", "abcd", limit=3) == "p has 4 characters; the most is 3"
+    assert _validation.text("p", "", empty=True) == ""
+    assert _validation.text("p", " ", empty=True) == " "
+    assert _validation.text("p", "abc", limit=3) == "abc"
+    assert refused(_validation.text, "p", "abcd", limit=3) == "p has 4 characters; the most is 3"
 
 
 @pytest.mark.parametrize(
@@ -70,65 +70,67 @@ def test_a_text_may_be_allowed_to_be_empty_or_bounded() -> None:
     ],
 )
 def test_whole_numbers_that_are_refused(value: Any, bounds: dict[str, Any], problem: str) -> None:
-    assert refused(_checks.whole, "p", value, **bounds) == problem
+    assert refused(_validation.whole, "p", value, **bounds) == problem
 
 
 def test_numbers_that_python_does_not_write_out() -> None:
     huge = 10**5000
     assert (
-        refused(_checks.whole, "p", huge, least=0, most=9)
+        refused(_validation.whole, "p", huge, least=0, most=9)
         == "p must be from 0 to 9, not a number of more than 20 digits"
     )
-    assert refused(_checks.whole, "p", -huge, least=0) == "p must be at least 0, not a number of more than 20 digits"
+    assert (
+        refused(_validation.whole, "p", -huge, least=0) == "p must be at least 0, not a number of more than 20 digits"
+    )
 
 
 @given(st.integers(), st.integers(), st.integers())
 def test_whole_numbers_keep_their_bounds(value: int, least: int, most: int) -> None:
     if least <= value <= most:
-        assert _checks.whole("p", value, least=least, most=most) == value
+        assert _validation.whole("p", value, least=least, most=most) == value
     else:
-        refused(_checks.whole, "p", value, least=least, most=most)
+        refused(_validation.whole, "p", value, least=least, most=most)
 
 
 @pytest.mark.parametrize(("value", "least"), [(0, 0.0), (0.5, 0.0), (10**9, 0.0), (0.001, 0.001), (1e308, 0.0)])
 def test_seconds(value: float, least: float) -> None:
-    clean = _checks.seconds("p", value, least=least)
+    clean = _validation.seconds("p", value, least=least)
     assert clean == value
     assert type(clean) is float
 
 
 @pytest.mark.parametrize("value", [-1, -0.001, math.inf, -math.inf, math.nan, True, "1", None, 1j, [1]])
 def test_seconds_that_are_refused(value: Any) -> None:
-    assert refused(_checks.seconds, "p", value) == f"p must be a number of seconds, at least 0, not {value!r}"
+    assert refused(_validation.seconds, "p", value) == f"p must be a number of seconds, at least 0, not {value!r}"
 
 
 def test_seconds_beyond_any_clock() -> None:
-    assert refused(_checks.seconds, "p", 10**400) == "p must be a number of seconds that a float can hold"
-    assert refused(_checks.seconds, "p", 0.0009, least=0.001).startswith(
+    assert refused(_validation.seconds, "p", 10**400) == "p must be a number of seconds that a float can hold"
+    assert refused(_validation.seconds, "p", 0.0009, least=0.001).startswith(
         "p must be a number of seconds, at least 0.001"
     )
 
 
 def test_one_of() -> None:
-    _checks.one_of("p", "a", "a", "b")
-    assert refused(_checks.one_of, "p", "c", "a", "b") == "p must be 'a' or 'b', not 'c'"
+    _validation.one_of("p", "a", "a", "b")
+    assert refused(_validation.one_of, "p", "c", "a", "b") == "p must be 'a' or 'b', not 'c'"
     for value in (None, "", "A", ["a"], {}, 1):
-        refused(_checks.one_of, "p", value, "a", "b")
+        refused(_validation.one_of, "p", value, "a", "b")
 
 
 @pytest.mark.parametrize("value", ["7", "4004551398f84a38a371e107f099d27e", "a-b_c.d~e:f", "x" * 256])
 def test_file_ids(value: str) -> None:
-    assert _checks.file_id(value) == value
-    assert _checks.file_ids([value, value], empty=False) == (value, value)
-    assert _checks.file_ids(iter((value,)), empty=False) == (value,)
-    assert _checks.file_ids({value: 1}, empty=False) == (value,)
+    assert _validation.file_id(value) == value
+    assert _validation.file_ids([value, value], empty=False) == (value, value)
+    assert _validation.file_ids(iter((value,)), empty=False) == (value,)
+    assert _validation.file_ids({value: 1}, empty=False) == (value,)
 
 
 @pytest.mark.parametrize("value", ["", None, 7, b"7", ["7"]])
 def test_what_is_no_file_id(value: Any) -> None:
     problem = f"file_id must be a non-empty string, not {type(value).__name__}"
-    assert refused(_checks.file_id, value) == problem
-    assert refused(_checks.file_ids, ["7", value], empty=True) == problem
+    assert refused(_validation.file_id, value) == problem
+    assert refused(_validation.file_ids, ["7", value], empty=True) == problem
 
 
 @pytest.mark.parametrize(
@@ -137,28 +139,28 @@ def test_what_is_no_file_id(value: Any) -> None:
 def test_characters_that_no_file_id_has(character: str) -> None:
     for value in (f"{character}1234567", f"1234567{character}", f"123{character}4567"):
         problem = "file_id holds a character that no file_id has (or is longer than 256)"
-        assert refused(_checks.file_id, value) == problem
+        assert refused(_validation.file_id, value) == problem
 
 
 @pytest.mark.parametrize("value", ["abc", "", None, 7, b""])
 def test_what_is_no_list_of_file_ids(value: Any) -> None:
     if isinstance(value, bytes):
-        assert "must name at least one video" in refused(_checks.file_ids, value, empty=False)
-        refused(_checks.file_ids, b"7", empty=True)
+        assert "must name at least one video" in refused(_validation.file_ids, value, empty=False)
+        refused(_validation.file_ids, b"7", empty=True)
     else:
         problem = "file_ids must be a collection of strings, such as [file_id]"
-        assert refused(_checks.file_ids, value, empty=True) == problem
+        assert refused(_validation.file_ids, value, empty=True) == problem
 
 
 def test_no_file_ids() -> None:
-    assert _checks.file_ids([], empty=True) == ()
-    assert refused(_checks.file_ids, [], empty=False) == "file_ids must name at least one video"
+    assert _validation.file_ids([], empty=True) == ()
+    assert refused(_validation.file_ids, [], empty=False) == "file_ids must name at least one video"
 
 
 @given(st.text())
 def test_a_file_id_can_split_nothing(value: str) -> None:
     try:
-        clean = _checks.file_id(value)
+        clean = _validation.file_id(value)
     except ConfigurationError:
         return
     assert clean.isascii()
@@ -169,12 +171,12 @@ def test_a_file_id_can_split_nothing(value: str) -> None:
 @given(ANYTHING)
 def test_nothing_but_a_configuration_error(value: Any) -> None:
     for check in (
-        lambda: _checks.text("p", value),
-        lambda: _checks.whole("p", value, least=1, most=5),
-        lambda: _checks.seconds("p", value),
-        lambda: _checks.one_of("p", value, "a"),
-        lambda: _checks.file_id(value),
-        lambda: _checks.file_ids(value, empty=False),
+        lambda: _validation.text("p", value),
+        lambda: _validation.whole("p", value, least=1, most=5),
+        lambda: _validation.seconds("p", value),
+        lambda: _validation.one_of("p", value, "a"),
+        lambda: _validation.file_id(value),
+        lambda: _validation.file_ids(value, empty=False),
     ):
         try:
             check()
@@ -185,7 +187,9 @@ def test_nothing_but_a_configuration_error(value: Any) -> None:
 def test_a_check_as_a_validator_names_the_field() -> None:
     @attrs.frozen
     class Thing:
-        size: int = attrs.field(validator=_checks.field(lambda name, value: _checks.whole(name, value, least=1)))
+        size: int = attrs.field(
+            validator=_validation.field(lambda name, value: _validation.whole(name, value, least=1))
+        )
 
     assert Thing(1).size == 1
     assert refused(Thing, 0) == "size must be at least 1, not 0"

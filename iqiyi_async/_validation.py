@@ -59,6 +59,13 @@ def seconds(name: str, value: object, *, least: float = 0.0) -> float:
     raise ConfigurationError(f"{name} must be a number of seconds, at least {least:g}, not {value!r}")
 
 
+def boolean(name: str, value: object) -> bool:
+    """True or False, and nothing that only counts as such."""
+    if not isinstance(value, bool):
+        raise ConfigurationError(f"{name} must be True or False, not {value!r}")
+    return value
+
+
 def one_of(name: str, value: object, *allowed: str) -> None:
     """One word of a closed set."""
     if value not in allowed:

@@ -19,7 +19,7 @@ REMEMBERED, ENOUGH = 64, 5
 FACTOR, LEAST_SECONDS = 3.0, 1.0
 
 
-class Pace:
+class LatencyTracker:
     """How long ranges take, learned from those that arrived."""
 
     def __init__(self) -> None:

@@ -21,11 +21,11 @@ from .._session import Session
 from ..errors import UploadError, VideoCloudError
 from ..models import ChunkReceipt, UploadTicket
 from .chunk import send_range
-from .flight import Flight
-from .journal import Log
-from .plan import Range, ranges
-from .pool import Grant, Lane, Pool
+from .flight import RangeAttempt
+from .journal_session import JournalSession
+from .pool import Grant, Worker, WorkerPool
 from .progress import Progress
+from .ranges import Range, ranges
 from .source import Data, Source
 
 logger: logging.Logger = logging.getLogger(__name__)
@@ -34,11 +34,17 @@ logger: logging.Logger = logging.getLogger(__name__)
 LOOK_SECONDS = 0.5
 
 
-class Sender:
+class Transfer:
     """Sends what is missing of one upload."""
 
     def __init__(
-        self, session: Session, pool: Pool, source: Source, ticket: UploadTicket, log: Log, progress: Progress
+        self,
+        session: Session,
+        pool: WorkerPool,
+        source: Source,
+        ticket: UploadTicket,
+        log: JournalSession,
+        progress: Progress,
     ) -> None:
         self._session = session
         self._pool = pool
@@ -46,7 +52,7 @@ class Sender:
         self._ticket = ticket
         self._log = log
         self._progress = progress
-        self._flights: set[Flight] = set()
+        self._flights: set[RangeAttempt] = set()
         self._news = asyncio.Event()
         self._window = asyncio.Semaphore(pool.tuner.most_workers)
         self.stopping = False
@@ -96,7 +102,7 @@ class Sender:
                 grant.release()
                 raise
             self._progress.planned(part)
-            flight = Flight(part, grant)
+            flight = RangeAttempt(part, grant)
             self._flights.add(flight)
             task = group.create_task(self._bring(flight, data))
             # Not in the task itself: one that is cancelled before its first step never reaches its own `finally`.
@@ -113,31 +119,31 @@ class Sender:
                 return grant
             self._rescue(oldest, grant, group)
 
-    def _oldest(self) -> Flight | None:
+    def _oldest(self) -> RangeAttempt | None:
         """Of the ranges under way that were sent only once at a time, the one that has been for longest."""
         alone = [each for each in self._flights if each.since is not None and each.rescue is None]
         return min(alone, key=lambda flight: flight.since or 0.0, default=None)
 
-    def _hangs(self, flight: Flight) -> bool:
+    def _hangs(self, flight: RangeAttempt) -> bool:
         """Whether a range is late, and those behind it are not. Where all have become slow, the link has no room for
         any of them twice."""
         if flight.since is None or self._due(flight) > asyncio.get_running_loop().time():
             return False
         return self._pool.pace.overtaken(flight.since) >= self._pool.tuner.workers
 
-    def _due(self, flight: Flight) -> float:
+    def _due(self, flight: RangeAttempt) -> float:
         """When (loop time) a range is late, as far as that is known; never for one that can't be read again."""
         if flight.since is None or not self._source.rereadable:
             return math.inf
         return self._pool.pace.due(flight.part.size, flight.since, asyncio.get_running_loop().time())
 
-    def _ended(self, flight: Flight, _: asyncio.Task[None]) -> None:
+    def _ended(self, flight: RangeAttempt, _: asyncio.Task[None]) -> None:
         flight.over()
         self._flights.discard(flight)
         self._window.release()
         self._news.set()
 
-    async def _bring(self, flight: Flight, held: Data | None) -> None:
+    async def _bring(self, flight: RangeAttempt, held: Data | None) -> None:
         """One range until it is accepted. What a stream gave is held, with its lane; the rest is read anew each
         time."""
         part, grant = flight.part, flight.grant
@@ -172,7 +178,7 @@ class Sender:
         self._progress.arrived(part)
         await self._log.record(ChunkReceipt(part.first, part.end - 1, md5, flight.attempts))
 
-    async def _send(self, flight: Flight, lane: Lane, data: Data) -> None:
+    async def _send(self, flight: RangeAttempt, lane: Worker, data: Data) -> None:
         loop = asyncio.get_running_loop()
         flight.since = began = loop.time()
         try:
@@ -181,7 +187,7 @@ class Sender:
             flight.since = None
         self._pool.arrived(flight.part.size, began, loop.time())
 
-    async def _exchange(self, lane: Lane, part: Range, data: Data) -> None:
+    async def _exchange(self, lane: Worker, part: Range, data: Data) -> None:
         on_sent = self._progress.sending(part)
         self._progress.in_flight += 1
         try:
@@ -211,14 +217,14 @@ class Sender:
             finally:
                 look.cancel()
 
-    def _rescue(self, flight: Flight, grant: Grant, group: asyncio.TaskGroup) -> None:
+    def _rescue(self, flight: RangeAttempt, grant: Grant, group: asyncio.TaskGroup) -> None:
         logger.info("range %d-%d is late; it is sent once more", flight.part.first, flight.part.end - 1)
         flight.attempts += 1
         self._progress.retries += 1
         flight.rescue = group.create_task(self._bring_too(flight, grant.lane))
         flight.rescue.add_done_callback(lambda _: grant.release())
 
-    async def _bring_too(self, flight: Flight, lane: Lane) -> None:
+    async def _bring_too(self, flight: RangeAttempt, lane: Worker) -> None:
         part = flight.part
         data = await self._source.read(part, lane.buffer)
         try:

@@ -10,7 +10,7 @@ import anyio
 from ..config import MIB
 from ..errors import ConfigurationError, ResponseError, TransportError
 from ..protocol.hosts import address, origin
-from ..protocol.wire import Answer, Headers, Outgoing, Request, Vault, fill
+from ..protocol.wire import Answer, Headers, Outgoing, Request, Secrets, fill
 from .carrier import Carrier, Errand
 from .frames import bare
 from .network import Network
@@ -32,7 +32,7 @@ class Connection:
     async def send(
         self,
         request: Request,
-        secrets: Vault,
+        secrets: Secrets,
         on_sent: Callable[[int], None] | None = None,
     ) -> Answer:
         """Send a request and read its answer whole. Redirects are not followed.

@@ -20,8 +20,8 @@ from aiofiles.base import wrap
 
 from ..config import KIB
 from ..errors import ConfigurationError, SourceChangedError, UploadError
-from ..stores.base import Fingerprint
-from .plan import Range
+from ..models import Fingerprint
+from .ranges import Range
 from .source import STRETCH, Data, Source, give_way, settled
 
 #: How much is looked at in each of the three places of a fingerprint.

@@ -19,18 +19,17 @@ import attrs
 from .._session import Session
 from ..config import Endpoints
 from ..errors import SourceChangedError, UnknownFileError, UploadError, VideoCloudError
-from ..models import Metadata, UploadReceipt, UploadTicket
+from ..models import JournalEntry, Metadata, Phase, UploadReceipt, UploadTicket
 from ..protocol import uploads
 from ..protocol.wire import Answer
-from ..stores.base import JournalEntry, Phase
 from .finish import FinishInDoubtError, finish, is_finished
-from .journal import Log
-from .plan import Range, covered
-from .pool import Pool
+from .journal_session import JournalSession
+from .pool import WorkerPool
 from .progress import Progress
 from .proof import is_same
-from .sending import Sender
+from .ranges import Range, covered
 from .source import Source, settled
+from .transfer import Transfer
 
 logger: logging.Logger = logging.getLogger(__name__)
 
@@ -39,7 +38,7 @@ CANCEL_SECONDS = 5.0
 
 
 @attrs.frozen
-class Start:
+class ResumePoint:
     """Where an upload begins: a ticket, and what the service holds already."""
 
     ticket: UploadTicket
@@ -53,11 +52,11 @@ class Upload:
         self,
         *,
         session: Session,
-        pool: Pool,
+        pool: WorkerPool,
         endpoints: Endpoints,
         source: Source,
         metadata: Metadata,
-        log: Log,
+        log: JournalSession,
         progress: Progress,
     ) -> None:
         self._session = session
@@ -67,7 +66,7 @@ class Upload:
         self._metadata = metadata
         self._log = log
         self._progress = progress
-        self._sender: Sender | None = None
+        self._sender: Transfer | None = None
         self._finishing = False
         self._stopping = False
         self._scope = asyncio.timeout(None)
@@ -127,7 +126,7 @@ class Upload:
         except UnknownFileError as error:
             raise self._failed(error) from error
 
-    async def _begin(self) -> Start:
+    async def _begin(self) -> ResumePoint:
         self._progress.file_id, self._finishing = "", False
         call = uploads.request_upload(self._endpoints, self._source.file_type, self._source.size)
 
@@ -141,9 +140,9 @@ class Upload:
         ticket = await self._session.send(attrs.evolve(call, decode=decode), patience=patience)
         if self._log.active:
             await self._log.begin(ticket, await self._source.fingerprint())
-        return Start(ticket)
+        return ResumePoint(ticket)
 
-    async def _from(self, start: Start | None) -> UploadReceipt:
+    async def _from(self, start: ResumePoint | None) -> UploadReceipt:
         """From a ticket, or from nothing, to a receipt. What fails is cleaned up after, unless it was dropped."""
         try:
             start = start or await self._begin()
@@ -165,8 +164,10 @@ class Upload:
             raise failed from problem if failed is not problem else problem.__cause__
         return self._succeeded()
 
-    async def _send(self, start: Start) -> None:
-        self._sender = sender = Sender(self._session, self._pool, self._source, start.ticket, self._log, self._progress)
+    async def _send(self, start: ResumePoint) -> None:
+        self._sender = sender = Transfer(
+            self._session, self._pool, self._source, start.ticket, self._log, self._progress
+        )
         sender.stopping = self._stopping
         await sender.send_all(start.accepted)
 
@@ -178,7 +179,7 @@ class Upload:
         await finish(self._session, self._endpoints, file_id)
         await self._log.advance(Phase.FINISHED)
 
-    async def _earlier(self, entry: JournalEntry) -> Start | UploadReceipt | None:
+    async def _earlier(self, entry: JournalEntry) -> ResumePoint | UploadReceipt | None:
         """What an earlier run has left, if it still holds: of the source, and of the service."""
         self._progress.file_id = entry.file_id
         self._finishing = entry.phase is not Phase.SENDING
@@ -196,7 +197,7 @@ class Upload:
             raise self._failed(error) from error
         accepted = tuple(Range(chunk.first, chunk.size) for chunk in entry.accepted)
         if not finished:
-            return Start(UploadTicket(entry.file_id, entry.upload_url, self._source.size), accepted)
+            return ResumePoint(UploadTicket(entry.file_id, entry.upload_url, self._source.size), accepted)
         await self._log.advance(Phase.FINISHED)
         self._progress.resumed(entry.file_id, self._source.size)
         return self._succeeded()

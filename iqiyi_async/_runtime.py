@@ -14,31 +14,31 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from ._auth import Auth
+from ._auth import TokenManager
 from ._lanes import Lanes
 from ._retry import Retries
 from ._session import Session
-from ._transport import Connection, Network, Timeouts
 from .config import Endpoints, RetryPolicy, UploadOptions
 from .errors import ConfigurationError, VideoCloudError
 from .models import Metadata, UploadReceipt
 from .protocol import hosts
-from .protocol.wire import Secret, Vault
+from .protocol.wire import SecretName, Secrets
 from .stores.base import TokenStore, UploadJournal
-from .upload.engine import Upload
-from .upload.journal import Log, journal_key
-from .upload.pool import Pool
+from .transport import Connection, Network, Timeouts
+from .upload.journal_session import JournalSession, journal_key
+from .upload.pool import WorkerPool
 from .upload.progress import OnProgress, Progress
 from .upload.source import Source
+from .upload.upload import Upload
 
 if TYPE_CHECKING:
-    from ._transport.borrowed import Transport
+    from .transport.borrowed import Transport
 
 #: Connections for everything that is not a chunk. Such calls are short; more of them would only wait at the service.
 CONTROL_LANES = 8
 
 
-class Wiring:
+class ClientRuntime:
     """The rooms of one client."""
 
     #: Unix time in seconds; a simulation sets its own.
@@ -47,7 +47,7 @@ class Wiring:
 
     def __init__(
         self,
-        credentials: Vault,
+        credentials: Secrets,
         *,
         token_store: TokenStore,
         journal: UploadJournal | None,
@@ -67,16 +67,16 @@ class Wiring:
         )
         self._control = Lanes(CONTROL_LANES, partial(Connection, self._network))
         self.session = Session(control=self._control, retries=Retries(retry, self.random))
-        self.auth = self.session.auth = Auth(
-            app_key=credentials[Secret.APP_KEY],
-            app_secret=credentials[Secret.APP_SECRET],
+        self.auth = self.session.auth = TokenManager(
+            app_key=credentials[SecretName.APP_KEY],
+            app_secret=credentials[SecretName.APP_SECRET],
             endpoints=endpoints,
             store=token_store,
             send=self.session.send_for_token,
             clock=self.wall_clock,
             random=self.random,
         )
-        self.pool = Pool(self._network, options, endpoints.backups)
+        self.pool = WorkerPool(self._network, options, endpoints.backups)
         self._uploads: dict[Upload, asyncio.Event] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self.state = "open"
@@ -116,7 +116,7 @@ class Wiring:
             endpoints=self.endpoints,
             source=source,
             metadata=metadata,
-            log=Log(self._journal if key else None, key),
+            log=JournalSession(self._journal if key else None, key),
             progress=progress,
         )
         over = self._uploads[upload] = asyncio.Event()

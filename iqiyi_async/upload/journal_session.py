@@ -17,8 +17,8 @@ from contextlib import asynccontextmanager, contextmanager
 import attrs
 
 from ..errors import UploadError
-from ..models import ChunkReceipt, Metadata, UploadTicket
-from ..stores.base import Fingerprint, JournalEntry, Phase, UploadJournal
+from ..models import ChunkReceipt, Fingerprint, JournalEntry, Metadata, Phase, UploadTicket
+from ..stores.base import UploadJournal
 from .source import settled
 
 logger: logging.Logger = logging.getLogger(__name__)
@@ -33,7 +33,7 @@ def journal_key(account: str, identity: str, file_type: str, metadata: Metadata)
     return hashlib.blake2b(json.dumps(parts).encode(), digest_size=16).hexdigest()
 
 
-class Log:
+class JournalSession:
     """One upload's page in the journal. Without a journal, or once it failed, it does nothing."""
 
     def __init__(self, journal: UploadJournal | None, key: str) -> None:

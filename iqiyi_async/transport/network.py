@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import anyio
 import attrs
 
-from .. import _checks
+from .. import _validation
 from ..config import KIB, MIB
 from ..errors import ResponseError, TransportError
 from ..protocol.hosts import is_private_address, origin
@@ -120,7 +120,7 @@ def check_transport(transport: object) -> None:
     """
     from .borrowed import Transport
 
-    _checks.kind("transport", transport, Transport)
+    _validation.kind("transport", transport, Transport)
 
 
 def _trust() -> ssl.SSLContext:
