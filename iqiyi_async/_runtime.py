@@ -96,7 +96,7 @@ class ClientRuntime:
 
         self.session = Session(
             http=self._http,
-            outage=Outage(trusted, retry, self.random),
+            outage=Outage(frozenset({hosts.origin(endpoints.api), hosts.origin(endpoints.upload)}), retry, self.random),
             retries=Retries(retry, self.random),
             call_retries=Retries(call_retry, self.random),
             make_auth=make_auth,

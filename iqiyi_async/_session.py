@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from ._auth import Send, TokenManager
 from ._outage import CALLER, Caller, Gate, GateClosedError, Outage
-from ._redaction import iter_causes, strip_tracebacks
+from ._redaction import iter_causes, redact, strip_tracebacks
 from ._retry import Retries
 from .config import KIB
 from .errors import (
@@ -24,7 +24,7 @@ from .errors import (
 from .models import StoredToken, Token
 from .protocol import hosts
 from .protocol.answers import TOKEN_OPERATIONS, is_about_token, is_outage, outcome_unknown
-from .protocol.wire import Answer, Call, SecretName, Secrets, redact
+from .protocol.wire import Answer, Call, SecretName, Secrets
 from .stores._worker import settle
 from .transport import HttpClient
 
