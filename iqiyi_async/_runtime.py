@@ -92,6 +92,7 @@ class ClientRuntime:
                 send=send,
                 clock=self.wall_clock,
                 random=self.random,
+                impatience=max(5.0, call_retry.outage_patience),
             )
 
         self.session = Session(

@@ -19,6 +19,7 @@ from .errors import (
     ConfigurationError,
     ResponseError,
     ServiceError,
+    TransportError,
     VideoCloudError,
 )
 from .models import StoredToken, Token
@@ -214,6 +215,8 @@ class Session:
             error.operation = call.operation
             error.args = (f"{call.operation}: {error}",)
         error.file_id = error.file_id or call.file_id
+        if isinstance(error, TransportError) and error.sent and not call.repeatable:
+            error.args = (f"{error}; whether the service has done it is not known",)
         known = Secrets({**self.auth.secrets, **secrets})
         for each in iter_causes(error, outside):
             # What a caller's own transport raised may quote the request.
