@@ -101,6 +101,7 @@ class Session:
         secrets: Secrets | None = None,
         on_sent: Callable[[int], None] | None = None,
         on_resend: Callable[[], None] = lambda: None,
+        allow: Callable[[int], Awaitable[int]] | None = None,
         fresh: bool = False,
         interactive: bool = False,
     ) -> T:
@@ -114,6 +115,8 @@ class Session:
             secrets: what it carries in place of a token.
             on_sent: called with the number of bytes for each piece of the body that the network has taken.
             on_resend: called when it is sent once more because a kept connection had been closed before.
+            allow: awaited with a number of bytes of the body before they are written; how many may be: a limit of
+                bytes a second. Waiting for it is not being late.
             fresh: use a new connection.
             interactive: somebody waits for it, and for the token too.
 
@@ -144,6 +147,7 @@ class Session:
                         on_sent,
                         resend=call.repeatable,
                         on_resend=on_resend,
+                        allow=allow,
                         fresh=fresh,
                         admit=lambda: gate.admit(caller, call.operation, call.repeatable),
                     ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from itertools import pairwise
 
 import pytest
 
@@ -72,7 +73,7 @@ def test_probes_go_one_by_one_ever_less_often() -> None:
             gate.failed(tasks[number].result(), ["x"], down())
             assert tasks[number].result().excused(), "a failed probe counts for nothing"
         assert order == [str(number) for number in range(6)], "the oldest first"
-        assert [round(after - before) for before, after in zip(times, times[1:], strict=False)] == [2, 4, 8, 8, 8]
+        assert [round(after - before) for before, after in pairwise(times)] == [2, 4, 8, 8, 8]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
