@@ -108,6 +108,12 @@ class TokenManager:
         return known
 
     @property
+    def at_hand(self) -> bool:
+        """Whether `token` has nothing to wait for."""
+        now = self._now
+        return now is not None and self._left(now.token) > (0.0 if self._unchanged else self._hard(now.token))
+
+    @property
     def waiting(self) -> int:
         """How many wait for a token."""
         return self._waiting

@@ -124,15 +124,18 @@ class Session:
             VideoCloudError: what the answer means, or that there was none. It says which operation and which upload
                 it is about.
         """
+        outside, caller = sys.exception(), CALLER.get()
         stored: StoredToken | None = None
         if secrets is None:
             carries = SecretName.ACCESS_TOKEN in call.request.secrets
+            if carries and caller is not None and not self.auth.at_hand:
+                # The renewal may have to wait for the turn that this call has at a gate.
+                caller.leave()
             stored = await self.auth.token(interactive) if carries else self.auth.known
             secrets = _NOTHING if stored is None or not carries else _token_of(stored)
             renewable = True
         else:
             carries = renewable = False
-        outside, caller = sys.exception(), CALLER.get()
         origin = hosts.origin(call.request.url)
         gate = self._outage.gate(origin)
         while True:
