@@ -203,3 +203,30 @@ def test_hosts_that_are_fine_are_forgotten() -> None:
         assert not outage._hosts
 
     run(work)
+
+
+def test_a_turn_that_nobody_uses_is_lost() -> None:
+    """A range whose source is slow must not hold up everybody."""
+
+    async def slow(gate: Gate) -> None:
+        caller = Caller(600)
+        await gate.wait(caller, "upload_chunk", True)
+        await asyncio.sleep(100)
+        with pytest.raises(GateClosedError):
+            gate.admit(caller, "upload_chunk", True)
+
+    async def work() -> None:
+        gate = Gate(POLICY, lambda: 1.0)
+        shut(gate)
+        order: list[str] = []
+        first = asyncio.ensure_future(slow(gate))
+        await asyncio.sleep(0)
+        task = asyncio.ensure_future(passing(gate, order, "other"))
+        await asyncio.sleep(3)
+        assert not order
+        await asyncio.sleep(5)
+        assert order == ["other"]
+        await first
+        (await task).leave()
+
+    run(work)
