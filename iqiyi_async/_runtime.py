@@ -21,18 +21,19 @@ from ._retry import Retries
 from ._session import Session
 from .config import Endpoints, RetryPolicy, UploadOptions
 from .errors import ConfigurationError, VideoCloudError
-from .models import Metadata, UploadReceipt
+from .models import ClientStats
 from .protocol import hosts
 from .protocol.wire import SecretName, Secrets
 from .stores.base import TokenStore, UploadJournal
 from .transport import ConnectionPool, Connector, Deadlines, HttpClient, NameService
 from .transport.foreign import ForeignTransport
 from .transport.lane import LaneTransport
-from .upload.journal_session import JournalSession, journal_key
-from .upload.pool import WorkerPool
-from .upload.progress import OnProgress, Progress
-from .upload.source import Source
-from .upload.upload import Upload
+from .upload.finish import Finisher, wait
+from .upload.resources import SourceResources
+from .upload.routes import BackupHosts
+from .upload.upload import Service
+from .upload.uploads import Uploads
+from .upload.workers import WorkerPool
 
 #: When the client is closed, exchanges over a foreign transport that nobody waits for any more have so many seconds.
 LEFTOVER_SECONDS = 5.0
@@ -60,9 +61,7 @@ class ClientRuntime:
         shared: ClientRuntime | None = None,
     ) -> None:
         self.endpoints = endpoints
-        self._journal = journal
-        self._shared = shared
-        self.pool: WorkerPool = WorkerPool(options, endpoints.backups) if shared is None else shared.pool
+        self.pool: WorkerPool = WorkerPool(options) if shared is None else shared.pool
         workers = self.pool.tuner.most_workers
         #: Connections for ranges. Clients that share a pool share their number.
         self.ranges: ConnectionPool = ConnectionPool(2 * workers) if shared is None else shared.ranges
@@ -95,22 +94,24 @@ class ClientRuntime:
                 impatience=max(5.0, call_retry.outage_patience),
             )
 
+        service_origins = frozenset({hosts.origin(endpoints.api), hosts.origin(endpoints.upload)})
+        self._outage = Outage(service_origins, retry, self.random)
         self.session = Session(
             http=self._http,
-            outage=Outage(frozenset({hosts.origin(endpoints.api), hosts.origin(endpoints.upload)}), retry, self.random),
+            outage=self._outage,
             retries=Retries(retry, self.random),
             call_retries=Retries(call_retry, self.random),
             make_auth=make_auth,
         )
         self.auth = self.session.auth
-        self._uploads: dict[Upload, asyncio.Event] = {}
+        self.finisher = Finisher(
+            self.session, endpoints, patience=options.doubt_patience, sleep=wait, clock=time.monotonic
+        )
+        self._resources = SourceResources(options)
+        service = Service(self.session, endpoints, options, self.pool, BackupHosts(endpoints.backups), self.finisher)
+        self.uploads: Uploads = Uploads(service, resources=self._resources, journal=journal, account=self.auth.account)
         self._loop: asyncio.AbstractEventLoop | None = None
         self.state = "open"
-
-    @property
-    def uploads(self) -> int:
-        """How many uploads are under way."""
-        return len(self._uploads)
 
     def check_usable(self, *, new_upload: bool = False) -> None:
         """Look whether the client may be used here and now.
@@ -129,41 +130,23 @@ class ClientRuntime:
         elif self._loop is not loop:
             raise ConfigurationError("the client was used in another event loop before; make one client for each loop")
 
-    async def upload(self, source: Source, metadata: Metadata, on_progress: OnProgress | None) -> UploadReceipt:
-        """Run one upload, known to `drain` and `aclose` while it lasts."""
-        progress = Progress(source.size, asyncio.get_running_loop().time, on_progress)
-        identity = None if self._journal is None else await source.identify()
-        key = "" if identity is None else journal_key(self.auth.account, identity, source.file_type, metadata)
-        # Nothing is awaited from here to the upload itself: `drain` and `aclose` see it, or it does not begin.
-        self.check_usable(new_upload=True)
-        upload = Upload(
-            session=self.session,
-            pool=self.pool,
-            endpoints=self.endpoints,
-            source=source,
-            metadata=metadata,
-            log=JournalSession(self._journal if key else None, key),
-            progress=progress,
+    def stats(self) -> ClientStats:
+        """What the client is doing at this moment."""
+        return ClientStats(
+            active=len(self.uploads),
+            waiting=self.uploads.waiting,
+            workers_busy=self.pool.busy,
+            workers=self.pool.tuner.workers,
+            outage=self._outage.down,
+            bytes_per_second=self.uploads.rate,
         )
-        over = self._uploads[upload] = asyncio.Event()
-        try:
-            return await upload.run()
-        finally:
-            del self._uploads[upload]
-            over.set()
 
     async def drain(self, timeout: float) -> None:
         """Take no new uploads; let those finish that can within `timeout` seconds, stop the others where they can go
         on."""
         self.check_usable()
         self.state = "draining"
-        for upload in self._uploads:
-            upload.stop(timeout)
-        waiting = list(self._uploads.values())
-        with anyio.move_on_after(timeout):
-            for over in waiting:
-                await over.wait()
-        await self._abort()
+        await self.uploads.drain(timeout)
 
     async def aclose(self) -> None:
         """End everything, in order: uploads, the renewal of the token, connections. What was given by the caller
@@ -172,17 +155,9 @@ class ClientRuntime:
             return
         self.state = "closed"
         with anyio.CancelScope(shield=True):
-            await self._abort()
+            await self.uploads.abort()
             await self.session.aclose()
             self._http.close()
             if self._foreign is not None:
                 await self._foreign.wait_closed(LEFTOVER_SECONDS)
-            if self._shared is None:
-                await self.pool.aclose()
-
-    async def _abort(self) -> None:
-        ending = list(self._uploads.items())
-        for upload, _ in ending:
-            upload.abort()
-        for _, over in ending:
-            await over.wait()
+            await self._resources.aclose()

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Hashable
+from collections.abc import Awaitable, Callable, Collection, Hashable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from ._auth import Send, TokenManager
+from ._concurrency import run_to_completion
 from ._outage import CALLER, Caller, Gate, GateClosedError, Outage
 from ._redaction import iter_causes, redact, strip_tracebacks
 from ._retry import Retries
@@ -26,7 +27,6 @@ from .models import StoredToken, Token
 from .protocol import hosts
 from .protocol.answers import TOKEN_OPERATIONS, is_about_token, is_outage, outcome_unknown
 from .protocol.wire import Answer, Call, SecretName, Secrets
-from .stores._worker import settle
 from .transport import HttpClient
 
 logger: logging.Logger = logging.getLogger(__name__)
@@ -176,10 +176,6 @@ class Session:
             stored = await (self.auth.token(interactive) if stored is None else self.auth.replace(stored, interactive))
             secrets = _token_of(stored) if carries else secrets
 
-    async def renewing(self, attempt: Callable[[], Awaitable[T]]) -> T:
-        """Do what carries no token; `exchange` renews one that is refused all the same."""
-        return await attempt()
-
     def is_down(self, url: str) -> bool:
         """Whether the host of a URL is known to be down: a call to it would wait."""
         return self._outage.is_down(hosts.origin(url))
@@ -234,22 +230,6 @@ class Session:
             error.message = redact(error.message, known)
         elif isinstance(error, ResponseError):
             error.excerpt = redact(error.excerpt, known)
-
-
-async def run_to_completion(work: Coroutine[Any, Any, T], patience: float) -> T:
-    """Await something; a caller that is cancelled waits for its end, `patience` seconds at most."""
-    task = asyncio.ensure_future(work)
-
-    async def end() -> None:
-        await asyncio.wait([task], timeout=patience)
-        task.cancel()
-
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await settle(asyncio.ensure_future(end()))
-        await settle(task)
-        raise
 
 
 def _log_retry(error: VideoCloudError, wait: float) -> None:

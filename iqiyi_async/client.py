@@ -22,9 +22,11 @@ from .config import Endpoints, RetryPolicy, UploadOptions
 from .errors import ConfigurationError, ServiceError, UnknownFileError
 from .models import (
     ChunkReceipt,
+    ClientStats,
     Metadata,
     PlayUrls,
     Token,
+    UploadItem,
     UploadReceipt,
     UploadTicket,
     Video,
@@ -35,11 +37,13 @@ from .models import (
 from .protocol import uploads, videos
 from .protocol.wire import SecretName, Secrets
 from .stores import MemoryTokenStore
-from .stores.base import TokenStore, UploadJournal
-from .upload.byhand import send_chunk
-from .upload.finish import FinishInDoubtError, finish
-from .upload.inputs import Input, make_source
-from .upload.progress import OnProgress, check_on_progress
+from .stores.base import TokenStore, UploadJournal, check_journal
+from .upload.fair_queue import Turn
+from .upload.finish import FinishInDoubtError
+from .upload.handle import UploadHandle
+from .upload.progress import OnProgress
+from .upload.sources import UploadInput
+from .upload.uploads import UnfinishedUpload, Wish
 
 __all__ = ["AsyncVideoCloud"]
 
@@ -93,7 +97,7 @@ class AsyncVideoCloud:
         for name, secret in (("app_key", SecretName.APP_KEY), ("app_secret", SecretName.APP_SECRET)):
             _check_credential(name, credentials, secret)
         if journal is not None:
-            _validation.kind("journal", journal, UploadJournal)
+            check_journal(journal)
         if transport is not None:
             _validation.kind("transport", transport, httpx.AsyncBaseTransport)
         if ssl_context is not None:
@@ -165,7 +169,7 @@ class AsyncVideoCloud:
         await self.aclose()
 
     def __repr__(self) -> str:
-        return f"<AsyncVideoCloud {self._endpoints.api} {self._runtime.state}, {self._runtime.uploads} uploads>"
+        return f"<AsyncVideoCloud {self._endpoints.api} {self._runtime.state}, {len(self._runtime.uploads)} uploads>"
 
     async def aclose(self) -> None:
         """Close the client. Uploads under way end with `UploadError`; a store, a journal or a transport that was
@@ -187,46 +191,104 @@ class AsyncVideoCloud:
 
     async def upload(
         self,
-        source: Input,
+        source: UploadInput,
         metadata: Metadata,
         *,
         file_type: str | None = None,
         size: int | None = None,
         on_progress: OnProgress | None = None,
+        key: str | None = None,
+        again: bool = False,
+        group: str | None = None,
+        priority: int = 0,
     ) -> UploadReceipt:
-        """Bring a video to the service and have it published (section 1): request, chunks, metadata, finish.
+        """Bring a video to the service and have it published (section 1): request, metadata, chunks, finish.
 
-        With a journal, an upload of the same source with the same metadata that was interrupted goes on where it was,
-        and one that was finished is not done again.
+        With a journal, an upload of the same source that was interrupted goes on where it was, with the metadata of
+        this call; and one that was finished with the same metadata is not done again.
 
         Args:
-            source: a path; bytes; an async iterable of bytes; or an object with an async ``read(n)``.
+            source: a path; bytes; an async iterable of bytes; an object with an async ``read(n)``; or a `RangeSource`.
             metadata: what the video is called and about.
-            file_type: such as ``"mp4"``; taken from the name of the file if there is one.
+            file_type: such as ``"mp4"``; taken from the name of the source if there is one.
             size: bytes of the source; needed for streams only.
             on_progress: called with an `UploadProgress` up to ten times a second, and once at the end. It must not
-            block.
+                block. What it raises before finish is said ends the upload; from then on it is logged.
+            key: the caller's own name for the source (1 to 512 characters), in place of its path; a stream that is given
+                again under its key goes on.
+            again: upload it although its bytes are a video already.
+            group: whose upload it is (a user, a tenant): workers are shared between groups first.
+            priority: higher goes first within a group; the lowest is never starved.
 
         Returns:
             The receipt: the service holds every byte, and has been told to publish.
 
         Raises:
             ConfigurationError: the source or the metadata can't be uploaded; nothing was sent.
+            DuplicateVideoError: the bytes are a video already, under another name or with other metadata; nothing was
+                sent.
             AuthorizationError: the credentials or the application were refused.
             QuotaExceededError: the application has no room left.
+            ServiceUnavailableError: more uploads are under way than ``max_pending_uploads``; or the service is down.
             UploadError: the upload stopped after it had got its file_id; `resumable` says whether it can go on.
             SourceChangedError: the source became shorter, longer or different; nothing was published.
             IntegrityError: the service kept storing other bytes than were sent.
         """
         self._runtime.check_usable(new_upload=True)
-        _validation.kind("metadata", metadata, Metadata)
-        check_on_progress(on_progress)
-        made = await make_source(source, size=size, file_type=file_type)
-        made.threads = self._runtime.pool.threads
-        try:
-            return await self._runtime.upload(made, metadata, on_progress)
-        finally:
-            await made.aclose()
+        wish = Wish(source, metadata, file_type, size, key, again, Turn(group, priority))
+        async with self._runtime.uploads.start(wish, on_progress) as handle:
+            return await handle
+
+    def start_upload(
+        self,
+        source: UploadInput,
+        metadata: Metadata,
+        *,
+        file_type: str | None = None,
+        size: int | None = None,
+        key: str | None = None,
+        again: bool = False,
+        group: str | None = None,
+        priority: int = 0,
+    ) -> UploadHandle:
+        """Start an upload and take it in hand: a plain function, within a running event loop.
+
+        Args:
+            source: as for `upload`, like all others.
+
+        Returns:
+            The upload: awaited, watched, paused, cancelled. It belongs to the client: `drain` and `aclose` end it.
+
+        Raises:
+            ConfigurationError: an argument is of the wrong kind.
+            ServiceUnavailableError: more uploads are under way than ``max_pending_uploads``.
+        """
+        self._runtime.check_usable(new_upload=True)
+        wish = Wish(source, metadata, file_type, size, key, again, Turn(group, priority))
+        return self._runtime.uploads.start(wish)
+
+    def _start(self, item: UploadItem, *, journal: UploadJournal, group: str | None = None) -> UploadHandle:
+        """Start an upload with a journal of its own: for the ledger of a batch, which is the journal of its items."""
+        self._runtime.check_usable(new_upload=True)
+        wish = Wish(item.source, item.metadata, item.file_type, item.size, item.key, False, Turn(group, 0))
+        return self._runtime.uploads.start(wish, journal=journal)
+
+    async def iter_unfinished(self) -> AsyncIterator[UnfinishedUpload]:
+        """What was begun by this account and is neither finished nor cancelled: what ``on_failure="keep"`` left.
+
+        `cancel_upload` ends one at the service; the same `upload` goes on with it.
+
+        Raises:
+            ConfigurationError: there is no journal.
+            OSError: the journal can't be read.
+        """
+        self._runtime.check_usable()
+        async for each in self._runtime.uploads.unfinished():
+            yield each
+
+    def stats(self) -> ClientStats:
+        """What the client is doing at this moment; cheap enough for every request of a readiness probe."""
+        return self._runtime.stats()
 
     async def request_upload(self, file_type: str, file_size: int) -> UploadTicket:
         """Ask for an upload (section 1.1).
@@ -262,7 +324,7 @@ class AsyncVideoCloud:
         _validation.kind("ticket", ticket, UploadTicket)
         _validation.text("the ticket's upload_url", ticket.upload_url)
         uploads.check_ticket(ticket, self._endpoints)
-        return await send_chunk(self._runtime.session, self._runtime.pool, ticket, first, data)
+        return await self._runtime.uploads.send_range(ticket, first, data)
 
     async def set_metadata(self, file_id: str, metadata: Metadata) -> None:
         """Describe an upload (section 1.5); before it is finished, or it never enters production.
@@ -285,7 +347,7 @@ class AsyncVideoCloud:
         self._runtime.check_usable()
         _validation.file_id(file_id)
         try:
-            await finish(self._runtime.session, self._endpoints, file_id)
+            await self._runtime.finisher.finish(file_id)
         except FinishInDoubtError as doubt:
             raise doubt.error from doubt.error.__cause__
 

@@ -226,3 +226,11 @@ def _done(operation: str, file_id: str) -> Callable[[Answer], None]:
         expect_success(operation, read(operation, answer), FAILED, file_id=file_id)
 
     return decode
+
+
+def metadata_digest(metadata: Metadata) -> str:
+    """shim"""
+    import hashlib
+    import json
+
+    return hashlib.blake2b(json.dumps(attrs.astuple(metadata, recurse=False)).encode(), digest_size=16).hexdigest()

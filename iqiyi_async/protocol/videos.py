@@ -241,3 +241,8 @@ def _moment(unix: float | None) -> datetime | None:
         return None if unix is None else datetime.fromtimestamp(unix, UTC)
     except (ValueError, OverflowError, OSError):
         return None
+
+
+#: shim
+FINISHED = frozenset({VideoState.PUBLISHING, VideoState.PUBLISHED, VideoState.REVIEW_FAILED, VideoState.PUBLISH_FAILED})
+GONE = frozenset({VideoState.ABSENT, VideoState.CANCELLED})

@@ -16,7 +16,7 @@ CHUNK = Operation.UPLOAD_CHUNK
 
 def strikes(plan: FaultPlan, calls: int, operation: Operation = CHUNK) -> list[list[int]]:
     """For each call the places of the faults that strike."""
-    return [[at for at in plan.meet(operation) if plan.strike(at)] for _ in range(calls)]
+    return [[at for at in plan.matching(operation) if plan.fire(at)] for _ in range(calls)]
 
 
 def test_by_number_of_the_call() -> None:
@@ -37,7 +37,7 @@ def test_calls_of_other_operations_do_not_count() -> None:
 
 def test_a_fault_that_is_only_picked_has_not_struck() -> None:
     plan = FaultPlan((Fault(operation="upload_chunk", call=1, drop=True, after_bytes=10),))
-    assert plan.meet(CHUNK) == (0,)
+    assert plan.matching(CHUNK) == (0,)
     assert plan.unfired() == plan.faults
 
 

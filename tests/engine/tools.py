@@ -22,7 +22,7 @@ def cloud(url: str, **options: Any) -> AsyncVideoCloud:
     names = ("token_store", "journal", "transport", "retry", "call_retry", "ssl_context", "pool")
     own = {name: options.pop(name) for name in names if name in options}
     own.setdefault("retry", QUICK)
-    settings = {"chunk_size": 64 * 1024, "max_workers": 4, **options}
+    settings = {"chunk_size": 64 * 1024, "max_workers": 4, "doubt_patience": 0.1, **options}
     return AsyncVideoCloud(KEY, SECRET, endpoints=Endpoints.single(url), options=UploadOptions(**settings), **own)
 
 
@@ -81,8 +81,7 @@ def open_paths() -> list[str]:
     return found
 
 
-def idle_lanes(client: AsyncVideoCloud) -> bool:
+def idle_workers(client: AsyncVideoCloud) -> bool:
     """Whether every worker and every connection of a client has been given back."""
-    runtime = client._runtime
-    http = runtime._http
-    return len(runtime.pool._idle) == len(runtime.pool._all) and http._control.busy == http._ranges.busy == 0
+    http = client._runtime._http
+    return client._runtime.pool.busy == 0 and http._control.busy == http._ranges.busy == 0

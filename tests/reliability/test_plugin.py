@@ -135,7 +135,7 @@ def test_end_check_finds_what_was_forgotten(suite: pytest.Pytester) -> None:
     result.assert_outcomes(passed=2, errors=2)
     result.stdout.fnmatch_lines(
         [
-            "a planned fault never struck*'upload_chunk', 'call': [[]1, 9[]]*the test made 5 such call(s)*=False*",
+            "a planned fault never fired*'upload_chunk', 'call': [[]1, 9[]]*the test made 5 such call(s)*=False*",
             "an upload was left half open: * 256000 of 256000 bytes*Finish or cancel*iqiyi_end_check(uploads=False)*",
         ]
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iqiyi_async.emulator.extents import Extent, Extents
+from iqiyi_async.emulator.intervals import Interval, IntervalMap
 
 SIZE = 40
 
@@ -18,9 +18,9 @@ def chunks(draw: st.DrawFn) -> tuple[int, int]:
 
 @given(st.lists(chunks(), max_size=30))
 def test_the_last_one_accepted_wins_byte_by_byte(accepted: list[tuple[int, int]]) -> None:
-    held, model, top = Extents(), [-1] * SIZE, 0
+    held, model, top = IntervalMap(), [-1] * SIZE, 0
     for first, end in accepted:
-        held.add(Extent(first, end, top))
+        held.add(Interval(first, end, top))
         for byte in range(first, end):
             model[byte] = top + byte - first
         top += end - first
@@ -35,16 +35,16 @@ def test_the_last_one_accepted_wins_byte_by_byte(accepted: list[tuple[int, int]]
 
 @given(st.lists(chunks(), max_size=12), chunks())
 def test_any_part_can_be_read(accepted: list[tuple[int, int]], part: tuple[int, int]) -> None:
-    held, model = Extents(), [-1] * SIZE
+    held, model = IntervalMap(), [-1] * SIZE
     for at, (first, end) in enumerate(accepted):
-        held.add(Extent(first, end, at * SIZE))
+        held.add(Interval(first, end, at * SIZE))
         model[first:end] = range(at * SIZE, at * SIZE + end - first)
     places = [offset + step for offset, length in held.pieces(*part) for step in range(length)]
     assert places == [place for place in model[part[0] : part[1]] if place >= 0]
 
 
-def test_a_file_sent_in_order_is_one_extent() -> None:
-    held = Extents()
+def test_a_file_sent_in_order_is_one_interval() -> None:
+    held = IntervalMap()
     for first in range(0, 1000, 10):
-        held.add(Extent(first, first + 10, first + 7))
-    assert list(held) == [Extent(0, 1000, 7)]
+        held.add(Interval(first, first + 10, first + 7))
+    assert list(held) == [Interval(0, 1000, 7)]
