@@ -20,11 +20,12 @@ from typing import TypeGuard
 import anyio
 import attrs
 
+from ._redaction import redact
 from .config import Endpoints
-from .errors import AuthorizationError, ResponseError, ServiceError, VideoCloudError
+from .errors import AuthorizationError, ResponseError, ServiceError, TransportError, VideoCloudError
 from .models import StoredToken, Token
 from .protocol import oauth
-from .protocol.wire import Call, SecretName, Secrets, redact
+from .protocol.wire import Call, SecretName, Secrets
 from .stores.base import TokenStore
 
 logger: logging.Logger = logging.getLogger(__name__)
@@ -45,7 +46,18 @@ Send = Callable[[Call[Token], Secrets, bool], Awaitable[Token]]
 
 
 class TokenManager:
-    """The token of one account at one service."""
+    """The token of one account at one service.
+
+    Args:
+        app_key: of the account.
+        app_secret: of the account.
+        endpoints: where the service lives.
+        store: where the token is kept.
+        send: sends the calls that get a token.
+        clock: Unix time in seconds.
+        random: a number from 0 to 1.
+        impatience: how long a call that somebody waits for joins a renewal that was begun for uploads, in seconds.
+    """
 
     def __init__(
         self,
@@ -57,6 +69,7 @@ class TokenManager:
         send: Send,
         clock: Callable[[], float],
         random: Callable[[], float],
+        impatience: float = 5.0,
     ) -> None:
         self._credentials = Secrets({SecretName.APP_KEY: app_key, SecretName.APP_SECRET: app_secret})
         self._endpoints = endpoints
@@ -64,6 +77,7 @@ class TokenManager:
         self._send = send
         self._clock = clock
         self._random = random
+        self._impatience = impatience
         self._key = hashlib.blake2b(f"{app_key}\n{endpoints.api}".encode(), digest_size=16).hexdigest()
         self._now: StoredToken | None = None
         self._flight: asyncio.Task[StoredToken] | None = None
@@ -92,6 +106,12 @@ class TokenManager:
             known[SecretName.ACCESS_TOKEN] = self._now.token.access_token
             known[SecretName.REFRESH_TOKEN] = self._now.token.refresh_token or ""
         return known
+
+    @property
+    def at_hand(self) -> bool:
+        """Whether `token` has nothing to wait for."""
+        now = self._now
+        return now is not None and self._left(now.token) > (0.0 if self._unchanged else self._hard(now.token))
 
     @property
     def waiting(self) -> int:
@@ -137,7 +157,9 @@ class TokenManager:
 
     async def _renewed(self, stale: StoredToken | None, interactive: bool) -> StoredToken:
         flight = self._take_off(stale, interactive=interactive)
-        if interactive or not self._impatient:
+        if interactive:
+            return await (self._join(flight) if self._impatient else self._join_briefly(flight))
+        if not self._impatient:
             return await self._join(flight)
         try:
             return await self._join(flight)
@@ -161,6 +183,15 @@ class TokenManager:
             self._flight = asyncio.create_task(self._renew(stale), name="iqiyi-async token renewal")
             self._flight.add_done_callback(self._landed)
         return self._flight
+
+    async def _join_briefly(self, flight: asyncio.Task[StoredToken]) -> StoredToken:
+        """Wait for a renewal that was begun for uploads, which wait longer than a call that somebody waits for."""
+        try:
+            async with asyncio.timeout(self._impatience):
+                return await self._join(flight)
+        except TimeoutError:
+            late = f"the access token is not renewed yet after {self._impatience:g} s"
+            raise TransportError(late, sent=False, operation="refresh_token") from None
 
     async def _join(self, flight: asyncio.Task[StoredToken]) -> StoredToken:
         self._waiting += 1

@@ -25,6 +25,8 @@ logger: logging.Logger = logging.getLogger(__name__)
 FAILURES = 3
 #: So many upload hosts that go down within so many seconds, with none up, are the service as a whole.
 HOSTS, HOSTS_SECONDS = 3, 10.0
+#: A call that has its turn and sends nothing for so many seconds (it waits for its source, for a worker) loses it.
+TURN_SECONDS = 5.0
 #: More calls than this at a time need not be let through one by one any more.
 WIDE_OPEN = 64
 
@@ -137,6 +139,8 @@ class Gate:
         #: How many calls may be under way while it opens; None if it is open.
         self._window: int | None = None
         self._through: set[Caller] = set()
+        #: Those of them that have sent nothing yet.
+        self._called: set[Caller] = set()
         self._waiting: deque[_Waiter] = deque()
         self._probes = 0
         self._next_probe = 0.0
@@ -166,7 +170,10 @@ class Gate:
         """
         if not self._closed and self._window is None:
             return
-        if caller in self._through or (caller is not None and caller.patience <= 0):
+        if caller in self._through:
+            self._called.discard(caller)
+            return
+        if caller is not None and caller.patience <= 0:
             return
         if not self._closed and not self._waiting and len(self._through) < (self._window or 0):
             if caller is not None:
@@ -229,6 +236,7 @@ class Gate:
         """An attempt ended and tells nothing: the next one may be the probe."""
         if caller is not None and caller in self._through:
             self._through.discard(caller)
+            self._called.discard(caller)
             self._let_through()
 
     async def wait(self, caller: Caller, operation: str, repeatable: bool) -> None:
@@ -290,8 +298,15 @@ class Gate:
     def _turn(self, waiter: _Waiter) -> None:
         if not waiter.turn.done():
             self._through.add(waiter.caller)
+            self._called.add(waiter.caller)
             waiter.caller.let_through(self)
+            asyncio.get_running_loop().call_later(TURN_SECONDS, self._lose_turn, waiter.caller)
             waiter.turn.set_result(None)
+
+    def _lose_turn(self, caller: Caller) -> None:
+        if caller in self._called:
+            self._called.discard(caller)
+            self.abandoned(caller)
 
     def _cancel_timer(self) -> None:
         if self._timer is not None:

@@ -94,9 +94,11 @@ class ClientRuntime:
                 send=send,
                 clock=self.wall_clock,
                 random=self.random,
+                impatience=max(5.0, call_retry.outage_patience),
             )
 
-        self._outage = Outage(trusted, retry, self.random)
+        service_origins = frozenset({hosts.origin(endpoints.api), hosts.origin(endpoints.upload)})
+        self._outage = Outage(service_origins, retry, self.random)
         self.session = Session(
             http=self._http,
             outage=self._outage,

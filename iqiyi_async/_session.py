@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from ._auth import Send, TokenManager
 from ._concurrency import run_to_completion
 from ._outage import CALLER, Caller, Gate, GateClosedError, Outage
-from ._redaction import iter_causes, strip_tracebacks
+from ._redaction import iter_causes, redact, strip_tracebacks
 from ._retry import Retries
 from .config import KIB
 from .errors import (
@@ -20,12 +20,13 @@ from .errors import (
     ConfigurationError,
     ResponseError,
     ServiceError,
+    TransportError,
     VideoCloudError,
 )
 from .models import StoredToken, Token
 from .protocol import hosts
 from .protocol.answers import TOKEN_OPERATIONS, is_about_token, is_outage, outcome_unknown
-from .protocol.wire import Answer, Call, SecretName, Secrets, redact
+from .protocol.wire import Answer, Call, SecretName, Secrets
 from .transport import HttpClient
 
 logger: logging.Logger = logging.getLogger(__name__)
@@ -100,6 +101,7 @@ class Session:
         secrets: Secrets | None = None,
         on_sent: Callable[[int], None] | None = None,
         on_resend: Callable[[], None] = lambda: None,
+        allow: Callable[[int], Awaitable[int]] | None = None,
         fresh: bool = False,
         interactive: bool = False,
     ) -> T:
@@ -113,6 +115,8 @@ class Session:
             secrets: what it carries in place of a token.
             on_sent: called with the number of bytes for each piece of the body that the network has taken.
             on_resend: called when it is sent once more because a kept connection had been closed before.
+            allow: awaited with a number of bytes of the body before they are written; how many may be: a limit of
+                bytes a second. Waiting for it is not being late.
             fresh: use a new connection.
             interactive: somebody waits for it, and for the token too.
 
@@ -120,15 +124,18 @@ class Session:
             VideoCloudError: what the answer means, or that there was none. It says which operation and which upload
                 it is about.
         """
+        outside, caller = sys.exception(), CALLER.get()
         stored: StoredToken | None = None
         if secrets is None:
             carries = SecretName.ACCESS_TOKEN in call.request.secrets
+            if carries and caller is not None and not self.auth.at_hand:
+                # The renewal may have to wait for the turn that this call has at a gate.
+                caller.leave()
             stored = await self.auth.token(interactive) if carries else self.auth.known
             secrets = _NOTHING if stored is None or not carries else _token_of(stored)
             renewable = True
         else:
             carries = renewable = False
-        outside, caller = sys.exception(), CALLER.get()
         origin = hosts.origin(call.request.url)
         gate = self._outage.gate(origin)
         while True:
@@ -143,6 +150,7 @@ class Session:
                         on_sent,
                         resend=call.repeatable,
                         on_resend=on_resend,
+                        allow=allow,
                         fresh=fresh,
                         admit=lambda: gate.admit(caller, call.operation, call.repeatable),
                     ),
@@ -210,6 +218,8 @@ class Session:
             error.operation = call.operation
             error.args = (f"{call.operation}: {error}",)
         error.file_id = error.file_id or call.file_id
+        if isinstance(error, TransportError) and error.sent and not call.repeatable:
+            error.args = (f"{error}; whether the service has done it is not known",)
         known = Secrets({**self.auth.secrets, **secrets})
         for each in iter_causes(error, outside):
             # What a caller's own transport raised may quote the request.

@@ -6,12 +6,9 @@ printed and kept. The transport puts the secrets in, at the last moment and for 
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
 from typing import Generic, TypeVar
-from urllib.parse import quote, quote_plus
 
 import attrs
 
@@ -144,49 +141,3 @@ class Call(Generic[T_co]):
 
 class MisdirectedSecretError(AssertionError):
     """A request would have carried a secret to a host that must not have it: a mistake in this library."""
-
-
-#: So many characters of a secret are never left standing.
-TELLING = 12
-
-#: Secrets of fewer characters than this protect nothing, and are found in the middle of usual words.
-SHORT = 4
-
-
-def redact(text: str, secrets: Secrets) -> str:
-    """A text of the service with our secrets taken out, in whatever case and escaping it repeats them, and also where
-    the text was shortened in the middle of one."""
-    names = {
-        form.lower(): f"<{secret.value}>" for secret, value in secrets.items() for form in _spellings(value) if form
-    }
-    if not names:
-        return text
-    # One pass, the longest first: a secret may be a part of another one.
-    forms = sorted(names, key=len, reverse=True)
-    pattern = "|".join([*map(_whole, forms), *(_cut_short(form) for form in forms if len(form) > TELLING)])
-
-    def name(found: re.Match[str]) -> str:
-        seen = found.group().lower()
-        return names.get(seen) or next(names[form] for form in forms if form.startswith(seen))
-
-    return re.sub(pattern, name, text, flags=re.IGNORECASE | re.ASCII)
-
-
-def _whole(form: str) -> str:
-    """A pattern for a form. One of few characters is found in any text: it counts only where a value stands."""
-    escaped = re.escape(form)
-    return escaped if len(form) >= SHORT else rf"""(?<=[=:"']){escaped}(?![0-9A-Za-z])"""
-
-
-def _cut_short(form: str) -> str:
-    """A pattern for the beginning of a form: its first telling characters, and as many more as there are."""
-    rest = ""
-    for character in reversed(form[TELLING:100]):
-        rest = f"(?:{re.escape(character)}{rest})?"
-    return re.escape(form[:TELLING]) + rest
-
-
-def _spellings(value: str) -> set[str]:
-    """A secret plain, percent-encoded, and as JSON writes it (PHP's with an escaped slash)."""
-    in_json = json.dumps(value)[1:-1]
-    return {value, quote(value), quote(value, safe=""), quote_plus(value), in_json, in_json.replace("/", "\\/")}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ssl
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import attrs
 import httpx
@@ -67,6 +67,7 @@ class HttpClient:
         clock: Unix time in seconds.
         whole_url: put queries into URLs, for a transport that may not know ``extensions["target"]``.
         quotes: whether texts of the transport's errors may be passed on: a foreign one may quote tokens.
+        before_request: awaited before each request, repeats too: a limit of requests a second.
     """
 
     def __init__(
@@ -80,6 +81,7 @@ class HttpClient:
         clock: Callable[[], float],
         whole_url: bool = False,
         quotes: bool = True,
+        before_request: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self._make = make
         self._control = control
@@ -89,6 +91,7 @@ class HttpClient:
         self._clock = clock
         self._whole_url = whole_url
         self._quotes = quotes
+        self._before_request = before_request
         self._closed = False
 
     async def send(
@@ -101,6 +104,7 @@ class HttpClient:
         on_resend: Callable[[], None] = lambda: None,
         fresh: bool = False,
         admit: Callable[[], None] = lambda: None,
+        allow: Callable[[int], Awaitable[int]] | None = None,
     ) -> Answer:
         """Send a request and read its answer whole. Redirects are not followed.
 
@@ -112,6 +116,7 @@ class HttpClient:
                 the peer had closed before.
             on_resend: called when that happens.
             fresh: use a new connection.
+            allow: awaited with a number of bytes of the body before they are written; how many may be.
             admit: called when there is a connection and nothing was sent yet; may raise.
 
         Raises:
@@ -123,10 +128,12 @@ class HttpClient:
         outside = sys.exception()
         told = 0
         while True:
+            if self._before_request is not None:
+                await self._before_request()
             if self._closed:
                 raise ConfigurationError("the client is closed; make a new one")
             lane = await pool.acquire(hosts.origin(request.url), self._make, fresh=fresh)
-            body = RequestBody(request.body, on_sent, told)
+            body = RequestBody(request.body, on_sent, told, allow)
             try:
                 admit()
                 asked_at = self._clock()

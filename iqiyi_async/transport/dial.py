@@ -13,8 +13,8 @@ import socket
 import ssl
 import threading
 from collections import deque
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, cast
 
 import aiohappyeyeballs
 import httpx
@@ -26,6 +26,9 @@ from .http11 import Http11
 
 #: The head start of an address before the next one is tried beside it, in seconds (RFC 8305, 5).
 HEAD_START = 0.25
+
+#: Cast, since its stub leaves the parts of an address without a type.
+_START = cast("Callable[..., Awaitable[socket.socket]]", getattr(aiohappyeyeballs, "start_connection"))  # noqa: B009
 
 #: So many names are looked up at a time.
 MOST_LOOKUPS = 8
@@ -190,8 +193,7 @@ async def dial(
         raise OSError("the name leads to no address")
     check(found)
     try:
-        start = aiohappyeyeballs.start_connection  # pyright: ignore[reportUnknownMemberType]
-        return await start(found, happy_eyeballs_delay=HEAD_START, interleave=1)
+        return await _START(found, happy_eyeballs_delay=HEAD_START, interleave=1)
     except RuntimeError as problem:
         raise OSError(str(problem)) from problem
 

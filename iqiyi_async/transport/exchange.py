@@ -117,6 +117,7 @@ class Exchange:
         self._waiting: int = 0
         self._began = self._moved = loop.time()
         self._deadline = self._moved + timeouts.total
+        self._held_at: float | None = None
         self.over: asyncio.Future[Reply] = loop.create_future()
 
     def _new_parser(self) -> None:
@@ -170,6 +171,30 @@ class Exchange:
             self._unsent.appendleft((rest, len(rest)))
         self._on_their_way = of_body
         return part
+
+    def cut_body(self, most: int) -> bytes | memoryview:
+        """The next piece, with so many bytes of the body at most; what stands before them goes with them."""
+        part, of_body = self._unsent.popleft()
+        self._on_their_way = min(of_body, most)
+        if of_body > most:
+            view, end = memoryview(part), len(part) - of_body + most
+            self._unsent.appendleft((view[end:], of_body - most))
+            return view[:end]
+        return part
+
+    @property
+    def next_of_body(self) -> int:
+        """Bytes of the body in the next part."""
+        return self._unsent[0][1] if self._unsent else 0
+
+    def hold(self, held: bool) -> None:
+        """Stop the clock, or let it go on: what is held back on purpose is not late."""
+        now = self._loop.time()
+        if held:
+            self._held_at = now
+        elif self._held_at is not None:
+            self._deadline += now - self._held_at
+            self._moved, self._held_at = now, None
 
     def taken(self) -> None:
         """The system has taken that piece."""
@@ -301,6 +326,8 @@ class Exchange:
         """Look whether anything has moved lately; when to look again (loop time, seconds)."""
         now = self._loop.time()
         wait = self._timeouts.write if self._unsent else self._timeouts.read
+        if self._held_at is not None:
+            return now + wait / LOOKS
         if now >= self._deadline:
             self.fail(TimeoutError())
         elif now >= self._moved + wait:

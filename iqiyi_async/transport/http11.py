@@ -14,7 +14,7 @@ import asyncio
 import os
 import select
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import cast
 
 from ..config import KIB, MIB
@@ -66,6 +66,8 @@ class Http11(asyncio.BufferedProtocol):
         self._written, self._written_at = 0, 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._paused = False
+        self._resumed = asyncio.Event()
+        self._pacing: asyncio.Task[None] | None = None
         self._lost = False
         self._tls = False
         self._idle_since = clock()
@@ -125,6 +127,7 @@ class Http11(asyncio.BufferedProtocol):
         timeouts: Timeouts,
         most: int,
         on_sent: Callable[[int], None] | None = None,
+        allow: Callable[[int], Awaitable[int]] | None = None,
     ) -> Reply:
         """Send a request and read its answer. What is left of a body stays unsent once the peer answers.
 
@@ -136,6 +139,8 @@ class Http11(asyncio.BufferedProtocol):
             timeouts: how long to wait.
             most: bytes of the answer; a longer one ends after them, and so does the connection.
             on_sent: called with the number of bytes of the body that the system has taken.
+            allow: awaited with a number of bytes of the body before they are written; how many may be. Waiting for it
+                is not being late.
 
         Raises:
             StalledError: nothing moved for too long.
@@ -146,12 +151,18 @@ class Http11(asyncio.BufferedProtocol):
         exchange = self._exchange = Exchange(self._loop, timeouts, most, on_sent)
         try:
             exchange.ask(method, target, headers, body)
-            self._transport.write(self._next_piece(exchange))
-            self._after_write(exchange)
+            if allow is None:
+                self._transport.write(self._next_piece(exchange))
+                self._after_write(exchange)
+            else:
+                self._pacing = self._loop.create_task(self._pace(exchange, allow), name="iqiyi-async pace")
             self._watch(exchange)
             reply = await exchange.over
         finally:
             exchange.close()
+            pacing, self._pacing = self._pacing, None
+            if pacing is not None:
+                pacing.cancel()
         self._exchange = None
         self._idle_since, self._kept_for = self._clock(), exchange.keep_alive
         if not exchange.reusable or not self.reusable:
@@ -167,9 +178,35 @@ class Http11(asyncio.BufferedProtocol):
     def _pump(self) -> None:
         """Write the next piece. One a turn of the loop: others have their turn between two."""
         exchange = self._exchange
-        if exchange is not None and not self._lost and exchange.unsent:
+        if exchange is not None and self._writing(exchange):
             self._transport.write(self._next_piece(exchange))
             self._after_write(exchange)
+
+    async def _pace(self, exchange: Exchange, allow: Callable[[int], Awaitable[int]]) -> None:
+        """Write all pieces, each when it is allowed and the system has taken the one before."""
+        try:
+            while self._writing(exchange):
+                most = min(exchange.next_of_body, self._piece)
+                if most:
+                    exchange.hold(True)
+                    most = await allow(most)
+                    exchange.hold(False)
+                if not self._writing(exchange):
+                    return
+                self._written, self._written_at = 0, self._loop.time()
+                self._transport.write(exchange.cut_body(most))
+                if self._paused:
+                    exchange.waiting(self._transport.get_write_buffer_size())
+                    self._resumed.clear()
+                    await self._resumed.wait()
+                else:
+                    exchange.taken()
+        except Exception as problem:  # noqa: BLE001 - it is the caller's, and leaves by the exchange
+            exchange.fail(problem)
+
+    def _writing(self, exchange: Exchange) -> bool:
+        """Whether anything is left to be written; nothing is once the answer has begun."""
+        return exchange.unsent and not self._lost
 
     def _next_piece(self, exchange: Exchange) -> bytes | memoryview:
         piece = exchange.cut(self._piece)
@@ -213,6 +250,7 @@ class Http11(asyncio.BufferedProtocol):
 
     def _lose(self) -> None:
         self._lost = True
+        self._resumed.set()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -261,9 +299,11 @@ class Http11(asyncio.BufferedProtocol):
 
     def resume_writing(self) -> None:
         self._paused = False
+        self._resumed.set()
         if self._exchange is not None:
             self._taken(self._exchange)
-            self._pump()
+            if self._pacing is None:
+                self._pump()
 
     def get_buffer(self, sizehint: int) -> memoryview:
         return self._room

@@ -95,9 +95,9 @@ class LaneTransport(httpx.AsyncBaseTransport):
         whole = False
         try:
             if isinstance(stream, RequestBody):
-                parts, on_sent = stream.parts, cast("OnSent", stream.sent)
+                parts, on_sent, allow = stream.parts, cast("OnSent", stream.sent), stream.allow
             else:
-                parts, on_sent = await _parts(stream), None
+                parts, on_sent, allow = await _parts(stream), None, None
             reply = await connection.exchange(
                 request.method.encode(),
                 extensions.get("target") or url.raw_path,
@@ -106,6 +106,7 @@ class LaneTransport(httpx.AsyncBaseTransport):
                 timeouts=Timeouts.of(timeout),
                 most=self._most,
                 on_sent=on_sent,
+                allow=allow if parts else None,
             )
             whole = True
         except StalledError as problem:

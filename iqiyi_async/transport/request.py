@@ -6,7 +6,7 @@ came. httpcore honours that extension too.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
@@ -37,12 +37,20 @@ class RequestBody(httpx.AsyncByteStream):
     Attributes:
         parts: what is sent, one after the other. Our own connections send them from where they are.
         on_sent: called with the number of bytes for each write (ours), or for each piece that was asked for (others).
+        allow: awaited with a number of bytes before they are written; how many may be. None: as fast as can be.
         told: how many bytes `on_sent` was called with.
     """
 
-    def __init__(self, parts: Body, on_sent: Callable[[int], None] | None = None, told: int = 0) -> None:
+    def __init__(
+        self,
+        parts: Body,
+        on_sent: Callable[[int], None] | None = None,
+        told: int = 0,
+        allow: Callable[[int], Awaitable[int]] | None = None,
+    ) -> None:
         self.parts = parts
         self.on_sent = on_sent
+        self.allow = allow
         self.told = told
         self._again = told
         self._stopped = False
@@ -64,12 +72,17 @@ class RequestBody(httpx.AsyncByteStream):
     async def __aiter__(self) -> AsyncIterator[bytes]:
         for part in self.parts:
             view = memoryview(part)
-            for start in range(0, len(view), PIECE):
+            start = 0
+            while start < len(view):
+                most = min(PIECE, len(view) - start)
+                if self.allow is not None:
+                    most = await self.allow(most)
                 if self._stopped:
                     raise BodyStoppedError
-                piece = bytes(view[start : start + PIECE])
+                piece = bytes(view[start : start + most])
                 yield piece
                 self.sent(len(piece))
+                start += most
 
 
 class SealedRequest(httpx.Request):

@@ -69,10 +69,8 @@ async def test_body_ends_when_nobody_waits_any_more(service: Service) -> None:
             if request.url.path != "/upload":
                 await request.aread()
                 path = request.url.path
-                raw = service.usual(
-                    Asked("authorize" if "authorize" in path else "request_upload", "GET", path,
-                          dict(request.headers.items()), b"", connection=0)
-                )  # fmt: skip
+                operation = {"/openupload": "request_upload", "/api/iqiyi/authorize": "authorize"}.get(path, path)
+                raw = service.usual(Asked(operation, "GET", path, dict(request.headers.items()), b"", connection=0))
                 return httpx.Response(200, content=raw.split(b"\r\n\r\n")[1])
             try:
                 async for piece in request.stream:  # type: ignore[union-attr]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from itertools import pairwise
 
 import pytest
 
@@ -72,7 +73,7 @@ def test_probes_go_one_by_one_ever_less_often() -> None:
             gate.failed(tasks[number].result(), ["x"], down())
             assert tasks[number].result().excused(), "a failed probe counts for nothing"
         assert order == [str(number) for number in range(6)], "the oldest first"
-        assert [round(after - before) for before, after in zip(times, times[1:], strict=False)] == [2, 4, 8, 8, 8]
+        assert [round(after - before) for before, after in pairwise(times)] == [2, 4, 8, 8, 8]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -200,5 +201,32 @@ def test_hosts_that_are_fine_are_forgotten() -> None:
             gate.succeeded(None)
             outage.left(f"http://10.0.0.{number}:80", answered=True)
         assert not outage._hosts
+
+    run(work)
+
+
+def test_a_turn_that_nobody_uses_is_lost() -> None:
+    """A range whose source is slow must not hold up everybody."""
+
+    async def slow(gate: Gate) -> None:
+        caller = Caller(600)
+        await gate.wait(caller, "upload_chunk", True)
+        await asyncio.sleep(100)
+        with pytest.raises(GateClosedError):
+            gate.admit(caller, "upload_chunk", True)
+
+    async def work() -> None:
+        gate = Gate(POLICY, lambda: 1.0)
+        shut(gate)
+        order: list[str] = []
+        first = asyncio.ensure_future(slow(gate))
+        await asyncio.sleep(0)
+        task = asyncio.ensure_future(passing(gate, order, "other"))
+        await asyncio.sleep(3)
+        assert not order
+        await asyncio.sleep(5)
+        assert order == ["other"]
+        await first
+        (await task).leave()
 
     run(work)

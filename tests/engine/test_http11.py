@@ -153,3 +153,55 @@ async def test_cancelled_exchange_leaves_a_connection_that_can_not() -> None:
             async with asyncio.timeout(0.05):
                 await connection.exchange(b"POST", b"/", headers, (bytes(5),), timeouts=TIMEOUTS, most=100)
         assert not connection.reusable
+
+
+@pytest.mark.parametrize("size", [50_000, 700_000])
+async def test_writes_wait_until_they_are_allowed(size: int) -> None:
+    """A limit of bytes a second: heads do not count, and waiting for it is not being late."""
+    given: list[int] = []
+
+    async def allow(most: int) -> int:
+        await asyncio.sleep(0.02)
+        given.append(min(most, size // 20))
+        return given[-1]
+
+    told: list[int] = []
+    short = Timeouts(0.1, 0.1, 0.2)
+    async with connected(size) as connection:
+        headers = ((b"Host", b"h"), (b"Content-Length", b"%d" % size))
+        body = (b"--x\r\n", bytes(size - 12), b"--x--\r\n")
+        for _ in range(2):
+            reply = await connection.exchange(
+                b"POST", b"/", headers, body, timeouts=short, most=100, on_sent=told.append, allow=allow
+            )
+            assert reply.content == b"ok"
+    assert told == given
+    assert sum(told) == 2 * size
+    assert not [task for task in asyncio.all_tasks() if task.get_name() == "iqiyi-async pace"]
+
+
+async def test_an_answer_ends_what_waits_to_be_allowed() -> None:
+    async def never(most: int) -> int:
+        if asked:
+            await asyncio.Event().wait()
+        asked.append(most)
+        return 10
+
+    asked: list[int] = []
+    async with connected(10) as connection:
+        headers = ((b"Host", b"h"), (b"Content-Length", b"1000"))
+        reply = await connection.exchange(
+            b"POST", b"/", headers, (bytes(1000),), timeouts=TIMEOUTS, most=100, allow=never
+        )
+        assert reply.content == b"ok"
+        assert not connection.reusable
+
+
+async def test_a_limit_that_fails_is_heard() -> None:
+    async def broken(most: int) -> int:
+        raise LookupError("the caller's")
+
+    async with connected(10) as connection:
+        headers = ((b"Host", b"h"), (b"Content-Length", b"10"))
+        with pytest.raises(LookupError):
+            await connection.exchange(b"POST", b"/", headers, (bytes(10),), timeouts=TIMEOUTS, most=100, allow=broken)

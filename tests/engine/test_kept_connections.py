@@ -110,6 +110,7 @@ async def test_delete_all_is_never_sent_twice(service: Service, reset: bool) -> 
         with pytest.raises(TransportError) as caught:
             await client.delete_all_videos()
     assert caught.value.sent
+    assert "not known" in str(caught.value)
     assert service.count("delete_videos") == 1
 
 

@@ -226,3 +226,15 @@ def status_call(client: Any) -> Any:
     from iqiyi_async.protocol.videos import get_status
 
     return get_status(client._endpoints, "f")
+
+
+async def test_a_token_that_dies_in_an_outage_is_renewed_behind_its_gate(service: Service) -> None:
+    """Who waits for a token must not hold the turn that the renewal of the token waits for."""
+    outage = Outage(service, "503")
+    service.lifetime = 0.6
+    async with cloud(service.url, retry=FAST) as client:
+        await client.authorize()
+        outage.begin(1.0)
+        service.lifetime = 3600
+        await in_time(asyncio.gather(*(client.upload(content(100), NAME, file_type="mp4") for _ in range(30))), 5)
+    assert len(service.published) == 30

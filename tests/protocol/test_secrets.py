@@ -15,6 +15,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from iqiyi_async._redaction import redact
 from iqiyi_async.config import Endpoints
 from iqiyi_async.errors import ConfigurationError, VideoCloudError
 from iqiyi_async.models import Token
@@ -27,7 +28,6 @@ from iqiyi_async.protocol.wire import (
     Request,
     SecretName,
     Secrets,
-    redact,
 )
 from iqiyi_async.transport.request import build_request
 
