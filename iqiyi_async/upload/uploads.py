@@ -83,7 +83,13 @@ class Uploads:
     """
 
     def __init__(
-        self, service: Service, *, resources: SourceResources, journal: UploadJournal | None, account: str, lease_clock: Callable[[], float] = boottime
+        self,
+        service: Service,
+        *,
+        resources: SourceResources,
+        journal: UploadJournal | None,
+        account: str,
+        lease_clock: Callable[[], float] = boottime,
     ) -> None:
         self._service = service
         self._resources = resources

@@ -35,6 +35,12 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self._virtual_now += timeout
         return []
 
+    def run_in_executor(self, executor: Any, func: Any, *args: Any) -> asyncio.Future[Any]:
+        """What others do in a thread is done at once: meanwhile no time passes."""
+        done: asyncio.Future[Any] = self.create_future()
+        done.set_result(func(*args))
+        return done
+
     def _process_events(self, event_list: list[Any]) -> None:
         """There are none."""
 
