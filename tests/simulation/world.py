@@ -54,26 +54,36 @@ class ProcessJournal:
             raise OSError("the process is dead")
         return self._shared
 
-    async def acquire(self, key: str, owner: str, ttl: float) -> bool:
+    @property
+    def shared(self) -> bool:
+        return self._shared.shared
+
+    async def acquire(self, key: str, owner: str, ttl: float) -> int | None:
         return await self._journal.acquire(key, owner, ttl)
 
-    async def release(self, key: str, owner: str) -> None:
-        await self._journal.release(key, owner)
+    async def renew(self, key: str, fence: int, ttl: float) -> bool:
+        return await self._journal.renew(key, fence, ttl)
+
+    async def release(self, key: str, fence: int) -> bool:
+        return await self._journal.release(key, fence)
 
     async def load(self, key: str) -> JournalEntry | None:
         return await self._journal.load(key)
 
-    async def begin(self, key: str, entry: JournalEntry) -> None:
-        await self._journal.begin(key, entry)
+    async def begin(self, key: str, fence: int, entry: JournalEntry) -> bool:
+        return await self._journal.begin(key, fence, entry)
 
-    async def record(self, key: str, file_id: str, chunk: ChunkReceipt) -> None:
-        await self._journal.record(key, file_id, chunk)
+    async def record(self, key: str, fence: int, chunk: ChunkReceipt) -> bool:
+        return await self._journal.record(key, fence, chunk)
 
-    async def advance(self, key: str, file_id: str, phase: Phase) -> None:
-        await self._journal.advance(key, file_id, phase)
+    async def advance(self, key: str, fence: int, phase: Phase) -> bool:
+        return await self._journal.advance(key, fence, phase)
 
-    async def forget(self, key: str) -> None:
-        await self._journal.forget(key)
+    async def forget(self, key: str, fence: int | None = None) -> bool:
+        return await self._journal.forget(key, fence)
+
+    async def find(self, size: int, digest: str) -> tuple[JournalEntry, ...]:
+        return await self._journal.find(size, digest)
 
     async def aclose(self) -> None:
         """The shared one stays."""
