@@ -12,6 +12,9 @@ import anyio
 
 T = TypeVar("T")
 
+#: So long, in seconds, a cancelled caller waits for a thread that may never come back.
+MOMENT = 1.0
+
 
 async def run_to_completion(work: Awaitable[T], patience: float | None = None) -> T:
     """Await something, and do not leave before it has ended, even when cancelled.
@@ -43,18 +46,23 @@ async def run_to_completion(work: Awaitable[T], patience: float | None = None) -
 
 
 async def in_thread(threads: ThreadPoolExecutor, work: Callable[[], T], *, undo: Callable[[T], object]) -> T:
-    """Do something in a thread; a caller that is cancelled does not wait for it: what comes back then is undone.
+    """Do something in a thread. A caller that is cancelled waits for it a moment only: a dead mount may keep it for
+    ever. What comes back then is undone.
 
     Args:
         threads: where.
         work: what.
-        undo: called, in the thread's own time, with a result that nobody waits for any more.
+        undo: called with a result that nobody waits for any more.
     """
     ticket = threads.submit(work)
+    done = asyncio.wrap_future(ticket)
     try:
-        return await asyncio.wrap_future(ticket)
+        await asyncio.wait([done])
+        return done.result()
     except asyncio.CancelledError:
         if not ticket.cancel():
+            with anyio.CancelScope(shield=True), suppress(asyncio.CancelledError):
+                await asyncio.wait([done], timeout=MOMENT)
             ticket.add_done_callback(
                 lambda done: undo(done.result()) if not done.cancelled() and done.exception() is None else None
             )

@@ -28,7 +28,8 @@ from .stores.base import TokenStore, UploadJournal
 from .transport import ConnectionPool, Connector, Deadlines, HttpClient, NameService
 from .transport.foreign import ForeignTransport
 from .transport.lane import LaneTransport
-from .upload.finish import Finisher, wait
+from .upload.finish import Finisher, loop_time, wait
+from .upload.journal_session import boottime
 from .upload.resources import SourceResources
 from .upload.routes import BackupHosts
 from .upload.upload import Service
@@ -45,6 +46,8 @@ class ClientRuntime:
     #: Unix time in seconds; a simulation sets its own.
     wall_clock = staticmethod(time.time)
     random = staticmethod(random.random)
+    #: Seconds on a clock that goes on in suspend: leases are counted by it.
+    lease_clock = staticmethod(boottime)
 
     def __init__(
         self,
@@ -104,12 +107,12 @@ class ClientRuntime:
             make_auth=make_auth,
         )
         self.auth = self.session.auth
-        self.finisher = Finisher(
-            self.session, endpoints, patience=options.doubt_patience, sleep=wait, clock=time.monotonic
-        )
+        self.finisher = Finisher(self.session, endpoints, patience=options.doubt_patience, sleep=wait, clock=loop_time)
         self._resources = SourceResources(options)
         service = Service(self.session, endpoints, options, self.pool, BackupHosts(endpoints.backups), self.finisher)
-        self.uploads: Uploads = Uploads(service, resources=self._resources, journal=journal, account=self.auth.account)
+        self.uploads: Uploads = Uploads(
+            service, resources=self._resources, journal=journal, account=self.auth.account, lease_clock=self.lease_clock
+        )
         self._loop: asyncio.AbstractEventLoop | None = None
         self.state = "open"
 

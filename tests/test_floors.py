@@ -103,7 +103,8 @@ IMPURE_CALLS = {
 #: Modules that are longer than the bound, how long they may be, and why.
 LIMIT = 400
 LONGER = {
-    "models": (560, "one list of values, most of it their descriptions"),
+    "upload.transfer": (520, "one loop over the ranges of an upload: what is next, one range, late ranges"),
+    "models": (600, "one list of values, most of it their descriptions"),
     "client": (700, "one method per operation: most of it is their descriptions"),
 }
 
@@ -360,7 +361,7 @@ BROKEN = [
     (impure, {"protocol.a": "x = datetime.now(UTC)"}, "protocol.a:2: must not call now"),
     (impure, {"protocol.a": "open('x')"}, "protocol.a:2: must not call open"),
     (too_long, {"_auth": "x = 1\n" * 400}, "_auth: has 401 lines; the most is 400"),
-    (too_long, {"models": "x = 1\n" * 560}, "models: has 561 lines; the most is 560"),
+    (too_long, {"models": "x = 1\n" * 600}, "models: has 601 lines; the most is 600"),
     (too_long, {"models": "x = 1"}, "models: needs no exception any more"),
 ]
 

@@ -151,7 +151,7 @@ class EmulatorApp:
                     core.world,
                     lambda places: core.requests.note(call.number, faults=places),
                 )
-                call.meet(effects)
+                call.expose_to(effects)
                 file_id = call.params.get("file_id") or call.params.get("file_ids")
                 core.requests.note(call.number, file_id=file_id)
                 for text in violations.of_call(call, route, core.config.public_url):

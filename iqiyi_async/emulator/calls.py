@@ -59,8 +59,8 @@ class Call:
         assert self._effects is not None
         return self._effects
 
-    def meet(self, effects: Effects) -> None:
-        """Be subject to faults from now on."""
+    def expose_to(self, effects: Effects) -> None:
+        """Let these faults act on it from now on."""
         self._effects = effects
         self.body.watch(effects.gate)
 

@@ -40,7 +40,7 @@ class Catalogue:
         state = self._service.state_of(record)
         if state is FileState.PUBLISHING_FAILED and record.duplicate_of:
             again = {"is_repeat": 1, "fileIdBefore": record.duplicate_of}
-            raise Refusal(Code.PUBLISHING_FAILED, "a duplicate of an earlier video", again)
+            raise Refusal(Code.PUBLISHING_FAILED, "", again)
         if state is not FileState.PUBLISHED:
             raise Refusal(STATUS_CODES[state], state.value)
         return {

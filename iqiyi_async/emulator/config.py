@@ -42,7 +42,10 @@ def _folder(value: str | Path | None) -> Path | None:
 def _base_url(value: str | None) -> str | None:
     if value is None:
         return None
-    parts = urlsplit(value)
+    try:
+        parts = urlsplit(value)
+    except ValueError:
+        raise ValueError("public_url cannot be read as an address") from None
     if parts.scheme not in ("http", "https") or not parts.netloc or parts.query or parts.fragment:
         raise ValueError("public_url must be an http:// or https:// address without query and fragment")
     return value.rstrip("/")

@@ -165,7 +165,7 @@ class Refusal(Exception):  # noqa: N818 - an answer, not a fault of the program
 
     Args:
         code: the service code of the answer.
-        message: why, for `msg`. Never holds a token or a secret.
+        message: why, for `msg`, which is left out where it is empty. Never holds a token or a secret.
         data: the answer's `data`, where a refusal has one.
     """
 

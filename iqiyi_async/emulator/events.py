@@ -34,7 +34,7 @@ def snapshot(core: EmulatorCore) -> dict[str, Any]:
     plan = core.faults
     return {
         "offset": round(core.clock.offset, 3),
-        "publish_after": core.config.publish_after,
+        "lifetimes": {"access": core.config.token_lifetime, "refresh": core.config.refresh_lifetime},
         "counters": dict(core.requests.counters),
         "total": len(core.state.files),
         "files": [_file(core, view) for view in core.latest_files(FILES)],
@@ -52,6 +52,7 @@ def _file(core: EmulatorCore, view: FileView) -> dict[str, Any]:
     record = core.state.files.get(view.file_id)
     shown = attrs.asdict(view)
     shown["ranges"] = view.ranges[:RANGES]
+    shown["outcome"] = record.outcome if record is not None else view.state
     shown["listed"] = record is not None and core.service.is_listed(record)
     return shown
 

@@ -121,7 +121,8 @@ class History:
         exchange = self._exchanges.get(number)
         if exchange is not None and exchange.ending is None:
             self.note(number, ending=ending, ended=self._clock.now(), **facts)
-            _requests.info("%s", _line(self._exchanges[number]))
+            if _requests.isEnabledFor(logging.INFO):
+                _requests.info("%s", _line(self._exchanges[number]))
 
     def exchanges(self) -> tuple[Exchange, ...]:
         """A snapshot; from any thread."""

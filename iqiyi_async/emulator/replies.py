@@ -77,7 +77,8 @@ def refusal_reply(refusal: Refusal) -> Reply:
     if isinstance(refusal, LostFileId):
         return unknown_file_reply()
     data = {} if refusal.data is None else {"data": refusal.data}
-    return json_reply({"code": refusal.code, **data, "msg": refusal.message})
+    words = {"msg": refusal.message} if refusal.message else {}
+    return json_reply({"code": refusal.code, **data, **words})
 
 
 def loosen(operation: Operation, payload: Mapping[str, Any]) -> Reply:

@@ -70,8 +70,10 @@ class Finisher:
 
         async def attempt() -> None:
             nonlocal in_doubt, unsure
-            if unsure is not None and await self._tells(await self._look_once(file_id), in_doubt=True):
-                return
+            if unsure is not None:
+                status = await self._session.retries.run(lambda: self._look_once(file_id))
+                if await self._tells(status, in_doubt=True):
+                    return
             try:
                 call = uploads.finish_upload(self._endpoints, file_id)
                 await self._session.exchange(call, fresh=unsure is not None)
@@ -160,6 +162,11 @@ class Finisher:
 async def wait(seconds: float) -> None:
     """`asyncio.sleep`, as a function of one argument."""
     await asyncio.sleep(seconds)
+
+
+def loop_time() -> float:
+    """The time of the running loop, in seconds."""
+    return asyncio.get_running_loop().time()
 
 
 def _dropped(status: VideoStatus) -> UnknownFileError:

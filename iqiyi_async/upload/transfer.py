@@ -19,15 +19,14 @@ import anyio
 import anyio.lowlevel
 import attrs
 
-from .. import _validation
 from .._session import Session
-from ..errors import IntegrityError, ServiceError, UploadError, VideoCloudError
+from ..errors import ServiceError, UploadError, VideoCloudError
 from ..models import Bottleneck, ChunkReceipt, UploadState, UploadTicket
 from ..protocol import uploads
-from ..protocol.uploads import check_range
 from .fair_queue import Turn
 from .journal_session import JournalSession
 from .progress import Progress
+from .range_attempt import RangeAttempt, check_stored
 from .ranges import Range, gaps
 from .routes import Route
 from .sources import Chunk, UploadSource
@@ -40,51 +39,6 @@ LOOK_SECONDS = 0.5
 
 #: The service refuses a request for its size.
 _TOO_LARGE = "HTTP 413"
-
-
-class RangeAttempt:
-    """One range under way.
-
-    Attributes:
-        range: which.
-        number: how often it was sent.
-        cause: what it waits for.
-        since: when it was last sent (loop time, seconds), or None while it is not being sent.
-        hedge: the second sending, if there was one; there is never a third.
-        hedged_md5: the MD5 under which the second sending has arrived before the first.
-    """
-
-    def __init__(self, part: Range, worker: Worker | None, cause: Bottleneck) -> None:
-        self.range = part
-        self._worker = worker
-        self.number = 0
-        self.cause = cause
-        self.since: float | None = None
-        self.hedge: asyncio.Task[None] | None = None
-        self.hedged_md5: str | None = None
-        self._scope: asyncio.Timeout | None = None
-
-    def take_worker(self) -> Worker | None:
-        """The worker that it was begun with; once."""
-        worker, self._worker = self._worker, None
-        return worker
-
-    def sending(self, now: float) -> asyncio.Timeout:
-        """The range is being sent from now on. What comes back ends with a `TimeoutError` when the second sending was
-        faster, and never otherwise."""
-        self.since, self.cause = now, Bottleneck.NETWORK
-        self._scope = asyncio.timeout(None)
-        return self._scope
-
-    def not_sending(self, cause: Bottleneck) -> None:
-        """The range waits for something else."""
-        self.since, self.cause = None, cause
-
-    def completed_by_hedge(self, md5: str) -> None:
-        """The second sending was faster: the first one is called off."""
-        self.hedged_md5 = md5
-        if self.since is not None and self._scope is not None:
-            self._scope.reschedule(asyncio.get_running_loop().time())
 
 
 class Transfer:
@@ -339,7 +293,7 @@ class Transfer:
             self._progress.check()
             self._route.arrived()
             self._pool.arrived(part.size, began, asyncio.get_running_loop().time())
-            _check(stored, self._ticket.file_id, part, data.md5)
+            check_stored(stored, self._ticket.file_id, part, data.md5)
             return data.md5
 
         def on_retry(error: VideoCloudError, wait: float) -> None:
@@ -524,7 +478,7 @@ class Transfer:
         try:
             call = self._call(part, data, self._route.address())
             stored = await self._session.exchange(call, on_sent=on_sent, on_resend=self._resent)
-            _check(stored, self._ticket.file_id, part, data.md5)
+            check_stored(stored, self._ticket.file_id, part, data.md5)
         except VideoCloudError as error:
             logger.info(
                 "%s; the first sending of range %d-%d goes on",
@@ -545,70 +499,6 @@ def _no_buffer(size: int) -> memoryview:
 
 class _CutAgainError(Exception):
     """A range was too large: it is cut into smaller ones."""
-
-
-async def send_range(
-    session: Session,
-    pool: WorkerPool,
-    route: Route,
-    ticket: UploadTicket,
-    first: int,
-    data: bytes | bytearray | memoryview,
-    *,
-    parameters: str,
-    hashed: Callable[[memoryview], Awaitable[str]],
-) -> ChunkReceipt:
-    """Send one range by hand until it is accepted (section 1.2): the same workers, checks and retries as in a whole
-    upload.
-
-    Raises:
-        ConfigurationError: an empty range, or one outside of the file.
-        VideoCloudError: it was refused, or no answer came.
-    """
-    view = _validation.octets("data", data)
-    part = Range(first, len(view))
-    check_range(ticket, part.first, part.size)
-    md5 = await hashed(view)
-    attempts = 0
-
-    async def attempt() -> None:
-        nonlocal attempts
-        attempts += 1
-        address = route.address()
-        worker = await pool.acquire(Turn(None, 0), part.size)
-        try:
-            call = uploads.upload_chunk(
-                attrs.evolve(ticket, upload_url=address), first, view, parameters=parameters, boundary=pool.boundary
-            )
-            stored = await session.exchange(call)
-        except VideoCloudError as error:
-            route.failed(address, error)
-            raise
-        finally:
-            pool.release(worker)
-        _check(stored, ticket.file_id, part, md5)
-
-    await session.retries.run(attempt)
-    return ChunkReceipt(part.first, part.end - 1, md5, attempts)
-
-
-def _check(stored: uploads.RangeAnswer, file_id: str, part: Range, md5: str) -> None:
-    """Compare what the service says it stored with what was sent.
-
-    Raises:
-        IntegrityError: they differ; sending the range again puts it right.
-    """
-    if stored.accepted != part.size:
-        problem = f"the service accepted {stored.accepted} of {part.size} bytes"
-    elif stored.md5 != md5:
-        problem = "the service's MD5 differs from that of the bytes sent"
-    elif stored.file_id not in (None, file_id):
-        problem = "the service stored it under another file_id"
-    else:
-        return
-    raise IntegrityError(
-        f"range {part.first}-{part.end - 1}: {problem}", file_id=file_id, operation="upload_chunk", retryable=True
-    )
 
 
 Group = BaseExceptionGroup[BaseException]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import cast
 
 import anyio
@@ -16,12 +16,12 @@ from ..protocol.uploads import metadata_digest
 from ..stores.base import UploadJournal
 from .fair_queue import Turn
 from .handle import UploadHandle
-from .journal_session import JournalSession, journal_key
+from .journal_session import JournalSession, boottime, journal_key
 from .progress import OnProgress, check_on_progress
+from .range_attempt import send_range
 from .resources import SourceResources
 from .routes import Route
 from .sources import UploadInput, check_source, make_source
-from .transfer import send_range
 from .upload import Service, Upload
 
 
@@ -79,15 +79,23 @@ class Uploads:
         resources: threads, open files and memory for their sources.
         journal: what lets them go on after a crash, or None.
         account: whose uploads they are.
+        lease_clock: seconds, also in suspend.
     """
 
     def __init__(
-        self, service: Service, *, resources: SourceResources, journal: UploadJournal | None, account: str
+        self,
+        service: Service,
+        *,
+        resources: SourceResources,
+        journal: UploadJournal | None,
+        account: str,
+        lease_clock: Callable[[], float] = boottime,
     ) -> None:
         self._service = service
         self._resources = resources
         self._journal = journal
         self._account = account
+        self._lease_clock = lease_clock
         self._handles: set[UploadHandle] = set()
 
     def __len__(self) -> int:
@@ -203,6 +211,7 @@ class Uploads:
                 required=options.journal_required,
                 lease_seconds=options.lease_seconds,
                 on_lost=handle.abort,
+                clock=self._lease_clock,
             )
             upload = Upload(
                 self._service,

@@ -108,8 +108,7 @@ class TestStatus:
         again = await steps.publish(data)
         other = await steps.publish(data[:-1])
         answer = await steps.status(again)
-        assert answer.json["code"] == "A00007"
-        assert answer.json["data"] == {"is_repeat": 1, "fileIdBefore": first}
+        assert answer.json == {"code": "A00007", "data": {"is_repeat": 1, "fileIdBefore": first}}
         assert steps.emulator.files[again].duplicate_of == first
         assert {view.file_id for view in steps.emulator.published()} == {first, other}
 

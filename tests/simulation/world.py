@@ -48,15 +48,13 @@ class ProcessJournal:
         self._shared = shared
         self.dead = False
 
+    shared = False
+
     @property
     def _journal(self) -> MemoryJournal:
         if self.dead:
             raise OSError("the process is dead")
         return self._shared
-
-    @property
-    def shared(self) -> bool:
-        return self._shared.shared
 
     async def acquire(self, key: str, owner: str, ttl: float) -> int | None:
         return await self._journal.acquire(key, owner, ttl)
@@ -127,13 +125,15 @@ def simulate(seed: int) -> Run:
 @contextmanager
 def virtual_client(loop: asyncio.AbstractEventLoop, seed: int) -> Iterator[None]:
     """Let clients that are made meanwhile go by the loop's time and the seed's chances."""
-    before = ClientRuntime.__dict__["wall_clock"], ClientRuntime.__dict__["random"]
+    before = {name: ClientRuntime.__dict__[name] for name in ("wall_clock", "random", "lease_clock")}
     ClientRuntime.wall_clock = staticmethod(lambda: EPOCH + loop.time())
     ClientRuntime.random = staticmethod(random.Random(seed + 1).random)
+    ClientRuntime.lease_clock = staticmethod(loop.time)
     try:
         yield
     finally:
-        ClientRuntime.wall_clock, ClientRuntime.random = before
+        for name, clock in before.items():
+            setattr(ClientRuntime, name, clock)
 
 
 class _World:
