@@ -28,7 +28,6 @@ FLOORS: dict[str, float] = {
     "transport": 3,
     "_outage": 2,
     "_retry": 3,
-    "_lanes": 3,
     "_concurrency": 3,
     "_telemetry": 3,
     "_redaction": 0,
