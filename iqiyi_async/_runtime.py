@@ -28,6 +28,7 @@ from .stores.base import TokenStore, UploadJournal
 from .transport import ConnectionPool, Connector, Deadlines, HttpClient, NameService
 from .transport.foreign import ForeignTransport
 from .transport.lane import LaneTransport
+from .upload.bandwidth import RequestLimiter
 from .upload.finish import Finisher, loop_time, wait
 from .upload.journal_session import boottime
 from .upload.resources import SourceResources
@@ -70,6 +71,7 @@ class ClientRuntime:
         self.ranges: ConnectionPool = ConnectionPool(2 * workers) if shared is None else shared.ranges
         self._foreign = None if transport is None else ForeignTransport(transport, workers)
         trusted = hosts.trusted_origins(endpoints)
+        requests = options.max_requests_per_second
         connector = Connector(
             NameService(), open_to=trusted if hosts.is_public(endpoints) else None, ssl_context=ssl_context
         )
@@ -80,6 +82,7 @@ class ClientRuntime:
             trusted=trusted,
             deadlines=Deadlines(options.connect_timeout, options.stall_timeout),
             clock=self.wall_clock,
+            before_request=None if requests is None else RequestLimiter(requests, time.monotonic).take,
             # httpx's own transport takes the target from where it holds no secret for instruments to note.
             whole_url=transport is not None and not isinstance(transport, httpx.AsyncHTTPTransport),
             quotes=transport is None,

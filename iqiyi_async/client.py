@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import ssl
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable
 from types import TracebackType
 from typing import Self, cast
 
@@ -27,6 +27,7 @@ from .models import (
     PlayUrls,
     Token,
     UploadItem,
+    UploadOutcome,
     UploadReceipt,
     UploadTicket,
     Video,
@@ -41,6 +42,7 @@ from .stores.base import TokenStore, UploadJournal, check_journal
 from .upload.fair_queue import Turn
 from .upload.finish import FinishInDoubtError
 from .upload.handle import UploadHandle
+from .upload.many import Items, upload_many
 from .upload.progress import OnProgress
 from .upload.sources import UploadInput
 from .upload.uploads import UnfinishedUpload, Wish
@@ -266,6 +268,46 @@ class AsyncVideoCloud:
         self._runtime.check_usable(new_upload=True)
         wish = Wish(source, metadata, file_type, size, key, again, Turn(group, priority))
         return self._runtime.uploads.start(wish)
+
+    def upload_many(
+        self, items: Items, *, concurrency: int = 32, wait_until_published: bool = False
+    ) -> AsyncGenerator[UploadOutcome, None]:
+        """Upload any number of items: they are read only as fast as they are sent, and a failure is a result.
+
+        Leaving the loop early cancels what is under way (use `contextlib.aclosing` to have that done at once).
+
+        Args:
+            items: `UploadItem` values of a plain or an async iterable.
+            concurrency: how many are uploaded at the same time.
+            wait_until_published: an item completes when its video is published; it keeps no place meanwhile.
+
+        Returns:
+            Outcomes as they complete, not in the order of the items.
+
+        Raises:
+            ConfigurationError: `concurrency` is no whole number of at least 1, or `items` can't be iterated over.
+        """
+        self._runtime.check_usable(new_upload=True)
+        _validation.whole("concurrency", concurrency, least=1, most=10_000)
+        if isinstance(items, str | bytes) or not isinstance(items, Iterable | AsyncIterable):
+            raise ConfigurationError("items must be an iterable or an async iterable of UploadItem")
+
+        async def upload(item: UploadItem) -> UploadReceipt:
+            return await self.upload(item.source, item.metadata, file_type=item.file_type, size=item.size, key=item.key)
+
+        wait = self.wait_until_published if wait_until_published else None
+        return upload_many(items, upload=upload, wait=wait, concurrency=concurrency)
+
+    def set_bandwidth(self, bytes_per_second: int | None) -> None:
+        """Change the limit of what all uploads of the client send.
+
+        Args:
+            bytes_per_second: no limit if None, a pause if 0.
+
+        Raises:
+            ConfigurationError: neither None nor a whole number of at least 0.
+        """
+        self._runtime.pool.set_bandwidth(bytes_per_second)
 
     def _start(self, item: UploadItem, *, journal: UploadJournal, group: str | None = None) -> UploadHandle:
         """Start an upload with a journal of its own: for the ledger of a batch, which is the journal of its items."""

@@ -271,7 +271,8 @@ class Transfer:
                 began = asyncio.get_running_loop().time()
                 async with attempt.sending(began):
                     call = self._call(part, data, address)
-                    stored = await self._session.exchange(call, on_sent=on_sent, on_resend=self._resent)
+                    allow = None if self._pool.bandwidth.rate is None else self._allow(attempt)
+                    stored = await self._session.exchange(call, on_sent=on_sent, on_resend=self._resent, allow=allow)
             except TimeoutError:
                 if attempt.hedged_md5 is None:
                     raise
@@ -317,6 +318,17 @@ class Transfer:
         receipt = ChunkReceipt(part.first, part.end - 1, md5, attempt.number)
         await self._journal.record(receipt)
         self._progress.arrived(part)
+
+    def _allow(self, attempt: RangeAttempt) -> Callable[[int], Awaitable[int]]:
+        """Waits for the limit of the bandwidth before each write."""
+
+        async def allow(most: int) -> int:
+            attempt.cause = Bottleneck.BANDWIDTH_LIMIT
+            count = await self._pool.bandwidth.take(most, self._turn)
+            attempt.cause = Bottleneck.NETWORK
+            return count
+
+        return allow
 
     async def _acquire(self, size: int, *, pin: bool = True) -> Worker:
         """A worker, and the source ready to be read with it: nothing is opened while a worker is held."""
@@ -419,7 +431,8 @@ class Transfer:
 
     def _oldest(self) -> RangeAttempt | None:
         """Of the ranges under way that were sent only once at a time, the one that has been for longest."""
-        if not self._source.rereadable or self._source.reads_ahead:
+        if not self._source.rereadable or self._source.reads_ahead or self._pool.bandwidth.rate is not None:
+            # Under a limit, what waits for it is not late.
             return None
         alone = [each for each in self._attempts if each.since is not None and each.hedge is None]
         return min(alone, key=lambda attempt: attempt.since or 0.0, default=None)

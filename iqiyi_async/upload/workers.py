@@ -9,10 +9,12 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
+import time
 from mmap import mmap
 
 from ..config import UploadOptions
 from .adaptive import Tuner
+from .bandwidth import BandwidthLimiter
 from .fair_queue import FairQueue, Turn
 from .latency import LatencyTracker
 
@@ -37,6 +39,7 @@ class WorkerPool:
     def __init__(self, options: UploadOptions) -> None:
         self.tuner: Tuner = Tuner(options.max_workers, options.chunk_size)
         self.latency: LatencyTracker = LatencyTracker()
+        self.bandwidth: BandwidthLimiter = BandwidthLimiter(options.max_bandwidth, time.monotonic)
         #: Parts the fields of a form; 128 bits that no content can foresee.
         self.boundary: str = secrets.token_hex(16)
         self._busy = 0
@@ -51,7 +54,8 @@ class WorkerPool:
     @property
     def free(self) -> int:
         """How many workers could be had at once."""
-        return max(0, self.tuner.workers - self._busy)
+        # Under a limit, more workers would only get less each.
+        return max(0, self.bandwidth.workers(self.tuner.workers) - self._busy)
 
     async def acquire(self, turn: Turn, size: int) -> Worker:
         """Wait for a worker; who takes one gives it back.
@@ -79,6 +83,11 @@ class WorkerPool:
         """Give a worker back: whose turn it is gets it at once."""
         self._busy -= 1
         self._idle.append(worker)
+        self._serve()
+
+    def set_bandwidth(self, rate: int | None) -> None:
+        """Limit what is sent to `rate` bytes a second; None is no limit, 0 a pause."""
+        self.bandwidth.set_rate(rate)
         self._serve()
 
     def arrived(self, size: int, since: float, now: float) -> None:

@@ -122,7 +122,7 @@ CARELESS = """
 def test_fault_that_never_strikes(iqiyi_cloud):
     asyncio.run(iqiyi_cloud.upload(DATA, META, file_type="mp4"))
 
-@pytest.mark.iqiyi_faults(operation="set_metadata", status=400)
+@pytest.mark.iqiyi_faults(operation="finish_upload", status=400)
 def test_half_open(iqiyi_cloud):
     with pytest.raises(UploadError):
         asyncio.run(iqiyi_cloud.upload(DATA, META, file_type="mp4"))
