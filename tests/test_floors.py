@@ -103,7 +103,7 @@ IMPURE_CALLS = {
 #: Modules that are longer than the bound, how long they may be, and why.
 LIMIT = 400
 LONGER = {
-    "upload.transfer": (520, "one loop over the ranges of an upload: what is next, one range, late ranges"),
+    "upload.transfer": (540, "one loop over the ranges of an upload: what is next, one range, late ranges"),
     "models": (600, "one list of values, most of it their descriptions"),
     "client": (700, "one method per operation: most of it is their descriptions"),
 }

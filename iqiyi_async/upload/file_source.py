@@ -100,16 +100,36 @@ class FileSource(UploadSource):
         self.file_type = file_type
 
     async def look(self) -> None:
-        """Open the file, remember what it looks like, and close it again.
+        """Open the file and remember what it looks like. It stays open only if there is room; it is opened anew later.
 
         Raises:
             ConfigurationError: it is not there, can't be read, or is not a file with anything in it.
         """
+        files = self._resources.files
+        keep = files.acquire_if_free()
         try:
-            place, found, digest = await self._patiently(partial(_look_early, self._path))
-        except (OSError, ValueError) as problem:
+            early = partial(_look_early, self._path, keep)
+            place, found, digest, file = await self._patiently(early, undo=_close_early)
+        except BaseException as problem:
+            if keep:
+                files.release()
+            if not isinstance(problem, OSError | ValueError):
+                raise
             why = problem.strerror if isinstance(problem, OSError) else "not a path"
             raise ConfigurationError(f"{self._shown} can't be read: {why}") from None
+        if file is not None:
+            self._file = file
+            files.idle(self)
+        try:
+            self._check(found)
+        except ConfigurationError:
+            self._close()
+            raise
+        self._place, self._first, self._digest = place, Look.of(found), digest
+        self.name = _printable(os.fspath(place))
+        self.size = found.st_size
+
+    def _check(self, found: os.stat_result) -> None:
         if stat.S_ISDIR(found.st_mode):
             raise ConfigurationError(f"{self._shown} is a folder: give the path of a file")
         if not stat.S_ISREG(found.st_mode):
@@ -118,9 +138,6 @@ class FileSource(UploadSource):
             raise ConfigurationError(f"{self._shown} is empty: nothing can be published of it")
         if self._expected_size not in (None, found.st_size):
             raise ConfigurationError(f"size is {self._expected_size!r}, but {self._shown} has {found.st_size} bytes")
-        self._place, self._first, self._digest = place, Look.of(found), digest
-        self.name = _printable(os.fspath(place))
-        self.size = found.st_size
 
     async def pin(self) -> None:
         """Open the file, if it is not open; within the bound, and in turn."""
@@ -274,15 +291,27 @@ def _printable(name: str) -> str:
     return name.encode("utf-8", "backslashreplace").decode()
 
 
-def _look_early(path: Path) -> tuple[Path, os.stat_result, str]:
+Early = tuple[Path, os.stat_result, str, int | None]
+
+
+def _look_early(path: Path, keep: bool) -> Early:
     place = path.absolute()  # The process may go elsewhere.
     file = _open(place)
     try:
         found = os.fstat(file)
-        regular = stat.S_ISREG(found.st_mode)
-        return place, found, _sample(file, found.st_size) if regular else ""
-    finally:
+        digest = _sample(file, found.st_size) if stat.S_ISREG(found.st_mode) else ""
+    except BaseException:
         os.close(file)
+        raise
+    if keep:
+        return place, found, digest, file
+    os.close(file)
+    return place, found, digest, None
+
+
+def _close_early(early: Early) -> None:
+    if early[3] is not None:
+        os.close(early[3])
 
 
 def _open(place: Path) -> int:

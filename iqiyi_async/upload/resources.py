@@ -72,6 +72,13 @@ class OpenFiles:
         """Whether somebody waits for one."""
         return len(self._waiting) > 0
 
+    def acquire_if_free(self) -> bool:
+        """Take a place if there is one; whether there was."""
+        if not self._free or self.wanted:
+            return False
+        self._free -= 1
+        return True
+
     async def acquire(self, turn: Turn) -> None:
         """Wait until one more file may be opened. One that is open and not being read is closed for it."""
         if not self._free and self._idle:

@@ -295,7 +295,7 @@ async def make_source(
 
     check_source(source)
     if isinstance(source, str | os.PathLike):
-        path = Path(cast("str", os.fspath(cast("str | os.PathLike[str]", source))))
+        path = Path(os.fspath(cast("str | os.PathLike[str]", source)))
         file = FileSource(path, _type_of(file_type, path.name), size, resources, turn)
         await file.look()
         return file

@@ -23,6 +23,7 @@ from .._session import Session
 from ..errors import ServiceError, UploadError, VideoCloudError
 from ..models import Bottleneck, ChunkReceipt, UploadState, UploadTicket
 from ..protocol import uploads
+from ..protocol.wire import Call
 from .fair_queue import Turn
 from .journal_session import JournalSession
 from .progress import Progress
@@ -250,7 +251,9 @@ class Transfer:
         async def once() -> str:
             if attempt.hedged_md5 is not None:
                 return attempt.hedged_md5
-            worker, began, data, address = attempt.take_worker(), None, chunk, self._route.address()
+            worker, address = attempt.take_worker(), self._route.address()
+            data: Chunk | None = chunk
+            began: float | None = None
             if self._session.is_down(address) and self._route.leave():
                 await self._moved()
                 address = self._route.address()
@@ -294,8 +297,7 @@ class Transfer:
             self._progress.check()
             self._route.arrived()
             self._pool.arrived(part.size, began, asyncio.get_running_loop().time())
-            check_stored(stored, self._ticket.file_id, part, data.md5)
-            return data.md5
+            return check_stored(stored, self._ticket.file_id, part, data.md5)
 
         def on_retry(error: VideoCloudError, wait: float) -> None:
             attempt.cause = Bottleneck.BACKOFF
@@ -363,7 +365,7 @@ class Transfer:
         """Grows when the upload as a whole gets on: the attempts of a range are counted anew then."""
         return self._progress.chunks + self._route.moves
 
-    def _call(self, part: Range, data: Chunk, address: str) -> uploads.Call[uploads.RangeAnswer]:
+    def _call(self, part: Range, data: Chunk, address: str) -> Call[uploads.RangeAnswer]:
         ticket = self._ticket if address == self._ticket.upload_url else attrs.evolve(self._ticket, upload_url=address)
         return uploads.upload_chunk(
             ticket, part.first, data.view, parameters=self._parameters, boundary=self._pool.boundary

@@ -282,7 +282,7 @@ def test_a_source_that_changes_meanwhile(server: ThreadedEmulatorServer, film: P
     changed: list[int] = []
 
     def on_progress(progress: UploadProgress) -> None:
-        if not changed and progress.accepted:
+        if not changed and progress.file_id:
             changed.append(progress.accepted)
             act(film)
 
