@@ -31,7 +31,6 @@ from .transport.lane import LaneTransport
 from .upload.bandwidth import RequestLimiter
 from .upload.finish import Finisher, loop_time, wait
 from .upload.journal_session import boottime
-from .upload.resources import SourceResources
 from .upload.routes import BackupHosts
 from .upload.upload import Service
 from .upload.uploads import Uploads
@@ -65,6 +64,7 @@ class ClientRuntime:
         shared: ClientRuntime | None = None,
     ) -> None:
         self.endpoints = endpoints
+        self._shared = shared
         self.pool: WorkerPool = WorkerPool(options) if shared is None else shared.pool
         workers = self.pool.tuner.most_workers
         #: Connections for ranges. Clients that share a pool share their number.
@@ -111,10 +111,13 @@ class ClientRuntime:
         )
         self.auth = self.session.auth
         self.finisher = Finisher(self.session, endpoints, patience=options.doubt_patience, sleep=wait, clock=loop_time)
-        self._resources = SourceResources(options)
         service = Service(self.session, endpoints, options, self.pool, BackupHosts(endpoints.backups), self.finisher)
         self.uploads: Uploads = Uploads(
-            service, resources=self._resources, journal=journal, account=self.auth.account, lease_clock=self.lease_clock
+            service,
+            resources=self.pool.resources,
+            journal=journal,
+            account=self.auth.account,
+            lease_clock=self.lease_clock,
         )
         self._loop: asyncio.AbstractEventLoop | None = None
         self.state = "open"
@@ -166,4 +169,5 @@ class ClientRuntime:
             self._http.close()
             if self._foreign is not None:
                 await self._foreign.wait_closed(LEFTOVER_SECONDS)
-            await self._resources.aclose()
+            if self._shared is None:
+                await self.pool.aclose()

@@ -60,7 +60,7 @@ DOORS = {
     "h11": ("emulator",),
     "httptools": ("transport.exchange",),
     "tenacity": (),
-    "aiofiles": ("upload.source", "upload.file_source", "stores"),
+    "aiofiles": ("upload.file_access", "stores"),
     "cattrs": ("protocol", "stores", "upload.journal_session"),
     "redis": ("stores",),
     "sqlite3": ("stores", "batch", "integrations"),

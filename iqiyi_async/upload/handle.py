@@ -74,6 +74,8 @@ class UploadHandle:
     def resume(self) -> None:
         """Go on after `pause`."""
         self.running.set()
+        if self._upload is not None:
+            self._upload.resumed()
 
     async def cancel(self, *, at_service: bool = False) -> None:
         """Stop the upload and wait for its end. Awaiting the handle raises `UploadError` then.

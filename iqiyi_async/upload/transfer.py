@@ -24,13 +24,13 @@ from ..errors import ServiceError, UploadError, VideoCloudError
 from ..models import Bottleneck, ChunkReceipt, UploadState, UploadTicket
 from ..protocol import uploads
 from ..protocol.wire import Call
+from .base import Chunk, UploadSource
 from .fair_queue import Turn
 from .journal_session import JournalSession
 from .progress import Progress
 from .range_attempt import RangeAttempt, check_stored
 from .ranges import Range, gaps
 from .routes import Route
-from .sources import Chunk, UploadSource
 from .workers import Worker, WorkerPool
 
 logger: logging.Logger = logging.getLogger(__name__)
