@@ -50,8 +50,14 @@ _MAKING = (
 SIGNATURES = {
     "__init__": f"(self, app_key: str, app_secret: str, {_MAKING}) -> None",
     "from_env": f"({_MAKING}) -> Self",
-    "upload": "(self, source: Input, metadata: Metadata, *, file_type: str | None = None, size: int | None = None,"
-    " on_progress: OnProgress | None = None) -> UploadReceipt",
+    "upload": "(self, source: UploadInput, metadata: Metadata, *, file_type: str | None = None,"
+    " size: int | None = None, on_progress: OnProgress | None = None, key: str | None = None, again: bool = False,"
+    " group: str | None = None, priority: int = 0) -> UploadReceipt",
+    "start_upload": "(self, source: UploadInput, metadata: Metadata, *, file_type: str | None = None,"
+    " size: int | None = None, key: str | None = None, again: bool = False, group: str | None = None,"
+    " priority: int = 0) -> UploadHandle",
+    "iter_unfinished": "(self) -> AsyncIterator[UnfinishedUpload]",
+    "stats": "(self) -> ClientStats",
     "request_upload": "(self, file_type: str, file_size: int) -> UploadTicket",
     "upload_chunk": "(self, ticket: UploadTicket, first: int, data: bytes | bytearray | memoryview) -> ChunkReceipt",
     "set_metadata": "(self, file_id: str, metadata: Metadata) -> None",
@@ -141,11 +147,12 @@ def test_docstrings(method: Callable[..., Any]) -> None:
     """Each says what it does and, where it asks the service, which section of the document it is."""
     text = inspect.getdoc(method) or ""
     assert text.split("\n")[0].strip()
-    if method.__name__ not in ("from_env", "drain", "aclose"):
+    if method.__name__ not in ("from_env", "drain", "aclose", "iter_unfinished", "stats", "start_upload"):
         assert "section" in text.lower()
     for name, parameter in inspect.signature(method).parameters.items():
         explained = name in text or name in ("self", "file_id", "file_ids", "metadata")
-        assert explained or (method.__name__ == "from_env" and parameter.kind is parameter.KEYWORD_ONLY), name
+        alike = method.__name__ in ("from_env", "start_upload") and "like all others" in text
+        assert explained or (alike and parameter.kind is parameter.KEYWORD_ONLY), name
 
 
 def test_importing_is_cheap() -> None:
