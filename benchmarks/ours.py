@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Self
 
+import attrs
+
 from iqiyi_async import AsyncVideoCloud, Endpoints, Metadata, UploadOptions
 
 from .competitors.base import AsyncCompetitor
@@ -21,7 +23,7 @@ class Ours(AsyncCompetitor):
         super().__init__(task)
         settings: dict[str, Any] = {"max_workers": task.workers, "chunk_size": task.chunk_size, **task.extra}
         self._cloud = AsyncVideoCloud(
-            "benchmark", "benchmark", endpoints=Endpoints.single(task.url), options=UploadOptions(**settings)
+            "benchmark", "benchmark", endpoints=_endpoints(task), options=UploadOptions(**settings)
         )
 
     async def __aenter__(self) -> Self:
@@ -36,6 +38,11 @@ class Ours(AsyncCompetitor):
     async def upload(self, path: Path, name: str) -> None:
         """See the base class."""
         await self._cloud.upload(path, Metadata(name, description=DESCRIPTION))
+
+
+def _endpoints(task: Task) -> Endpoints:
+    single = Endpoints.single(task.url)
+    return attrs.evolve(single, api=task.api) if task.api else single
 
 
 COMPETITOR = Ours

@@ -25,7 +25,7 @@ class Stand:
         self._scratch = scratch
         self._folder = Path()
         self._sinks: dict[str, str] = {}
-        self._links: dict[tuple[Link, str], str] = {}
+        self._links: dict[tuple[Link, str, int], str] = {}
 
     def __enter__(self) -> Self:
         self._folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-", dir=self._scratch)))
@@ -40,12 +40,13 @@ class Stand:
             self._sinks[content] = self._stack.enter_context(processes.sink(content))
         return self._sinks[content]
 
-    def near_end(self, properties: Link | None, content: str) -> str:
-        """The URL that a client is to use: of a link to the sink, or of the sink itself if there is none."""
+    def near_end(self, properties: Link | None, content: str, host: int = 0) -> str:
+        """The URL that a client is to use: of a link to the sink, or of the sink itself if there is none. Each `host`
+        has a link of its own."""
         target = self.sink(content)
         if properties is None:
             return target
-        key = (properties, target)
+        key = (properties, target, host)
         if key not in self._links:
             self._links[key] = self._stack.enter_context(processes.link(properties, target))
         return self._links[key]

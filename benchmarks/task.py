@@ -38,6 +38,7 @@ class Task:
         at_once: how many of them at the same time.
         workers: chunks in flight at the same time.
         chunk_size: bytes.
+        api: where the token, the metadata and the status are asked for, if not at `url` too.
         beat: seconds between the heartbeats of the event loop; 0 for none.
         loop: ``"asyncio"`` or ``"uvloop"``.
         profile: file for cProfile's statistics of the main thread; it slows the run.
@@ -52,9 +53,15 @@ class Task:
     workers: int = 8
     chunk_size: int = 4 * MIB
     beat: float = 0.0
+    api: str = ""
     loop: str = "asyncio"
     profile: str = ""
     extra: Mapping[str, Any] = field(default_factory=dict[str, Any], hash=False)
+
+    @property
+    def api_url(self) -> str:
+        """Where the API is."""
+        return self.api or self.url
 
     @property
     def total(self) -> int:

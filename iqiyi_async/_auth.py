@@ -20,8 +20,9 @@ from typing import TypeGuard
 import anyio
 import attrs
 
+from ._redaction import redact
 from .config import Endpoints
-from .errors import AuthorizationError, ResponseError, ServiceError, VideoCloudError
+from .errors import AuthorizationError, ResponseError, ServiceError, TransportError, VideoCloudError
 from .models import StoredToken, Token
 from .protocol import oauth
 from .protocol.wire import Call, SecretName, Secrets
@@ -40,11 +41,23 @@ STORE_SECONDS = 20.0  # A store that says nothing for so long has failed.
 #: After a renewal in the soft window failed, the next is not tried before so many seconds.
 COOL_DOWN_SECONDS = 15.0
 
-Send = Callable[[Call[Token], Secrets], Awaitable[Token]]
+#: Sends a call for a token; whether somebody waits for it by the policy of calls outside of an upload.
+Send = Callable[[Call[Token], Secrets, bool], Awaitable[Token]]
 
 
 class TokenManager:
-    """The token of one account at one service."""
+    """The token of one account at one service.
+
+    Args:
+        app_key: of the account.
+        app_secret: of the account.
+        endpoints: where the service lives.
+        store: where the token is kept.
+        send: sends the calls that get a token.
+        clock: Unix time in seconds.
+        random: a number from 0 to 1.
+        impatience: how long a call that somebody waits for joins a renewal that was begun for uploads, in seconds.
+    """
 
     def __init__(
         self,
@@ -56,6 +69,7 @@ class TokenManager:
         send: Send,
         clock: Callable[[], float],
         random: Callable[[], float],
+        impatience: float = 5.0,
     ) -> None:
         self._credentials = Secrets({SecretName.APP_KEY: app_key, SecretName.APP_SECRET: app_secret})
         self._endpoints = endpoints
@@ -63,10 +77,15 @@ class TokenManager:
         self._send = send
         self._clock = clock
         self._random = random
+        self._impatience = impatience
         self._key = hashlib.blake2b(f"{app_key}\n{endpoints.api}".encode(), digest_size=16).hexdigest()
         self._now: StoredToken | None = None
         self._flight: asyncio.Task[StoredToken] | None = None
+        self._impatient = False
+        self._waiting = 0
         self._next_try = 0.0
+        #: The last renewal brought the same token again (contract, B11): another one would, too.
+        self._unchanged = False
         self._store_failed = False
 
     @property
@@ -88,8 +107,22 @@ class TokenManager:
             known[SecretName.REFRESH_TOKEN] = self._now.token.refresh_token or ""
         return known
 
-    async def token(self) -> StoredToken:
+    @property
+    def at_hand(self) -> bool:
+        """Whether `token` has nothing to wait for."""
+        now = self._now
+        return now is not None and self._left(now.token) > (0.0 if self._unchanged else self._hard(now.token))
+
+    @property
+    def waiting(self) -> int:
+        """How many wait for a token."""
+        return self._waiting
+
+    async def token(self, interactive: bool = False) -> StoredToken:
         """A token that can be used now.
+
+        Args:
+            interactive: somebody waits for it, who would rather have an error within seconds.
 
         Raises:
             AuthorizationError: the service refuses the credentials or the application.
@@ -100,26 +133,41 @@ class TokenManager:
             left, life = self._left(now.token), _life(now.token)
             if left > life * SOFT * (0.9 + 0.2 * self._random()):
                 return now
-            if left > self._hard(now.token):
+            # A token that was just renewed and is no younger than it was will do, as long as it lives.
+            if left > (0.0 if self._unchanged else self._hard(now.token)):
                 if self._clock() >= self._next_try:
-                    self._take_off(now)
+                    self._take_off(now, interactive=False)
                 return now
-        return await self._join(self._take_off(now))
+        return await self._renewed(now, interactive)
 
-    async def replace(self, refused: StoredToken) -> StoredToken:
+    async def replace(self, refused: StoredToken, interactive: bool = False) -> StoredToken:
         """Another token than the one that the service has just refused."""
         if self._now is not None and not _same(self._now, refused):
             return self._now
-        return await self._join(self._take_off(refused))
+        return await self._renewed(refused, interactive)
 
     async def authorize(self) -> Token:
         """Ask for a new token with key and secret, whatever there is, and keep it."""
-        token = await self._send(oauth.authorize(self._endpoints), self._credentials)
+        token = await self._send(oauth.authorize(self._endpoints), self._credentials, True)
         return (await self._keep(token, await self._load())).token
 
     async def refresh(self) -> Token:
         """Renew the token now, whatever its age."""
-        return (await self._join(self._take_off(self._now or await self._load()))).token
+        return (await self._renewed(self._now or await self._load(), interactive=True)).token
+
+    async def _renewed(self, stale: StoredToken | None, interactive: bool) -> StoredToken:
+        flight = self._take_off(stale, interactive=interactive)
+        if interactive:
+            return await (self._join(flight) if self._impatient else self._join_briefly(flight))
+        if not self._impatient:
+            return await self._join(flight)
+        try:
+            return await self._join(flight)
+        except VideoCloudError as error:
+            if not error.exhausted:
+                raise
+        # It was begun for somebody who gives up soon.
+        return await self._join(self._take_off(stale, interactive=False))
 
     async def aclose(self) -> None:
         """End a renewal that is under way."""
@@ -129,13 +177,24 @@ class TokenManager:
             with anyio.CancelScope(shield=True):
                 await asyncio.wait([flight])
 
-    def _take_off(self, stale: StoredToken | None) -> asyncio.Task[StoredToken]:
+    def _take_off(self, stale: StoredToken | None, *, interactive: bool) -> asyncio.Task[StoredToken]:
         if self._flight is None or self._flight.done():
+            self._impatient = interactive
             self._flight = asyncio.create_task(self._renew(stale), name="iqiyi-async token renewal")
             self._flight.add_done_callback(self._landed)
         return self._flight
 
+    async def _join_briefly(self, flight: asyncio.Task[StoredToken]) -> StoredToken:
+        """Wait for a renewal that was begun for uploads, which wait longer than a call that somebody waits for."""
+        try:
+            async with asyncio.timeout(self._impatience):
+                return await self._join(flight)
+        except TimeoutError:
+            late = f"the access token is not renewed yet after {self._impatience:g} s"
+            raise TransportError(late, sent=False, operation="refresh_token") from None
+
     async def _join(self, flight: asyncio.Task[StoredToken]) -> StoredToken:
+        self._waiting += 1
         try:
             return await asyncio.shield(flight)
         except VideoCloudError as error:
@@ -146,6 +205,8 @@ class TokenManager:
             if flight.cancelled() and task is not None and not task.cancelling():
                 raise VideoCloudError("the client was closed while its token was renewed") from None
             raise
+        finally:
+            self._waiting -= 1
 
     def _landed(self, flight: asyncio.Task[StoredToken]) -> None:
         if not flight.cancelled() and (error := flight.exception()) is not None:
@@ -169,13 +230,13 @@ class TokenManager:
             # Never a name of its own for the token: an error that passes here must not find it in this frame.
             secrets = Secrets({**self._credentials, SecretName.REFRESH_TOKEN: before.token.refresh_token})
             try:
-                token = await self._send(oauth.refresh(self._endpoints), secrets)
+                token = await self._send(oauth.refresh(self._endpoints), secrets, self._impatient)
             except (AuthorizationError, ServiceError, ResponseError) as error:
                 logger.info("the token was not refreshed (%s); authorizing with key and secret", type(error).__name__)
             else:
                 # RFC 6749, 6: a service that does not rotate its refresh token need not send it again.
                 return token if token.refresh_token else attrs.evolve(token, refresh_token=before.token.refresh_token)
-        return await self._send(oauth.authorize(self._endpoints), self._credentials)
+        return await self._send(oauth.authorize(self._endpoints), self._credentials, self._impatient)
 
     async def _keep(self, token: Token, before: StoredToken | None) -> StoredToken:
         """Store a new token. Should somebody have been faster, theirs is the newest, and ours is dropped."""
@@ -219,15 +280,31 @@ class TokenManager:
         except Exception as problem:  # noqa: BLE001 - a store of the caller's may raise whatever its library does
             if not self._store_failed:
                 self._store_failed = True
-                logger.warning("the token store failed (%s); the token is kept in memory", type(problem).__name__)
+                logger.warning("the token store failed (%s); the token is kept in memory", self._words(problem))
+
+    def _words(self, problem: Exception) -> str:
+        """What went wrong with the store: its own words where they name a path, the reason and the remedy. Those of
+        other libraries may quote an address with a password."""
+        kind = type(problem).__name__
+        careful = isinstance(problem, PermissionError | VideoCloudError)
+        if careful or (isinstance(problem, OSError) and problem.filename is not None):
+            return f"{kind}: {redact(str(problem), self.secrets)}"
+        return kind
 
     def _good(self, found: StoredToken | None, stale: StoredToken | None) -> TypeGuard[StoredToken]:
-        if found is None or (stale is not None and _same(found, stale)) or not _fit(found.token):
+        """Whether what the store holds is a renewal of `stale`: another token, or the same one given once more."""
+        if found is None or not _fit(found.token):
             return False
+        if stale is not None and found.token.access_token == stale.token.access_token:
+            return not _same(found, stale) and self._left(found.token) > 0
         return self._left(found.token) > self._hard(found.token)
 
     def _use(self, stored: StoredToken) -> StoredToken:
-        self._now = stored
+        before, self._now = self._now, stored
+        self._unchanged = before is not None and before.token.access_token == stored.token.access_token
+        if self._unchanged:
+            left = self._left(stored.token)
+            self._next_try = self._clock() + max(1.0, min(COOL_DOWN_SECONDS, left / 2))
         return stored
 
     def _left(self, token: Token) -> float:
@@ -247,4 +324,5 @@ def _fit(token: Token) -> bool:
 
 
 def _same(one: StoredToken, other: StoredToken) -> bool:
-    return one.token.access_token == other.token.access_token
+    """Whether both are one and the same answer of the service: it may give the same token several times."""
+    return one.token.access_token == other.token.access_token and one.token.obtained_at == other.token.obtained_at

@@ -1,33 +1,45 @@
-"""When to try again: the only module that knows the retry library.
+"""When to try again: the one retry loop.
 
-What belongs here: how long to wait, how often, and the budget that keeps an outage from being multiplied. What must
-not: what an error means; it says so itself (`retryable`, `retry_after`), and the caller says what may be repeated.
+An error says itself whether another try has any sense (`retryable`, `retry_after`); the caller says what may be
+repeated. What one loop gave up, no loop around it repeats.
 """
 
 from __future__ import annotations
 
+import asyncio
 import random as _random
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-import tenacity
-
+from ._outage import CALLER, Caller, GateClosedError
 from .config import RetryPolicy
 from .errors import ServiceUnavailableError, VideoCloudError
 
 T = TypeVar("T")
 
-#: What a success gives back to the budget: in a full outage there are no more than budget + 10 % more requests than
+#: What a success gives back to the budget: without gates there are no more than budget + 10 % more requests than
 #: calls.
 REFUND = 0.1
 
 
 class Retries:
-    """The retries of one client: its policy, and the budget that all its calls share."""
+    """The retries of one client under one policy, and the budget that all its calls share.
 
-    def __init__(self, policy: RetryPolicy, random: Callable[[], float] = _random.random) -> None:
+    Args:
+        policy: how often, and how long to wait.
+        random: a number from 0 to 1.
+        sleep: waits for so many seconds.
+    """
+
+    def __init__(
+        self,
+        policy: RetryPolicy,
+        random: Callable[[], float] = _random.random,
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+    ) -> None:
         self.policy = policy
         self._random = random
+        self._sleep = sleep
         self._left = float(policy.budget)
 
     async def run(
@@ -40,65 +52,50 @@ class Retries:
     ) -> T:
         """Call `attempt` until it succeeds, or until there is no sense in it any more; then its last error leaves.
 
+        While the service is down it waits for its turn (see `Gate`), which counts for nothing.
+
         Args:
             attempt: one try.
             repeatable: whether another try may follow this error.
             progress: a number that grows when the work as a whole gets on; then the count of attempts starts anew.
-            on_retry: hears of each error that will be followed by another try, and of the seconds until then.
+            on_retry: called with each error that will be followed by another try, and the seconds until then.
         """
-        count = _Count(progress)
+        caller = Caller(self.policy.outage_patience if self.policy.max_attempts > 1 else 0.0)
+        attempts, mark = 0, progress()
+        outer = CALLER.set(caller)
         try:
-            # Most calls succeed at once: they need not pay for what is only needed after an error.
-            result = await attempt()
-        except VideoCloudError as error:
-            if not repeatable(error):
-                raise
-            first = error
-        else:
-            self._earn()
-            return result
-        return await self._again(first, attempt, repeatable, count, on_retry)
+            while True:
+                met: GateClosedError | None = None
+                wait: float | None = None
+                try:
+                    result = await attempt()
+                except GateClosedError as closed:
+                    met = closed
+                except VideoCloudError as error:
+                    if error.exhausted or not repeatable(error):
+                        raise
+                    if not caller.excused():
+                        attempts = attempts + 1 if progress() == mark else 1
+                        mark = progress()
+                        wait = self._wait_after(error, attempts, caller)
+                        on_retry(error, wait)
+                else:
+                    self._left = min(float(self.policy.budget), self._left + REFUND)
+                    return result
+                if met is not None:
+                    await met.gate.wait(caller, met.operation, met.repeatable)
+                elif wait is not None:
+                    await self._sleep(wait)
+        finally:
+            CALLER.reset(outer)
+            caller.leave()
 
-    async def _again(
-        self,
-        error: VideoCloudError,
-        attempt: Callable[[], Awaitable[T]],
-        repeatable: Callable[[VideoCloudError], bool],
-        count: _Count,
-        on_retry: Callable[[VideoCloudError, float], None],
-    ) -> T:
-        first = [error]
-
-        async def once() -> T:
-            if first:
-                raise first.pop()
-            return await attempt()
-
-        def worth_it(error: BaseException) -> bool:
-            return isinstance(error, VideoCloudError) and repeatable(error)
-
-        def enough(_: tenacity.RetryCallState) -> bool:
-            return count.next() >= self.policy.max_attempts or not self._spend()
-
-        def wait(state: tenacity.RetryCallState) -> float:
-            return self._wait(_error_of(state), state.attempt_number)
-
-        def before_sleep(state: tenacity.RetryCallState) -> None:
-            on_retry(_error_of(state), state.upcoming_sleep)
-
-        retrying = tenacity.AsyncRetrying(
-            retry=tenacity.retry_if_exception(worth_it),
-            stop=enough,
-            wait=wait,
-            before_sleep=before_sleep,
-            reraise=True,
-        )
-        result: T = await retrying(once)
-        self._earn()
-        return result
-
-    def _earn(self) -> None:
-        self._left = min(float(self.policy.budget), self._left + REFUND)
+    def _wait_after(self, error: VideoCloudError, attempts: int, caller: Caller) -> float:
+        """Seconds until the next try; raises the error if there is none. 0.0 where a gate will be waited at."""
+        if attempts >= self.policy.max_attempts or not (caller.shut_out or self._spend()):
+            error.exhausted = True
+            raise error
+        return 0.0 if caller.shut_out else self._wait(error, attempts)
 
     def _spend(self) -> bool:
         if self._left < 1:
@@ -114,24 +111,3 @@ class Retries:
             return min(asked, self.policy.retry_after_cap) * (1 + self._random() / 10)
         bound = self.policy.initial_backoff * 2.0 ** min(repetition - 1, 60)
         return self._random() * min(bound, self.policy.max_backoff)
-
-
-class _Count:
-    """Attempts since the last progress."""
-
-    def __init__(self, progress: Callable[[], int]) -> None:
-        self._progress = progress
-        self._mark = progress()
-        self._attempts = 0
-
-    def next(self) -> int:
-        if self._progress() != self._mark:
-            self._mark, self._attempts = self._progress(), 0
-        self._attempts += 1
-        return self._attempts
-
-
-def _error_of(state: tenacity.RetryCallState) -> VideoCloudError:
-    error = state.outcome.exception() if state.outcome is not None else None
-    assert isinstance(error, VideoCloudError)
-    return error

@@ -8,34 +8,37 @@ from __future__ import annotations
 
 import asyncio
 import random
+import ssl
 import time
 from functools import partial
-from typing import TYPE_CHECKING
 
 import anyio
+import httpx
 
-from ._auth import TokenManager
-from ._lanes import Lanes
+from ._auth import Send, TokenManager
+from ._outage import Outage
 from ._retry import Retries
 from ._session import Session
 from .config import Endpoints, RetryPolicy, UploadOptions
 from .errors import ConfigurationError, VideoCloudError
-from .models import Metadata, UploadReceipt
+from .models import ClientStats
 from .protocol import hosts
 from .protocol.wire import SecretName, Secrets
 from .stores.base import TokenStore, UploadJournal
-from .transport import Connection, Network, Timeouts
-from .upload.journal_session import JournalSession, journal_key
-from .upload.pool import WorkerPool
-from .upload.progress import OnProgress, Progress
-from .upload.source import Source
-from .upload.upload import Upload
+from .transport import ConnectionPool, Connector, Deadlines, HttpClient, NameService
+from .transport.foreign import ForeignTransport
+from .transport.lane import LaneTransport
+from .upload.bandwidth import RequestLimiter
+from .upload.finish import Finisher, loop_time, wait
+from .upload.journal_session import boottime
+from .upload.resources import SourceResources
+from .upload.routes import BackupHosts
+from .upload.upload import Service
+from .upload.uploads import Uploads
+from .upload.workers import WorkerPool
 
-if TYPE_CHECKING:
-    from .transport.borrowed import Transport
-
-#: Connections for everything that is not a chunk. Such calls are short; more of them would only wait at the service.
-CONTROL_LANES = 8
+#: When the client is closed, exchanges over a foreign transport that nobody waits for any more have so many seconds.
+LEFTOVER_SECONDS = 5.0
 
 
 class ClientRuntime:
@@ -44,6 +47,8 @@ class ClientRuntime:
     #: Unix time in seconds; a simulation sets its own.
     wall_clock = staticmethod(time.time)
     random = staticmethod(random.random)
+    #: Seconds on a clock that goes on in suspend: leases are counted by it.
+    lease_clock = staticmethod(boottime)
 
     def __init__(
         self,
@@ -54,37 +59,65 @@ class ClientRuntime:
         endpoints: Endpoints,
         options: UploadOptions,
         retry: RetryPolicy,
-        transport: Transport | None,
+        call_retry: RetryPolicy,
+        transport: httpx.AsyncBaseTransport | None,
+        ssl_context: ssl.SSLContext | None = None,
+        shared: ClientRuntime | None = None,
     ) -> None:
         self.endpoints = endpoints
-        self._journal = journal
-        self._network = Network(
-            timeouts=Timeouts(options.connect_timeout, options.stall_timeout),
-            trusted=hosts.trusted_origins(endpoints),
-            public=hosts.is_public(endpoints),
-            clock=self.wall_clock,
-            transport=transport,
+        self.pool: WorkerPool = WorkerPool(options) if shared is None else shared.pool
+        workers = self.pool.tuner.most_workers
+        #: Connections for ranges. Clients that share a pool share their number.
+        self.ranges: ConnectionPool = ConnectionPool(2 * workers) if shared is None else shared.ranges
+        self._foreign = None if transport is None else ForeignTransport(transport, workers)
+        trusted = hosts.trusted_origins(endpoints)
+        requests = options.max_requests_per_second
+        connector = Connector(
+            NameService(), open_to=trusted if hosts.is_public(endpoints) else None, ssl_context=ssl_context
         )
-        self._control = Lanes(CONTROL_LANES, partial(Connection, self._network))
-        self.session = Session(control=self._control, retries=Retries(retry, self.random))
-        self.auth = self.session.auth = TokenManager(
-            app_key=credentials[SecretName.APP_KEY],
-            app_secret=credentials[SecretName.APP_SECRET],
-            endpoints=endpoints,
-            store=token_store,
-            send=self.session.send_for_token,
+        self._http = HttpClient(
+            make=partial(LaneTransport, connector) if self._foreign is None else self._foreign.lane,
+            control=ConnectionPool(options.max_control_connections),
+            ranges=self.ranges,
+            trusted=trusted,
+            deadlines=Deadlines(options.connect_timeout, options.stall_timeout),
             clock=self.wall_clock,
-            random=self.random,
+            before_request=None if requests is None else RequestLimiter(requests, time.monotonic).take,
+            # httpx's own transport takes the target from where it holds no secret for instruments to note.
+            whole_url=transport is not None and not isinstance(transport, httpx.AsyncHTTPTransport),
+            quotes=transport is None,
         )
-        self.pool = WorkerPool(self._network, options, endpoints.backups)
-        self._uploads: dict[Upload, asyncio.Event] = {}
+
+        def make_auth(send: Send) -> TokenManager:
+            return TokenManager(
+                app_key=credentials[SecretName.APP_KEY],
+                app_secret=credentials[SecretName.APP_SECRET],
+                endpoints=endpoints,
+                store=token_store,
+                send=send,
+                clock=self.wall_clock,
+                random=self.random,
+                impatience=max(5.0, call_retry.outage_patience),
+            )
+
+        service_origins = frozenset({hosts.origin(endpoints.api), hosts.origin(endpoints.upload)})
+        self._outage = Outage(service_origins, retry, self.random)
+        self.session = Session(
+            http=self._http,
+            outage=self._outage,
+            retries=Retries(retry, self.random),
+            call_retries=Retries(call_retry, self.random),
+            make_auth=make_auth,
+        )
+        self.auth = self.session.auth
+        self.finisher = Finisher(self.session, endpoints, patience=options.doubt_patience, sleep=wait, clock=loop_time)
+        self._resources = SourceResources(options)
+        service = Service(self.session, endpoints, options, self.pool, BackupHosts(endpoints.backups), self.finisher)
+        self.uploads: Uploads = Uploads(
+            service, resources=self._resources, journal=journal, account=self.auth.account, lease_clock=self.lease_clock
+        )
         self._loop: asyncio.AbstractEventLoop | None = None
         self.state = "open"
-
-    @property
-    def uploads(self) -> int:
-        """How many uploads are under way."""
-        return len(self._uploads)
 
     def check_usable(self, *, new_upload: bool = False) -> None:
         """Look whether the client may be used here and now.
@@ -103,41 +136,23 @@ class ClientRuntime:
         elif self._loop is not loop:
             raise ConfigurationError("the client was used in another event loop before; make one client for each loop")
 
-    async def upload(self, source: Source, metadata: Metadata, on_progress: OnProgress | None) -> UploadReceipt:
-        """Run one upload, known to `drain` and `aclose` while it lasts."""
-        progress = Progress(source.size, asyncio.get_running_loop().time, on_progress)
-        identity = None if self._journal is None else await source.identify()
-        key = "" if identity is None else journal_key(self.auth.account, identity, source.file_type, metadata)
-        # Nothing is awaited from here to the upload itself: `drain` and `aclose` see it, or it does not begin.
-        self.check_usable(new_upload=True)
-        upload = Upload(
-            session=self.session,
-            pool=self.pool,
-            endpoints=self.endpoints,
-            source=source,
-            metadata=metadata,
-            log=JournalSession(self._journal if key else None, key),
-            progress=progress,
+    def stats(self) -> ClientStats:
+        """What the client is doing at this moment."""
+        return ClientStats(
+            active=len(self.uploads),
+            waiting=self.uploads.waiting,
+            workers_busy=self.pool.busy,
+            workers=self.pool.tuner.workers,
+            outage=self._outage.down,
+            bytes_per_second=self.uploads.rate,
         )
-        over = self._uploads[upload] = asyncio.Event()
-        try:
-            return await upload.run()
-        finally:
-            del self._uploads[upload]
-            over.set()
 
     async def drain(self, timeout: float) -> None:
         """Take no new uploads; let those finish that can within `timeout` seconds, stop the others where they can go
         on."""
         self.check_usable()
         self.state = "draining"
-        for upload in self._uploads:
-            upload.stop(timeout)
-        waiting = list(self._uploads.values())
-        with anyio.move_on_after(timeout):
-            for over in waiting:
-                await over.wait()
-        await self._abort()
+        await self.uploads.drain(timeout)
 
     async def aclose(self) -> None:
         """End everything, in order: uploads, the renewal of the token, connections. What was given by the caller
@@ -145,16 +160,10 @@ class ClientRuntime:
         if self.state == "closed":
             return
         self.state = "closed"
-        self._network.closed = True
         with anyio.CancelScope(shield=True):
-            await self._abort()
-            await self.auth.aclose()
-            await self._control.aclose()
-            await self.pool.aclose()
-
-    async def _abort(self) -> None:
-        ending = list(self._uploads.items())
-        for upload, _ in ending:
-            upload.abort()
-        for _, over in ending:
-            await over.wait()
+            await self.uploads.abort()
+            await self.session.aclose()
+            self._http.close()
+            if self._foreign is not None:
+                await self._foreign.wait_closed(LEFTOVER_SECONDS)
+            await self._resources.aclose()

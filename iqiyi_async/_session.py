@@ -1,136 +1,216 @@
-"""Sending a call: token in, retry, one renewal, decode.
-
-What belongs here: the one way in which every operation goes out. What must not: anything about uploads as a whole.
-"""
+"""Sending a call: token in, one renewal, decode; and again as often as its policy allows."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import sys
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Collection, Hashable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
-from ._auth import TokenManager
-from ._lanes import Lanes
+from ._auth import Send, TokenManager
+from ._concurrency import run_to_completion
+from ._outage import CALLER, Caller, Gate, GateClosedError, Outage
+from ._redaction import iter_causes, redact, strip_tracebacks
 from ._retry import Retries
+from .config import KIB
 from .errors import (
     AuthorizationError,
+    ConfigurationError,
     ResponseError,
     ServiceError,
-    ServiceUnavailableError,
     TransportError,
     VideoCloudError,
 )
 from .models import StoredToken, Token
-from .protocol.answers import TOKEN_REFUSED
-from .protocol.wire import Call, SecretName, Secrets, redact
-from .stores._worker import settle
-from .transport import Connection, bare, chain
+from .protocol import hosts
+from .protocol.answers import TOKEN_OPERATIONS, is_about_token, is_outage, outcome_unknown
+from .protocol.wire import Answer, Call, SecretName, Secrets
+from .transport import HttpClient
 
 logger: logging.Logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
 _NOTHING = Secrets()
-
-
-def outcome_unknown(error: VideoCloudError) -> bool:
-    """Whether the service may have done what was asked although it did not say so."""
-    if isinstance(error, TransportError):
-        return error.sent
-    # 429 and 503 say that the request was turned away at the door; other 5xx, and what can't be read, say nothing.
-    if isinstance(error, ServiceUnavailableError):
-        return error.code not in ("HTTP 429", "HTTP 503", "A21331")
-    return isinstance(error, ResponseError)
+#: An answer that is longer is decoded in a thread, in bytes: the event loop has other things to do.
+LONG_ANSWER = 128 * KIB
 
 
 class Session:
-    """The conversation of one client with the service."""
+    """The conversation of one client with the service.
 
-    def __init__(self, *, control: Lanes[Connection], retries: Retries) -> None:
-        self._control = control
+    Args:
+        http: sends requests.
+        outage: the gates that its calls wait at while the service is down.
+        retries: the policy of uploads, and of the renewal of the token.
+        call_retries: the policy of calls that somebody waits for.
+        make_auth: makes the keeper of the token, which sends its own calls over this session.
+    """
+
+    def __init__(
+        self,
+        *,
+        http: HttpClient,
+        outage: Outage,
+        retries: Retries,
+        call_retries: Retries,
+        make_auth: Callable[[Send], TokenManager],
+    ) -> None:
+        self._http = http
+        self._outage = outage
         self.retries = retries
-        self.auth: TokenManager
+        self._call_retries = call_retries
+        self._decoding = ThreadPoolExecutor(1, "iqiyi-async decoding")
+        self.auth: TokenManager = make_auth(self.send_for_token)
 
-    async def send(self, call: Call[T], *, patience: float = 0.0) -> T:
-        """Send a call over a control lane, as often as its policy and its nature allow, and decode its answer.
+    async def send(self, call: Call[T], *, interactive: bool = False, patience: float = 0.0) -> T:
+        """Send a call as often as its policy and its nature allow, and decode its answer.
 
         Args:
             call: what to do.
+            interactive: somebody waits for it: a few attempts within seconds, by the policy ``call_retry``.
             patience: seconds for which even a cancelled caller waits for the answer to a request that is on its way.
-                The call decodes it then, and what it comes to is lost.
+                The call decodes it then, and its value is lost.
 
         Raises:
             VideoCloudError: what the answer means, or that there was none.
         """
-        if SecretName.ACCESS_TOKEN not in call.request.secrets:
-            return await self._repeat(call, lambda: self._once(call, _NOTHING, patience))
-        return await self._repeat(call, lambda: self._with_token(call, patience))
 
-    async def send_for_token(self, call: Call[Token], secrets: Secrets) -> Token:
+        def attempt() -> Awaitable[T]:
+            exchange = self.exchange(call, interactive=interactive)
+            return run_to_completion(exchange, patience) if patience else exchange
+
+        def repeatable(error: VideoCloudError) -> bool:
+            return error.retryable and (call.repeatable or not outcome_unknown(error))
+
+        return await (self._call_retries if interactive else self.retries).run(
+            attempt, repeatable=repeatable, on_retry=_log_retry
+        )
+
+    async def send_for_token(self, call: Call[Token], secrets: Secrets, interactive: bool) -> Token:
         """Send a call that gets a token: it carries other secrets, and no token."""
-        return await self._repeat(call, lambda: self._once(call, secrets))
+        retries = self._call_retries if interactive else self.retries
+        return await retries.run(lambda: self.exchange(call, secrets=secrets), on_retry=_log_retry)
 
     async def exchange(
         self,
-        connection: Connection,
         call: Call[T],
-        secrets: Secrets = _NOTHING,
+        *,
+        secrets: Secrets | None = None,
         on_sent: Callable[[int], None] | None = None,
+        on_resend: Callable[[], None] = lambda: None,
+        allow: Callable[[int], Awaitable[int]] | None = None,
+        fresh: bool = False,
+        interactive: bool = False,
     ) -> T:
-        """Send a call once over a given connection. Errors say which operation and which upload they are about."""
-        outside = sys.exception()
-        try:
-            return call.decode(await connection.send(call.request, secrets, on_sent))
-        except VideoCloudError as error:
-            self._complete(error, outside, call, secrets)
-            # The frames of the decoding hold the answer, perhaps with a token in it.
-            raise bare(error, outside)  # noqa: B904 - the same exception
+        """Send a call once, and once more with a new token if its token is refused.
 
-    async def renewing(self, attempt: Callable[[], Awaitable[T]]) -> T:
-        """Do what carries no token. Should a token be refused all the same (the service may remember the one that an
-        upload was requested with), renew it and do it once more."""
-        known = self.auth.known
-        try:
-            return await attempt()
-        except AuthorizationError as error:
-            if not _is_about_token(error):
+        A token may be refused although the call carries none: the service may remember the one that an upload was
+        requested with.
+
+        Args:
+            call: what to do.
+            secrets: what it carries in place of a token.
+            on_sent: called with the number of bytes for each piece of the body that the network has taken.
+            on_resend: called when it is sent once more because a kept connection had been closed before.
+            allow: awaited with a number of bytes of the body before they are written; how many may be: a limit of
+                bytes a second. Waiting for it is not being late.
+            fresh: use a new connection.
+            interactive: somebody waits for it, and for the token too.
+
+        Raises:
+            VideoCloudError: what the answer means, or that there was none. It says which operation and which upload
+                it is about.
+        """
+        outside, caller = sys.exception(), CALLER.get()
+        stored: StoredToken | None = None
+        if secrets is None:
+            carries = SecretName.ACCESS_TOKEN in call.request.secrets
+            if carries and caller is not None and not self.auth.at_hand:
+                # The renewal may have to wait for the turn that this call has at a gate.
+                caller.leave()
+            stored = await self.auth.token(interactive) if carries else self.auth.known
+            secrets = _NOTHING if stored is None or not carries else _token_of(stored)
+            renewable = True
+        else:
+            carries = renewable = False
+        origin = hosts.origin(call.request.url)
+        gate = self._outage.gate(origin)
+        while True:
+            answered = False
+            try:
+                # The answer gets no name here: this frame may be shown.
+                value = await self._decoded(
+                    call,
+                    await self._http.send(
+                        call.request,
+                        secrets,
+                        on_sent,
+                        resend=call.repeatable,
+                        on_resend=on_resend,
+                        allow=allow,
+                        fresh=fresh,
+                        admit=lambda: gate.admit(caller, call.operation, call.repeatable),
+                    ),
+                )
+            except VideoCloudError as error:
+                answered = self._note(gate, caller, call, error)
+                self._complete(error, outside, call, secrets)
+                if not renewable or not is_about_token(error):
+                    # The frames of the decoding hold the answer, perhaps with a token in it.
+                    raise strip_tracebacks(error, outside)  # noqa: B904 - the same exception
+            except BaseException as problem:
+                if not isinstance(problem, GateClosedError):
+                    gate.abandoned(caller)
                 raise
-        await (self.auth.token() if known is None else self.auth.replace(known))
-        return await attempt()
+            else:
+                answered = True
+                gate.succeeded(caller)
+                return value
+            finally:
+                self._outage.left(origin, answered=answered)
+            # Once: a service that refuses a new token too has something else against us.
+            renewable = False
+            stored = await (self.auth.token(interactive) if stored is None else self.auth.replace(stored, interactive))
+            secrets = _token_of(stored) if carries else secrets
 
-    async def _with_token(self, call: Call[T], patience: float) -> T:
-        stored = await self.auth.token()
-        try:
-            return await self._once(call, _token_of(stored), patience)
-        except AuthorizationError as error:
-            if not _is_about_token(error):
-                raise
-        # Once: a service that refuses a new token too has something else against us.
-        return await self._once(call, _token_of(await self.auth.replace(stored)), patience)
-
-    async def _once(self, call: Call[T], secrets: Secrets, patience: float = 0.0) -> T:
-        connection = await self._control.take()
-        try:
-            exchange = self.exchange(connection, call, secrets)
-            return await (_heard(exchange, patience) if patience else exchange)
-        finally:
-            self._control.give(connection)
-
-    async def _repeat(self, call: Call[T], attempt: Callable[[], Awaitable[T]]) -> T:
-        def repeatable(error: VideoCloudError) -> bool:
-            answered = call.repeatable_once_answered and not isinstance(error, TransportError)
-            return error.retryable and (call.repeatable or answered or not outcome_unknown(error))
-
-        def on_retry(error: VideoCloudError, wait: float) -> None:
-            logger.info("%s; trying again in %.1f s", error, wait)
-
-        return await self.retries.run(attempt, repeatable=repeatable, on_retry=on_retry)
+    def is_down(self, url: str) -> bool:
+        """Whether the host of a URL is known to be down: a call to it would wait."""
+        return self._outage.is_down(hosts.origin(url))
 
     def redacted(self, text: str) -> str:
-        """Words of the service without whatever it repeated of our secrets."""
+        """Words of the service without our secrets, should it have repeated one."""
         return redact(text, self.auth.secrets)
+
+    async def aclose(self) -> None:
+        """End the renewal of the token."""
+        await self.auth.aclose()
+        self._decoding.shutdown(wait=False)
+
+    async def _decoded(self, call: Call[T], answer: Answer) -> T:
+        if len(answer.content) < LONG_ANSWER:
+            return call.decode(answer)
+        return await asyncio.get_running_loop().run_in_executor(self._decoding, call.decode, answer)
+
+    def _note(self, gate: Gate, caller: Caller | None, call: Call[Any], error: VideoCloudError) -> bool:
+        """Tell the gate how an attempt ended; whether the service has answered."""
+        if isinstance(error, ConfigurationError):
+            gate.abandoned(caller)
+            return False
+        if is_outage(error):
+            gate.failed(caller, self._concerned(call, caller), error)
+            return False
+        gate.succeeded(caller)
+        return True
+
+    def _concerned(self, call: Call[Any], caller: Caller | None) -> Collection[Hashable]:
+        """Names of the calls that a failure is a failure of: all requests of one upload count as one call, and a
+        renewal of the token counts for all who wait for it."""
+        if call.operation in TOKEN_OPERATIONS:
+            return [("token", number) for number in range(max(1, self.auth.waiting))]
+        return [call.file_id or caller or call]
 
     def _complete(self, error: VideoCloudError, outside: BaseException | None, call: Call[T], secrets: Secrets) -> None:
         """Say what it was about, and take out of the service's words whatever it repeated of our secrets."""
@@ -138,8 +218,10 @@ class Session:
             error.operation = call.operation
             error.args = (f"{call.operation}: {error}",)
         error.file_id = error.file_id or call.file_id
+        if isinstance(error, TransportError) and error.sent and not call.repeatable:
+            error.args = (f"{error}; whether the service has done it is not known",)
         known = Secrets({**self.auth.secrets, **secrets})
-        for each in chain(error, outside):
+        for each in iter_causes(error, outside):
             # What a caller's own transport raised may quote the request.
             each.args = tuple(redact(part, known) if isinstance(part, str) else part for part in each.args)
         if isinstance(error, ServiceError | AuthorizationError) and error.code is not None:
@@ -150,24 +232,8 @@ class Session:
             error.excerpt = redact(error.excerpt, known)
 
 
-async def _heard(exchange: Coroutine[Any, Any, T], patience: float) -> T:
-    """Await an exchange; a caller that is cancelled waits for its end, `patience` seconds at most."""
-    task = asyncio.ensure_future(exchange)
-
-    async def end() -> None:
-        await asyncio.wait([task], timeout=patience)
-        task.cancel()
-
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await settle(asyncio.ensure_future(end()))
-        await settle(task)
-        raise
-
-
-def _is_about_token(error: AuthorizationError) -> bool:
-    return error.code in TOKEN_REFUSED or error.code == "HTTP 401"
+def _log_retry(error: VideoCloudError, wait: float) -> None:
+    logger.info("%s; trying again in %.1f s", error, wait)
 
 
 def _token_of(stored: StoredToken) -> Secrets:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Iterable
+import ssl
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, cast
+from typing import Self, cast
 
 import attrs
+import httpx
 
 from . import _validation
 from ._runtime import ClientRuntime
@@ -20,9 +22,12 @@ from .config import Endpoints, RetryPolicy, UploadOptions
 from .errors import ConfigurationError, ServiceError, UnknownFileError
 from .models import (
     ChunkReceipt,
+    ClientStats,
     Metadata,
     PlayUrls,
     Token,
+    UploadItem,
+    UploadOutcome,
     UploadReceipt,
     UploadTicket,
     Video,
@@ -33,15 +38,14 @@ from .models import (
 from .protocol import uploads, videos
 from .protocol.wire import SecretName, Secrets
 from .stores import MemoryTokenStore
-from .stores.base import TokenStore, UploadJournal
-from .transport import check_transport
-from .upload.byhand import send_chunk
-from .upload.finish import FinishInDoubtError, finish
-from .upload.inputs import Input, make_source
-from .upload.progress import OnProgress, check_on_progress
-
-if TYPE_CHECKING:
-    from .transport.borrowed import Transport
+from .stores.base import TokenStore, UploadJournal, check_journal
+from .upload.fair_queue import Turn
+from .upload.finish import FinishInDoubtError
+from .upload.handle import UploadHandle
+from .upload.many import Items, upload_many
+from .upload.progress import OnProgress
+from .upload.sources import UploadInput
+from .upload.uploads import UnfinishedUpload, Wish
 
 __all__ = ["AsyncVideoCloud"]
 
@@ -62,8 +66,13 @@ class AsyncVideoCloud:
         journal: what lets an upload go on after a crash; none unless given.
         endpoints: where the service lives.
         options: how files are cut and sent.
-        retry: when a request is sent again.
+        retry: when a request of an upload is sent again.
+        call_retry: when a call outside of an upload is sent again: three attempts within a few seconds unless given,
+            and no more than `retry` allows.
         transport: carries every request instead of the client's own connections (a proxy, a test); it is not closed.
+        ssl_context: for TLS: a company's authorities, client certificates; the usual authorities unless given.
+        pool: another client whose workers and connections for ranges are shared, so that clients of several app keys
+            are bounded together; it is closed last.
 
     Raises:
         ConfigurationError: a parameter is of the wrong kind or empty.
@@ -79,7 +88,10 @@ class AsyncVideoCloud:
         endpoints: Endpoints | None = None,
         options: UploadOptions | None = None,
         retry: RetryPolicy | None = None,
-        transport: Transport | None = None,
+        call_retry: RetryPolicy | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
+        ssl_context: ssl.SSLContext | None = None,
+        pool: AsyncVideoCloud | None = None,
     ) -> None:
         credentials = Secrets({SecretName.APP_KEY: app_key, SecretName.APP_SECRET: app_secret})
         # From here on no frame of this library names them, whatever is raised.
@@ -87,17 +99,25 @@ class AsyncVideoCloud:
         for name, secret in (("app_key", SecretName.APP_KEY), ("app_secret", SecretName.APP_SECRET)):
             _check_credential(name, credentials, secret)
         if journal is not None:
-            _validation.kind("journal", journal, UploadJournal)
+            check_journal(journal)
         if transport is not None:
-            check_transport(transport)
-        self._runtime = ClientRuntime(
+            _validation.kind("transport", transport, httpx.AsyncBaseTransport)
+        if ssl_context is not None:
+            _validation.kind("ssl_context", ssl_context, ssl.SSLContext)
+        if pool is not None:
+            _validation.kind("pool", pool, AsyncVideoCloud)
+        retry = _validation.given("retry", retry, RetryPolicy, RetryPolicy)
+        self._runtime: ClientRuntime = ClientRuntime(
             credentials,
             token_store=_validation.given("token_store", token_store, TokenStore, MemoryTokenStore),
             journal=journal,
             endpoints=_validation.given("endpoints", endpoints, Endpoints, Endpoints),
             options=_validation.given("options", options, UploadOptions, UploadOptions),
-            retry=_validation.given("retry", retry, RetryPolicy, RetryPolicy),
+            retry=retry,
+            call_retry=_validation.given("call_retry", call_retry, RetryPolicy, retry.for_calls),
             transport=transport,
+            ssl_context=ssl_context,
+            shared=None if pool is None else pool._runtime,  # noqa: SLF001 - one of its own class
         )
         self._endpoints = self._runtime.endpoints
 
@@ -110,7 +130,10 @@ class AsyncVideoCloud:
         endpoints: Endpoints | None = None,
         options: UploadOptions | None = None,
         retry: RetryPolicy | None = None,
-        transport: Transport | None = None,
+        call_retry: RetryPolicy | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
+        ssl_context: ssl.SSLContext | None = None,
+        pool: AsyncVideoCloud | None = None,
     ) -> Self:
         """A client for ``IQIYI_APP_KEY`` and ``IQIYI_APP_SECRET``, at ``IQIYI_ENDPOINT_URL`` if that is set.
 
@@ -132,7 +155,10 @@ class AsyncVideoCloud:
             endpoints=endpoints or (Endpoints.single(base) if base else None),
             options=options,
             retry=retry,
+            call_retry=call_retry,
             transport=transport,
+            ssl_context=ssl_context,
+            pool=pool,
         )
 
     async def __aenter__(self) -> Self:
@@ -145,7 +171,7 @@ class AsyncVideoCloud:
         await self.aclose()
 
     def __repr__(self) -> str:
-        return f"<AsyncVideoCloud {self._endpoints.api} {self._runtime.state}, {self._runtime.uploads} uploads>"
+        return f"<AsyncVideoCloud {self._endpoints.api} {self._runtime.state}, {len(self._runtime.uploads)} uploads>"
 
     async def aclose(self) -> None:
         """Close the client. Uploads under way end with `UploadError`; a store, a journal or a transport that was
@@ -167,46 +193,144 @@ class AsyncVideoCloud:
 
     async def upload(
         self,
-        source: Input,
+        source: UploadInput,
         metadata: Metadata,
         *,
         file_type: str | None = None,
         size: int | None = None,
         on_progress: OnProgress | None = None,
+        key: str | None = None,
+        again: bool = False,
+        group: str | None = None,
+        priority: int = 0,
     ) -> UploadReceipt:
-        """Bring a video to the service and have it published (section 1): request, chunks, metadata, finish.
+        """Bring a video to the service and have it published (section 1): request, metadata, chunks, finish.
 
-        With a journal, an upload of the same source with the same metadata that was interrupted goes on where it was,
-        and one that was finished is not done again.
+        With a journal, an upload of the same source that was interrupted goes on where it was, with the metadata of
+        this call; and one that was finished with the same metadata is not done again.
 
         Args:
-            source: a path; bytes; an async iterable of bytes; or an object with an async ``read(n)``.
+            source: a path; bytes; an async iterable of bytes; an object with an async ``read(n)``; or a `RangeSource`.
             metadata: what the video is called and about.
-            file_type: such as ``"mp4"``; taken from the name of the file if there is one.
+            file_type: such as ``"mp4"``; taken from the name of the source if there is one.
             size: bytes of the source; needed for streams only.
             on_progress: called with an `UploadProgress` up to ten times a second, and once at the end. It must not
-            block.
+                block. What it raises before finish is said ends the upload; from then on it is logged.
+            key: the caller's own name for the source (1 to 512 characters), in place of its path; a stream that is given
+                again under its key goes on.
+            again: upload it although its bytes are a video already.
+            group: whose upload it is (a user, a tenant): workers are shared between groups first.
+            priority: higher goes first within a group; the lowest is never starved.
 
         Returns:
             The receipt: the service holds every byte, and has been told to publish.
 
         Raises:
             ConfigurationError: the source or the metadata can't be uploaded; nothing was sent.
+            DuplicateVideoError: the bytes are a video already, under another name or with other metadata; nothing was
+                sent.
             AuthorizationError: the credentials or the application were refused.
             QuotaExceededError: the application has no room left.
+            ServiceUnavailableError: more uploads are under way than ``max_pending_uploads``; or the service is down.
             UploadError: the upload stopped after it had got its file_id; `resumable` says whether it can go on.
             SourceChangedError: the source became shorter, longer or different; nothing was published.
             IntegrityError: the service kept storing other bytes than were sent.
         """
         self._runtime.check_usable(new_upload=True)
-        _validation.kind("metadata", metadata, Metadata)
-        check_on_progress(on_progress)
-        made = await make_source(source, size=size, file_type=file_type)
-        made.threads = self._runtime.pool.threads
-        try:
-            return await self._runtime.upload(made, metadata, on_progress)
-        finally:
-            await made.aclose()
+        wish = Wish(source, metadata, file_type, size, key, again, Turn(group, priority))
+        async with self._runtime.uploads.start(wish, on_progress) as handle:
+            return await handle
+
+    def start_upload(
+        self,
+        source: UploadInput,
+        metadata: Metadata,
+        *,
+        file_type: str | None = None,
+        size: int | None = None,
+        key: str | None = None,
+        again: bool = False,
+        group: str | None = None,
+        priority: int = 0,
+    ) -> UploadHandle:
+        """Start an upload and take it in hand: a plain function, within a running event loop.
+
+        Args:
+            source: as for `upload`, like all others.
+
+        Returns:
+            The upload: awaited, watched, paused, cancelled. It belongs to the client: `drain` and `aclose` end it.
+
+        Raises:
+            ConfigurationError: an argument is of the wrong kind.
+            ServiceUnavailableError: more uploads are under way than ``max_pending_uploads``.
+        """
+        self._runtime.check_usable(new_upload=True)
+        wish = Wish(source, metadata, file_type, size, key, again, Turn(group, priority))
+        return self._runtime.uploads.start(wish)
+
+    def upload_many(
+        self, items: Items, *, concurrency: int = 32, wait_until_published: bool = False
+    ) -> AsyncGenerator[UploadOutcome, None]:
+        """Upload any number of items: they are read only as fast as they are sent, and a failure is a result.
+
+        Leaving the loop early cancels what is under way (use `contextlib.aclosing` to have that done at once).
+
+        Args:
+            items: `UploadItem` values of a plain or an async iterable.
+            concurrency: how many are uploaded at the same time.
+            wait_until_published: an item completes when its video is published; it keeps no place meanwhile.
+
+        Returns:
+            Outcomes as they complete, not in the order of the items.
+
+        Raises:
+            ConfigurationError: `concurrency` is no whole number of at least 1, or `items` can't be iterated over.
+        """
+        self._runtime.check_usable(new_upload=True)
+        _validation.whole("concurrency", concurrency, least=1, most=10_000)
+        if isinstance(items, str | bytes) or not isinstance(items, Iterable | AsyncIterable):
+            raise ConfigurationError("items must be an iterable or an async iterable of UploadItem")
+
+        async def upload(item: UploadItem) -> UploadReceipt:
+            return await self.upload(item.source, item.metadata, file_type=item.file_type, size=item.size, key=item.key)
+
+        wait = self.wait_until_published if wait_until_published else None
+        return upload_many(items, upload=upload, wait=wait, concurrency=concurrency)
+
+    def set_bandwidth(self, bytes_per_second: int | None) -> None:
+        """Change the limit of what all uploads of the client send.
+
+        Args:
+            bytes_per_second: no limit if None, a pause if 0.
+
+        Raises:
+            ConfigurationError: neither None nor a whole number of at least 0.
+        """
+        self._runtime.pool.set_bandwidth(bytes_per_second)
+
+    def _start(self, item: UploadItem, *, journal: UploadJournal, group: str | None = None) -> UploadHandle:
+        """Start an upload with a journal of its own: for the ledger of a batch, which is the journal of its items."""
+        self._runtime.check_usable(new_upload=True)
+        wish = Wish(item.source, item.metadata, item.file_type, item.size, item.key, False, Turn(group, 0))
+        return self._runtime.uploads.start(wish, journal=journal)
+
+    async def iter_unfinished(self) -> AsyncIterator[UnfinishedUpload]:
+        """What was begun by this account and is neither finished nor cancelled: what ``on_failure="keep"`` left.
+
+        `cancel_upload` ends one at the service; the same `upload` goes on with it.
+
+        Raises:
+            ConfigurationError: there is no journal.
+            OSError: the journal can't be read.
+        """
+        self._runtime.check_usable()
+        async for each in self._runtime.uploads.unfinished():
+            yield each
+
+    def stats(self) -> ClientStats:
+        """What the client is doing at this moment; cheap enough for every request of a readiness probe."""
+        return self._runtime.stats()
 
     async def request_upload(self, file_type: str, file_size: int) -> UploadTicket:
         """Ask for an upload (section 1.1).
@@ -242,7 +366,7 @@ class AsyncVideoCloud:
         _validation.kind("ticket", ticket, UploadTicket)
         _validation.text("the ticket's upload_url", ticket.upload_url)
         uploads.check_ticket(ticket, self._endpoints)
-        return await send_chunk(self._runtime.session, self._runtime.pool, ticket, first, data)
+        return await self._runtime.uploads.send_range(ticket, first, data)
 
     async def set_metadata(self, file_id: str, metadata: Metadata) -> None:
         """Describe an upload (section 1.5); before it is finished, or it never enters production.
@@ -265,7 +389,7 @@ class AsyncVideoCloud:
         self._runtime.check_usable()
         _validation.file_id(file_id)
         try:
-            await finish(self._runtime.session, self._endpoints, file_id)
+            await self._runtime.finisher.finish(file_id)
         except FinishInDoubtError as doubt:
             raise doubt.error from doubt.error.__cause__
 

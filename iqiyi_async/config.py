@@ -119,6 +119,18 @@ class RetryPolicy:
     )
     outage_patience: float = attrs.field(default=600.0, validator=_validation.field(_validation.seconds))
 
+    def for_calls(self) -> RetryPolicy:
+        """The policy of calls that somebody waits for: three attempts within a few seconds, and no more than this one
+        allows."""
+        return attrs.evolve(
+            self,
+            max_attempts=min(self.max_attempts, 3),
+            initial_backoff=min(self.initial_backoff, 0.25),
+            max_backoff=min(self.max_backoff, 2.0),
+            retry_after_cap=min(self.retry_after_cap, 5.0),
+            outage_patience=min(self.outage_patience, 5.0),
+        )
+
 
 def _optional_whole(*, least: int, most: int, unit: str = "") -> Callable[[Any, attrs.Attribute[Any], Any], None]:
     def check(name: str, value: object) -> None:

@@ -48,9 +48,11 @@ class VideoCloudError(Exception):
         operation: what was being done (``request_upload``, ``upload_chunk``, ...), or None.
         file_id: the upload or video it was done to, or None.
         retryable: whether the same call may succeed later without a change.
+        exhausted: whether it was tried as often as its policy allows: nothing that contains the call tries it again.
     """
 
     retryable: bool = False
+    exhausted: bool = False
 
     def __init__(
         self, message: str, *, operation: str | None = None, file_id: str | None = None, retryable: bool | None = None

@@ -21,6 +21,7 @@ __all__ = [
     "Bottleneck",
     "Category",
     "ChunkReceipt",
+    "ClientStats",
     "Fingerprint",
     "JournalEntry",
     "Metadata",
@@ -295,6 +296,27 @@ class UploadEvent:
 
 
 @attrs.frozen
+class ClientStats:
+    """What a client is doing at one moment.
+
+    Attributes:
+        active: uploads under way, waiting ones included.
+        waiting: uploads that have not sent a byte yet.
+        workers_busy: workers that are sending.
+        workers: how many workers there are.
+        outage: whether the client waits for a service that is down.
+        bytes_per_second: what the service accepts of all uploads under way.
+    """
+
+    active: int
+    waiting: int
+    workers_busy: int
+    workers: int
+    outage: bool
+    bytes_per_second: float
+
+
+@attrs.frozen
 class UploadItem:
     """One of many uploads: what `AsyncVideoCloud.upload` takes, as a value.
 
@@ -383,6 +405,7 @@ class JournalEntry:
         metadata: digest of the metadata that was last sent for it; empty if none was.
         remember: how long a finished upload is remembered, in seconds.
         changed: when the entry was begun or its phase last changed (Unix time, seconds); set by the journal.
+        key: its name in the journal; set by the journal.
     """
 
     file_id: str
@@ -397,6 +420,7 @@ class JournalEntry:
     metadata: str = ""
     remember: float = 30 * 86400.0
     changed: float = 0.0
+    key: str = ""
 
 
 @attrs.frozen

@@ -5,17 +5,18 @@
         receipt = await iqiyi_cloud.upload(b"..." * 100_000, Metadata("Test"), file_type="mp4")
         assert receipt.retries == 1
 
-The fixtures need the extra `emulator`. They work in synchronous tests and in those of any plugin that runs
-coroutines. At the end of a test that passed they look whether every planned fault has struck and whether no upload
-was left half open; `@pytest.mark.iqiyi_end_check(False)` or the ini option `iqiyi_end_check` turn that off.
+The fixtures need the extra `emulator`. They work in synchronous tests and in coroutines, with or without a plugin that
+runs those. At the end of a test that passed they look whether every planned fault has fired, whether no upload was left
+half open, and whether no request broke the service's contract; `@pytest.mark.iqiyi_end_check(False)` or the ini option
+`iqiyi_end_check` turn that off.
 
-What belongs here: what pytest needs to know. What must not: an import at load that costs every run of pytest its
-time.
+Every run of pytest loads this module: it imports nothing but pytest, and uses only what pytest 7 has.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+import inspect
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterator
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any, cast
 
@@ -31,7 +32,7 @@ MARKERS = (
     "iqiyi_emulator(**options): options of the EmulatorConfig that the fixture `iqiyi_emulator` starts with.",
     "iqiyi_cloud(**options): options of the AsyncVideoCloud that the fixture `iqiyi_cloud` gives.",
     "iqiyi_faults(*faults, seed=0, **fault): faults for the emulator: Faults, dicts of fields, or one's fields.",
-    "iqiyi_end_check(enabled=True, *, faults=True, uploads=True): what is looked at when the test has passed.",
+    "iqiyi_end_check(enabled=True, *, faults=True, uploads=True, violations=True): what is checked after the test.",
 )
 #: Small, so that a source of some hundred kilobytes is sent in several ranges.
 CHUNK_SIZE = 64 * 1024
@@ -43,7 +44,7 @@ _passed = pytest.StashKey[bool]()
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """The ini option that turns the end check off for a whole suite."""
-    text = "look, after each test that uses the emulator, for faults that never struck and uploads left half open"
+    text = "look, after each test that uses the emulator, for unfired faults, uploads left half open and violations"
     parser.addini("iqiyi_end_check", text, type="bool", default=True)
 
 
@@ -64,13 +65,31 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             )
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, None]:
     """Remember whether the test itself passed: after a failure the end check would only repeat what is known."""
-    report = cast("pytest.TestReport", (yield))
+    # The older kind of wrapper: pluggy before 1.2 knows no other, and would stop every run of pytest.
+    report = cast("pytest.TestReport", (yield).get_result())
     if report.when == "call":
         item.stash[_passed] = report.passed
-    return report  # type: ignore[return-value]  # what a wrapper returns is not in the type of a generator of None
+
+
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Run a coroutine that uses the fixtures and that no other plugin runs.
+
+    The plugins that do run it come first (anyio's hook), or put a plain function in its place (pytest-asyncio).
+    """
+    function = cast("Callable[..., Any]", pyfuncitem.obj)  # pyright: ignore[reportUnknownMemberType]
+    names = frozenset(pyfuncitem.fixturenames)
+    if not inspect.iscoroutinefunction(function) or names.isdisjoint(__all__):
+        return None
+    if any(pyfuncitem.get_closest_marker(name) is not None for name in ("anyio", "asyncio", "trio")):
+        return None
+    import asyncio
+
+    arguments = inspect.signature(function).parameters
+    asyncio.run(function(**{name: pyfuncitem.funcargs[name] for name in arguments if name in pyfuncitem.funcargs}))
+    return True
 
 
 class FaultControl:
@@ -92,24 +111,19 @@ class FaultControl:
         """
         from .emulator import Fault, FaultPlan
 
-        before = self._server.faults
         listed = [*faults, *([fault] if fault else [])]
         more = [each if isinstance(each, Fault) else FaultPlan.from_value([each]).faults[0] for each in listed]
-        plan = FaultPlan((*before.faults, *more), before.seed if seed is None else seed)
-        # The record is the plan's own; nothing else knows how many calls an old fault has seen already.
-        old, new = before._record, plan._record  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
-        new.calls[: len(old.calls)], new.fired[: len(old.fired)] = old.calls, old.fired
-        self._server.faults = plan
+        self._server.use_faults(self._server.faults.extended(more, seed))
 
     def clear(self) -> None:
-        """Take all faults out, those that have not struck too."""
+        """Take all faults out, those that have not fired too."""
         from .emulator import FaultPlan
 
-        self._server.faults = FaultPlan()
+        self._server.use_faults(FaultPlan())
 
     @property
     def plan(self) -> FaultPlan:
-        """The plan in force, with what has struck."""
+        """The plan in force, with the record of what has fired."""
         return self._server.faults
 
 
@@ -230,14 +244,14 @@ def _problems(request: pytest.FixtureRequest, server: ThreadedEmulatorServer) ->
     if not node.stash.get(_passed, False) or not request.config.getini("iqiyi_end_check"):
         return
     mark = node.get_closest_marker("iqiyi_end_check")
-    chosen = {"faults": True, "uploads": True, **(mark.kwargs if mark else {})}
+    chosen = {"faults": True, "uploads": True, "violations": True, **(mark.kwargs if mark else {})}
     if mark is not None and not all(mark.args):
         return
     if chosen["faults"]:
         for fault in server.faults.unfired():
             made = sum(fault.touches(exchange.operation) for exchange in server.history)
             yield (
-                f"a planned fault never struck, or not as often as planned: {fault.to_dict()}; the test made {made}"
+                f"a planned fault never fired, or not as often as planned: {fault.to_dict()}; the test made {made}"
                 " such call(s). Take the fault out or make the calls that it is for, or mark the test with"
                 " @pytest.mark.iqiyi_end_check(faults=False)."
             )
@@ -247,4 +261,10 @@ def _problems(request: pytest.FixtureRequest, server: ThreadedEmulatorServer) ->
                 f"an upload was left half open: {view.file_id}, {view.accepted} of {view.size} bytes. Finish or cancel"
                 " it (UploadOptions(on_failure='cancel') does so by itself), or mark the test with"
                 " @pytest.mark.iqiyi_end_check(uploads=False)."
+            )
+    if chosen["violations"]:
+        for text in server.violations:
+            yield (
+                f"the service's contract was broken by {text}. Mend what sends it, or mark the test with"
+                " @pytest.mark.iqiyi_end_check(violations=False)."
             )

@@ -26,8 +26,8 @@ FLOORS: dict[str, float] = {
     "_validation": 0,
     "protocol": 1,
     "transport": 3,
+    "_outage": 2,
     "_retry": 3,
-    "_lanes": 3,
     "_concurrency": 3,
     "_telemetry": 3,
     "_redaction": 0,
@@ -59,7 +59,7 @@ DOORS = {
     "httpcore": (),
     "h11": ("emulator",),
     "httptools": ("transport.exchange",),
-    "tenacity": ("_retry",),
+    "tenacity": (),
     "aiofiles": ("upload.source", "upload.file_source", "stores"),
     "cattrs": ("protocol", "stores", "upload.journal_session"),
     "redis": ("stores",),
@@ -103,7 +103,8 @@ IMPURE_CALLS = {
 #: Modules that are longer than the bound, how long they may be, and why.
 LIMIT = 400
 LONGER = {
-    "models": (560, "one list of values, most of it their descriptions"),
+    "upload.transfer": (520, "one loop over the ranges of an upload: what is next, one range, late ranges"),
+    "models": (600, "one list of values, most of it their descriptions"),
     "client": (700, "one method per operation: most of it is their descriptions"),
 }
 
@@ -294,8 +295,8 @@ def test_what_stands_is_seen() -> None:
     seen = {name: {each.name for each in imports(module, HOUSE)} for name, module in HOUSE.items()}
     assert {f"{PACKAGE}.config", f"{PACKAGE}.models", f"{PACKAGE}.protocol.answers"} <= seen["protocol.oauth"]
     assert f"{PACKAGE}._validation" in seen["protocol.uploads"]
-    assert f"{PACKAGE}.protocol.hosts" in seen["protocol.wire"]
-    assert "httpx" in seen["transport.borrowed"]
+    assert f"{PACKAGE}.protocol.hosts" in seen["transport.client"]
+    assert "httpx" in seen["transport.lane"]
 
 
 # The rules themselves, held against small houses that break them.
@@ -360,7 +361,7 @@ BROKEN = [
     (impure, {"protocol.a": "x = datetime.now(UTC)"}, "protocol.a:2: must not call now"),
     (impure, {"protocol.a": "open('x')"}, "protocol.a:2: must not call open"),
     (too_long, {"_auth": "x = 1\n" * 400}, "_auth: has 401 lines; the most is 400"),
-    (too_long, {"models": "x = 1\n" * 560}, "models: has 561 lines; the most is 560"),
+    (too_long, {"models": "x = 1\n" * 600}, "models: has 601 lines; the most is 600"),
     (too_long, {"models": "x = 1"}, "models: needs no exception any more"),
 ]
 
@@ -400,7 +401,7 @@ def test_a_sound_house_passes(tmp_path: Path) -> None:
             "protocol.wire": "import json",
             "protocol.a": "from . import wire\nfrom .. import models\nfrom ..errors import x",
             "transport.__init__": "from ..protocol import wire\nfrom ..protocol.a import x",
-            "transport.borrowed": "import httpx",
+            "transport.lane": "import httpx",
             "upload.__init__": "",
             "upload.source": "import aiofiles\nif TYPE_CHECKING:\n  from .upload import x",
             "upload.upload": "from .source import x\nfrom .. import transport",

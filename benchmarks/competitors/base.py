@@ -97,7 +97,7 @@ class AsyncByHand(AsyncCompetitor):
 
     async def authorize(self) -> None:
         """Get a token, as everyone has to once."""
-        self._token = token_of(await self.call("GET", f"{self.task.url}/api/iqiyi/authorize", {}, CREDENTIALS))
+        self._token = token_of(await self.call("GET", f"{self.task.api_url}/api/iqiyi/authorize", {}, CREDENTIALS))
 
     async def upload(self, path: Path, name: str) -> None:
         """See the base class."""
@@ -109,7 +109,9 @@ class AsyncByHand(AsyncCompetitor):
             async with asyncio.TaskGroup() as group:
                 for first, length in ranges(size, self.task.chunk_size):
                     group.create_task(self._range(url, file_id, size, file, first, length))
-        data_of(await self.call("GET", f"{base}/api/file/info", {}, metadata_query(self._token, file_id, name)))
+        data_of(
+            await self.call("GET", f"{self.task.api_url}/api/file/info", {}, metadata_query(self._token, file_id, name))
+        )
         data_of(await self.call("POST", f"{base}/uploadfinish", finishing_headers(self._token, file_id), {}))
 
     async def _range(self, url: str, file_id: str, size: int, file: int, first: int, length: int) -> None:
@@ -151,7 +153,7 @@ class ThreadedByHand(ThreadedCompetitor):
 
     def __enter__(self) -> Self:
         connection = self._mine()
-        self._token = token_of(connection.call("GET", f"{self.task.url}/api/iqiyi/authorize", {}, CREDENTIALS))
+        self._token = token_of(connection.call("GET", f"{self.task.api_url}/api/iqiyi/authorize", {}, CREDENTIALS))
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -175,7 +177,7 @@ class ThreadedByHand(ThreadedCompetitor):
             else:
                 for _ in self._pool.map(send, ranges(size, self.task.chunk_size)):
                     pass
-        data_of(mine.call("GET", f"{base}/api/file/info", {}, metadata_query(self._token, file_id, name)))
+        data_of(mine.call("GET", f"{self.task.api_url}/api/file/info", {}, metadata_query(self._token, file_id, name)))
         data_of(mine.call("POST", f"{base}/uploadfinish", finishing_headers(self._token, file_id), {}))
 
     def _mine(self) -> Connection:

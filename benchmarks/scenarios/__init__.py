@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import big, imports, link, loop, memory, sink, small
+from . import big, far, imports, link, loop, memory, sink, small
 from .base import Scenario
 
 __all__ = ["ALL", "Scenario"]
@@ -14,6 +14,7 @@ ALL: dict[str, Scenario] = {
         sink.SCENARIO,
         big.SCENARIO,
         small.SCENARIO,
+        far.SCENARIO,
         loop.SCENARIO,
         memory.SCENARIO,
         link.SCENARIO,

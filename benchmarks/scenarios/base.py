@@ -88,12 +88,14 @@ class UploadCase(Case):
     Attributes:
         task: what to do; URL, loop, profile and our own options are filled in.
         link: between client and sink, or None.
+        hosts: 1, or 2 if the API has an address, and a link, of its own.
         stalls: chunk requests that stall; the seed is the number of the repetition.
         limit: seconds after which a run is killed.
     """
 
     task: Task
     link: Link | None = None
+    hosts: int = 1
     stalls: StallPlan = NO_STALLS
     limit: float = 120.0
 
@@ -112,6 +114,7 @@ class UploadCase(Case):
             self.task,
             competitor=self.competitor,
             url=stand.near_end(self.link, self.task.files.content),
+            api=stand.near_end(self.link, self.task.files.content, 1) if self.hosts > 1 else "",
             loop=plan.loop,
             profile=profile,
             extra=plan.extra if ours else {},

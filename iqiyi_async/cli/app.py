@@ -194,12 +194,13 @@ def emulator(
     publish_after: float | None = None,
     token_lifetime: float | None = None,
     faults: Path | None = None,
+    public_url: str | None = None,
     verbosity: Verbosity = VERBOSITY,
 ) -> int:
     """Run an emulator of the service on loopback, for tests and trials.
 
-    It prints one line of JSON when it is ready: endpoint_url, app_key, app_secret. SIGINT and SIGTERM end it with
-    exit code 0.
+    It prints one line of JSON when it is ready: endpoint_url, app_key, app_secret. Its address in a browser shows it at
+    work; -v logs each request. SIGINT and SIGTERM end it with exit code 0.
 
     Args:
         host: A loopback address.
@@ -210,6 +211,7 @@ def emulator(
         publish_after: Seconds from a complete upload to its publication.
         token_lifetime: Seconds that an access token lives.
         faults: A file with a plan of faults, in JSON.
+        public_url: What the addresses that it hands out begin with, where a proxy stands before it.
     """
     config = emulate.config_for(
         faults,
@@ -218,6 +220,7 @@ def emulator(
         data_dir=data_dir,
         publish_after=publish_after,
         token_lifetime=token_lifetime,
+        public_url=public_url,
     )
     screen = Screen(quiet=verbosity.quiet)
     return _perform(lambda caught: emulate.serve(config, screen, caught, host=host, port=port), screen, verbosity)

@@ -1,7 +1,4 @@
-"""`emulator`: the service on loopback, until it is told to stop.
-
-What belongs here: its options as the emulator's configuration. What must not: anything that the emulator does.
-"""
+"""`emulator`: its options as the emulator's configuration, and the service on loopback until it is told to stop."""
 
 from __future__ import annotations
 

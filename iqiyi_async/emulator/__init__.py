@@ -20,9 +20,11 @@ from .clock import Clock
 from .conditions import Conditions, Flow
 from .config import DEFAULT_APP_KEY, DEFAULT_APP_SECRET, EmulatorConfig
 from .contract import FileState, Operation
-from .emulator import Emulator, FileView
-from .faults import Fault, FaultPlan
+from .emulator import Emulator
+from .faults import Fault
 from .history import Exchange
+from .inspection import FileView
+from .plans import FaultPlan
 from .proxy import FaultProxy
 from .server import EmulatorServer, serve
 from .threaded import ThreadedEmulatorServer

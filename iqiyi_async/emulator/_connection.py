@@ -1,7 +1,4 @@
-"""One HTTP/1.1 connection of the server, which the application can see and close.
-
-What belongs here: the seam to uvicorn's protocol. What must not: the listening socket (server.py).
-"""
+"""One HTTP/1.1 connection of the server, which the application can see and close: the seam to uvicorn's protocol."""
 
 from __future__ import annotations
 
@@ -16,7 +13,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 logger: logging.Logger = logging.getLogger(__name__)
-# A client that goes away in the middle, or a fault that makes the server do so, is the emulator's daily bread.
+# A client that goes away in the middle, or a fault that makes the server do so, is what the emulator is for.
 logger.addFilter(lambda record: "without completing response" not in str(record.msg))
 
 
@@ -27,20 +24,30 @@ class LoopbackConnection(H11Protocol):
         super().__init__(config, state, {"connection": self}, asyncio.get_running_loop())
         self._registry = registry
         self.number = number
-        self.stopping = False
+        self._stopping = False
         # uvicorn's access log would print query strings, and with them tokens.
         self.access_log = False
         self.logger = logger
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Known to the server from here."""
+        """The server lists it from here on."""
         super().connection_made(transport)
         self._registry.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Up to here."""
+        """The server lists it no more."""
         super().connection_lost(exc)
         self._registry.discard(self)
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the server closes it."""
+        return self._stopping
+
+    def stop(self) -> None:
+        """Close it because the server closes."""
+        self._stopping = True
+        self.sever(flush=False)
 
     @property
     def gone(self) -> bool:

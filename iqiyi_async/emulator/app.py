@@ -1,29 +1,26 @@
-"""The emulator as an ASGI application: which address is which operation, and one request from arrival to answer.
-
-What belongs here: dispatch, faults around the handling, the history. What must not: rules and wording of operations.
-"""
+"""The emulator as an ASGI application: one request from arrival to answer."""
 
 from __future__ import annotations
 
 import logging
+import re
 from asyncio import CancelledError
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import Protocol, cast
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Message, Receive, Scope, Send
 
+from . import violations
 from .calls import Call
-from .contract import Code, Operation, Refusal
+from .contract import Code, Refusal
 from .control import CONTROL, control
+from .core import EmulatorCore
 from .effects import Effects, Replaced
 from .handlers import HANDLERS
 from .media import page, picture
-from .multipart import UploadBody
-from .replies import Reply, Severed, json_reply, refusal_reply, send_reply
-
-if TYPE_CHECKING:
-    from .emulator import Emulator
+from .pages import front_page
+from .replies import Reply, Severed, json_reply, refusal_reply, send_reply, with_callback
+from .routes import API_CORS, API_HOSTS, ROUTES, UPLOAD_CORS, Route, route_of
 
 _logger = logging.getLogger(__name__)
 
@@ -33,32 +30,19 @@ DRAIN = 64 * 1024 * 1024
 #: Bytes of headers and query that a request may have: a description of 4,000 characters fits, in percent signs.
 MAX_HEADERS = 64 * 1024
 
-_CHUNK_HEADERS = frozenset({"file_id", "file_size", "range"})
-
-ROUTES: Mapping[str, tuple[Operation, tuple[str, ...]]] = {
-    "/openupload": (Operation.REQUEST_UPLOAD, ("GET",)),
-    "/upload": (Operation.UPLOAD_CHUNK, ("POST",)),
-    "/uploadfinish": (Operation.FINISH_UPLOAD, ("POST", "GET")),
-    "/cancelupload": (Operation.CANCEL_UPLOAD, ("POST", "GET")),
-    "/api/file/info": (Operation.SET_METADATA, ("GET",)),
-    "/api/iqiyi/authorize": (Operation.AUTHORIZE, ("GET",)),
-    "/api/oauth2/token": (Operation.REFRESH_TOKEN, ("GET",)),
-    "/api/file/fullStatus": (Operation.GET_STATUS, ("GET",)),
-    "/api/file/videoListForExternal": (Operation.LIST_VIDEOS, ("GET",)),
-    "/api/file/urllist": (Operation.GET_URLS, ("GET",)),
-    "/api/file/delete": (Operation.DELETE_VIDEOS, ("GET",)),
-}
-_PREFIXES: Mapping[str, tuple[Operation, tuple[str, ...]]] = {
-    "/play/": (Operation.RESOLVE_URL, ("GET", "HEAD")),
-    "/media/": (Operation.PLAY, ("GET", "HEAD")),
-}
+#: The name of a function, as `cb` gives it.
+_CALLBACK = re.compile(r"[A-Za-z_$][A-Za-z0-9_$.]{0,63}")
 
 
 class Connection(Protocol):
     """What the server says about the connection of a request; absent where there is no socket."""
 
     number: int
-    stopping: bool
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the server closes it."""
+        ...
 
     @property
     def gone(self) -> bool:
@@ -73,8 +57,8 @@ class Connection(Protocol):
 class EmulatorApp:
     """The ASGI application of one emulator."""
 
-    def __init__(self, emulator: Emulator) -> None:
-        self._emulator = emulator
+    def __init__(self, core: EmulatorCore) -> None:
+        self._core = core
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request, or the lifetime of a server that runs this application."""
@@ -89,10 +73,10 @@ class EmulatorApp:
         while True:
             message = await receive()
             if message["type"] == "lifespan.startup":
-                await self._emulator.start()
+                await self._core.start()
                 await send({"type": "lifespan.startup.complete"})
             else:
-                await self._emulator.aclose()
+                await self._core.aclose()
                 await send({"type": "lifespan.shutdown.complete"})
                 return
 
@@ -102,10 +86,10 @@ class EmulatorApp:
         ending = "failed"
         started = False
         try:
-            await self._emulator.start()
+            await self._core.start()
             reply = await self._reply(request, number)
             started = True
-            self._emulator.requests.note(number[0], status=reply.status, code=reply.code)
+            self._core.requests.note(number[0], status=reply.status, code=reply.code)
             await send_reply(reply, _watched(send, connection), head_only=request.method == "HEAD")
             ending = "answered"
         except Severed:
@@ -118,98 +102,102 @@ class EmulatorApp:
             if started:
                 await _sever(connection, request, flush=True)
             else:
-                await send_reply(json_reply({"code": Code.FAILED, "msg": "the emulator's disk failed"}, 500), send)
+                failed = json_reply({"code": Code.FAILED, "msg": "the emulator's disk failed"}, 500)
+                await send_reply(failed.default_headers(_cors(request)), send)
         except CancelledError:
             ending = "disconnected"
             if connection is None or not connection.stopping:
                 raise
         finally:
-            self._emulator.requests.end(number[0], ending)
+            self._core.requests.end(number[0], ending)
 
     async def _reply(self, request: Request, number: list[int]) -> Reply:
         """The answer to a request; its number in the history goes into `number`."""
         path, query = cast("str", request.scope["path"]), cast("bytes", request.scope["query_string"])
+        if path.startswith(CONTROL):
+            return await control(self._core, request)
+        cors = _cors(request)
         if sum(len(name) + len(value) for name, value in request.headers.raw) + len(query) > MAX_HEADERS:
             too_long = f"headers and query are longer than {MAX_HEADERS} bytes"
-            return json_reply({"code": Code.FAILED, "msg": too_long}, 431)
-        if path.startswith(CONTROL):
-            return await control(self._emulator, request)
-        route = ROUTES.get(path) or next((known for start, known in _PREFIXES.items() if path.startswith(start)), None)
+            return json_reply({"code": Code.FAILED, "msg": too_long}, 431).default_headers(cors)
+        route = route_of(path)
         if route is None:
-            return self._elsewhere(request, path)
-        operation, methods = route
-        if request.method not in methods:
-            reply = json_reply({"code": Code.FAILED, "msg": f"use {' or '.join(methods)} for {path}"}, 405)
-            reply.headers["allow"] = ", ".join(methods)
-            return reply
+            return self._elsewhere(request, path).default_headers(cors)
+        if request.method == "OPTIONS":
+            return Reply(b"", headers=dict(cors))
+        if request.method not in route.methods:
+            reply = json_reply({"code": Code.FAILED, "msg": f"use {' or '.join(route.methods)} for {path}"}, 405)
+            return reply.add_headers({"allow": ", ".join(route.methods)}).default_headers(cors)
         connection = cast("Connection | None", request.scope.get("state", {}).get("connection"))
-        number[0] = self._emulator.requests.begin(
-            operation, request.method, path, connection.number if connection else 0
+        number[0] = self._core.requests.begin(
+            route.operation, request.method, path, connection.number if connection else 0
         )
-        body = UploadBody(request.stream(), request.headers.get("content-type", ""))
-        call = Call(operation, request, self._base(request), number[0], body)
+        call = Call(route.operation, request, self._base(request), number[0])
         try:
-            return await self._handle(call)
+            return (await self._handle(call, route)).default_headers(cors)
         finally:
-            self._emulator.requests.note(number[0], bytes=body.received)
+            self._core.requests.note(number[0], bytes=call.body.received)
 
-    async def _handle(self, call: Call) -> Reply:
+    async def _handle(self, call: Call, route: Route) -> Reply:
         """Handle a call, with the faults that meet it."""
-        emulator = self._emulator
+        core, effects = self._core, None
         try:
             try:
-                await _read_form(call)
-                emulator.requests.rename(call.number, call.operation)
-                effects = call.effects = Effects(
-                    emulator.faults,
+                await call.read_form()
+                core.requests.rename(call.number, call.operation)
+                effects = Effects(
+                    core.faults,
                     call.operation,
-                    emulator.world,
-                    lambda places: emulator.requests.note(call.number, faults=places),
+                    core.world,
+                    lambda places: core.requests.note(call.number, faults=places),
                 )
+                call.expose_to(effects)
                 file_id = call.params.get("file_id") or call.params.get("file_ids")
-                emulator.requests.note(call.number, file_id=file_id)
-                call.body.gate = effects.gate
+                core.requests.note(call.number, file_id=file_id)
+                for text in violations.of_call(call, route, core.config.public_url):
+                    core.requests.violation(call.number, text)
                 await effects.before(call.params.get("access_token"), file_id)
                 await effects.gate(call.body.received)
-                reply = await HANDLERS[call.operation](emulator, call)
+                reply = await HANDLERS[call.operation](core, call)
             except Refusal as refusal:
                 reply = refusal_reply(refusal)
+            if route.hosts is API_HOSTS and _CALLBACK.fullmatch(call.query.get("cb", "")):
+                reply = with_callback(reply, call.query["cb"])
             if not await call.body.drain(DRAIN):
-                reply.headers["connection"] = "close"
-            return call.effects.after(reply, call.params.get("file_id")) if call.effects is not None else reply
+                reply.add_headers({"connection": "close"})
+            return effects.after(reply, call.params.get("file_id")) if effects is not None else reply
         except Replaced as replaced:
             return replaced.reply
         finally:
-            await emulator.log.commit()
+            await core.log.commit()
 
     def _base(self, request: Request) -> str:
-        if self._emulator.config.public_url is not None:
-            return self._emulator.config.public_url
+        if self._core.config.public_url is not None:
+            return self._core.config.public_url
         server = request.scope.get("server") or ("127.0.0.1", 80)
         host = request.headers.get("host") or f"{server[0]}:{server[1]}"
         return f"{request.scope['scheme']}://{host}"
 
     def _elsewhere(self, request: Request, path: str) -> Reply:
         """Addresses that are no operations."""
-        if request.method in ("GET", "HEAD") and path.startswith("/pictures/"):
+        looked_at = request.method in ("GET", "HEAD")
+        if looked_at and path == "/":
+            return front_page(request, self._base(request))
+        if looked_at and path.startswith("/pictures/"):
             return picture()
-        if request.method in ("GET", "HEAD") and path.startswith("/page/"):
-            return page(self._emulator, self._base(request), path.removeprefix("/page/"))
+        if looked_at and path.startswith("/page/"):
+            return page(self._core, self._base(request), path.removeprefix("/page/"))
         known = ", ".join(ROUTES)
         return json_reply({"code": Code.FAILED, "msg": f"no such address; there are {known} and {CONTROL}"}, 404)
 
 
-async def _read_form(call: Call) -> None:
-    """Read form fields where parameters may stand in them, and see which operation they ask for."""
-    if call.operation is Operation.UPLOAD_CHUNK:
-        finish = {**call.query, **call.headers}.get("range_finished") == "true"
-        if not finish and (call.in_body or not call.headers.keys() >= _CHUNK_HEADERS):
-            call.form = await call.body.fields()
-            finish = call.form.get("range_finished") == "true" and not call.body.has_file
-        if finish:
-            call.operation = Operation.FINISH_UPLOAD
-    elif call.request.method == "POST":
-        call.form = await call.body.fields()
+def _cors(request: Request) -> dict[str, str]:
+    """What browsers are told about the service's answer, of whatever kind it is."""
+    path = cast("str", request.scope["path"])
+    route = route_of(path)
+    if route is not None:
+        return dict(route.cors)
+    return dict(UPLOAD_CORS if "upload" in path else API_CORS)
 
 
 def _watched(send: Send, connection: Connection | None) -> Send:

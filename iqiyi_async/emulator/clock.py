@@ -1,7 +1,7 @@
 """The service's clock: the machine's time plus an offset that tests turn.
 
-What belongs here: reading and turning the clock. What must not: timers. Every state that depends on time is worked
-out when somebody asks, so turning the clock is all it takes to publish a video or to expire a token.
+There are no timers: every state that depends on time is worked out when it is asked for, so turning the clock is all
+it takes to publish a video or to expire a token.
 """
 
 from __future__ import annotations
@@ -10,6 +10,10 @@ import math
 import threading
 import time
 from collections.abc import Callable
+from typing import Final
+
+#: How far the clock may be turned in all, in seconds: a hundred years of 365 days.
+MAX_OFFSET: Final = 100 * 365 * 86_400.0
 
 
 class Clock:
@@ -40,13 +44,18 @@ class Clock:
             seconds: how far; zero or more.
 
         Raises:
-            ValueError: not a finite number, or a negative one.
+            ValueError: not a finite number, a negative one, or more than a hundred years ahead in all.
         """
         if isinstance(seconds, bool) or not math.isfinite(seconds) or seconds < 0:
             raise ValueError(f"seconds must be a finite number, zero or more, not {seconds!r}")
         with self._lock:
-            self._offset += seconds
-            offset = self._offset
+            offset = self._offset + seconds
+            if offset > MAX_OFFSET:
+                raise ValueError(
+                    f"the clock cannot be more than {MAX_OFFSET:.0f} seconds (100 years) ahead;"
+                    f" it is {self._offset:.0f} seconds ahead, and advance would make it {offset:.3g}"
+                )
+            self._offset = offset
         if self._on_advance is not None:
             self._on_advance(offset)
 

@@ -1,27 +1,20 @@
-"""What a fault proxy can do to a connection: conditions as values, and the pace and the limits they set.
-
-What belongs here: numbers, and the arithmetic of the next step. What must not: sockets (proxy.py).
-"""
+"""What a fault proxy can do to a connection: conditions as values, and the pace and the limits they set."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 import attrs
+from attrs import validators
+
+from . import checks
 
 #: A capped connection sends in steps of this many seconds, so that the rate is even.
 STEP = 0.02
 
 
-def _positive(_: object, field: attrs.Attribute[Any], value: object) -> None:
-    if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or value <= 0):
-        raise ValueError(f"{field.name} must be above zero, not {value!r}")
-
-
-def _not_negative(_: object, field: attrs.Attribute[Any], value: object) -> None:
-    if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or value < 0):
-        raise ValueError(f"{field.name} must be zero or more, not {value!r}")
+_positive: checks.Validator = validators.optional(checks.positive)
+_not_negative: checks.Validator = validators.optional(checks.not_negative)
 
 
 @attrs.frozen(kw_only=True)

@@ -1,12 +1,8 @@
-"""The words of the service: operations, codes, states, file types, categories, as the API document names them.
-
-What belongs here: names and numbers of the document, and the one exception that carries them. What must not:
-behaviour.
-"""
+"""The words of the service: operations, codes, states, file types, categories, as the API document names them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import Final
 
@@ -23,6 +19,7 @@ class Operation(StrEnum):
     CANCEL_UPLOAD = "cancel_upload"
     GET_STATUS = "get_status"
     LIST_VIDEOS = "list_videos"
+    COUNT_VIDEOS = "count_videos"
     GET_URLS = "get_urls"
     DELETE_VIDEOS = "delete_videos"
     RESOLVE_URL = "resolve_url"
@@ -57,6 +54,8 @@ class Code:
     UPLOADING: Final = "A00004"
     CANCELLED: Final = "A00006"
     PUBLISHING_FAILED: Final = "A00007"
+    # Seen by an official client, not in the document: finish was said before.
+    ALREADY_FINISHED: Final = "A00012"
 
 
 class FileState(StrEnum):
@@ -90,8 +89,19 @@ APPLICATION_CODES: Final[Mapping[str, str]] = {
     "deleted": Code.APPLICATION_DELETED,
 }
 
-#: The file types that the official uploader admits, with the media type their bytes are served as.
-FILE_TYPES: Final[Mapping[str, str]] = {
+#: Section 5: `fileStatus` of a state.
+LISTED_STATUS: Final[Mapping[FileState, int]] = {
+    FileState.PUBLISHING: 1,
+    FileState.PUBLISHED: 2,
+    FileState.REVIEW_FAILED: 3,
+    FileState.PUBLISHING_FAILED: 3,
+    FileState.DELETED: 4,
+    FileState.UPLOADING: 5,
+    FileState.CANCELLED: 6,
+}
+
+#: The media types that bytes of the known file types are served as; any other type is served as plain bytes.
+MEDIA_TYPES: Final[Mapping[str, str]] = {
     "mpg": "video/mpeg",
     "mpeg": "video/mpeg",
     "mp4": "video/mp4",
@@ -106,18 +116,48 @@ FILE_TYPES: Final[Mapping[str, str]] = {
     "mov": "video/quicktime",
     "ts": "video/mp2t",
     "vob": "video/mpeg",
+    "asf": "video/x-ms-asf",
+    "wm": "video/x-ms-wm",
+    "3gp": "video/3gpp",
+    "mpe": "video/mpeg",
+    "qt": "video/quicktime",
+    "webm": "video/webm",
 }
 
 #: Section 1.5: the category numbers.
 CATEGORIES: Final = frozenset({1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 13, 15, 16, 17, 20, 21, 22, 24, 25, 26, 27, 28})
 
-#: Sections 4 and 6: the qualities that the document's examples show for each format.
-QUALITIES: Final[Mapping[str, tuple[str, ...]]] = {"mp4": ("1", "2"), "m3u8": ("96", "1", "2")}
+#: Sections 4 and 6: the keys of the qualities, by their names in English.
+QUALITIES: Final[Mapping[str, str]] = {
+    "topspeed": "96",
+    "smooth": "1",
+    "high": "2",
+    "super": "3",
+    "720P": "4",
+    "1080P": "5",
+}
+#: The qualities that each format may have: mp4 files are for mobiles.
+FORMATS: Final[Mapping[str, tuple[str, ...]]] = {"mp4": ("1", "2"), "m3u8": tuple(QUALITIES.values())}
 
 #: Section 5.
 DEFAULT_PAGE_SIZE: Final = 20
 MAX_PAGE_SIZE: Final = 100
-LISTED_STATUS: Final = 2
+
+
+def quality_keys(value: Iterable[str]) -> tuple[str, ...]:
+    """The keys of qualities that are given by key ("3") or by name ("super"), in the order of the document.
+
+    Raises:
+        ValueError: not a quality, or none at all.
+    """
+    if isinstance(value, str):
+        raise ValueError("qualities must be a list of names or keys, not one string")  # noqa: TRY004
+    chosen = {QUALITIES.get(each, each) for each in value}
+    unknown = chosen.difference(QUALITIES.values())
+    if unknown or not chosen:
+        names = ", ".join(f"{name} ({key})" for name, key in QUALITIES.items())
+        raise ValueError(f"qualities must be one or more of {names}, not {sorted(unknown)}")
+    return tuple(key for key in QUALITIES.values() if key in chosen)
 
 
 class Refusal(Exception):  # noqa: N818 - an answer, not a fault of the program
@@ -125,7 +165,7 @@ class Refusal(Exception):  # noqa: N818 - an answer, not a fault of the program
 
     Args:
         code: the service code of the answer.
-        message: why, for `msg`. Never holds a token or a secret.
+        message: why, for `msg`, which is left out where it is empty. Never holds a token or a secret.
         data: the answer's `data`, where a refusal has one.
     """
 
@@ -134,3 +174,10 @@ class Refusal(Exception):  # noqa: N818 - an answer, not a fault of the program
         self.code = code
         self.message = message
         self.data = data
+
+
+class LostFileId(Refusal):
+    """No file_id came in any of the places that are read: as a rule a proxy has dropped its header."""
+
+    def __init__(self) -> None:
+        super().__init__(Code.BAD_FILE_ID, "can not find file id None")

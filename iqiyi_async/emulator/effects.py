@@ -1,8 +1,4 @@
-"""What the faults that meet one request do to it.
-
-What belongs here: carrying out a Fault, in the order in which a request lives: before it is handled, in the middle of
-its body, after it is handled. What must not: whether a fault strikes (faults.py).
-"""
+"""Carrying out the faults of one request: before it is handled, in the middle of its body, after it is handled."""
 
 from __future__ import annotations
 
@@ -13,10 +9,11 @@ from anyio import Event, move_on_after
 
 from .clock import Clock
 from .contract import Operation
-from .faults import Fault, FaultPlan
-from .grants import Grants
-from .replies import Reply, Severed, json_reply, oversized
+from .faults import Fault
+from .plans import FaultPlan
+from .replies import TEXT, Reply, Severed, json_reply, oversized
 from .state import State
+from .tokens import TokenIssuer
 
 
 class Replaced(Exception):  # noqa: N818 - an end of a request, not a fault of the program
@@ -27,14 +24,28 @@ class Replaced(Exception):  # noqa: N818 - an end of a request, not a fault of t
         self.reply = reply
 
 
-@attrs.define
 class World:
-    """What faults reach into. `stop` ends their waits when the server closes."""
+    """What faults reach into, and the server's closing, which ends their waits.
 
-    grants: Grants
-    state: State
-    clock: Clock
-    stop: Event = attrs.field(factory=Event)
+    Args:
+        tokens: tokens that faults spoil.
+        state: videos that faults drop.
+        clock: the service's time.
+    """
+
+    def __init__(self, tokens: TokenIssuer, state: State, clock: Clock) -> None:
+        self.tokens = tokens
+        self.state = state
+        self.clock = clock
+        self._closing = Event()
+
+    def open(self) -> None:
+        """Waits may begin (again)."""
+        self._closing = Event()
+
+    def close(self) -> None:
+        """End every wait."""
+        self._closing.set()
 
     async def wait(self, seconds: float) -> None:
         """Let time pass.
@@ -44,7 +55,7 @@ class World:
         """
         if seconds > 0:
             with move_on_after(seconds):
-                await self.stop.wait()
+                await self._closing.wait()
                 raise Severed
 
 
@@ -55,7 +66,7 @@ class Effects:
         plan: where they come from.
         operation: what the request asks for.
         world: what they reach into.
-        note: told the places of the faults that have struck, after each.
+        note: called with the places of the faults that have fired, after each.
     """
 
     def __init__(
@@ -66,7 +77,7 @@ class Effects:
         self._note = note
         self._places: tuple[int, ...] = ()
         self._active: list[Fault] = []
-        picked = [(at, plan.faults[at]) for at in plan.meet(operation)]
+        picked = [(at, plan.faults[at]) for at in plan.matching(operation)]
         self._waiting = [pair for pair in picked if pair[1].after_bytes is not None or pair[1].stall is not None]
         self._at_once = [pair for pair in picked if pair not in self._waiting]
 
@@ -77,19 +88,19 @@ class Effects:
             Severed: the connection closes now.
             Replaced: this is the answer.
         """
-        struck: list[Fault] = []
+        fired: list[Fault] = []
         for at, fault in self._at_once:
-            # A fault with nothing to act on has not struck, and must not look as if it had.
-            homeless = (fault.token and not token) or ((fault.drop_file or fault.lag is not None) and not file_id)
-            if not homeless and self._strike(at):
-                struck.append(fault)
-        for fault in struck:
+            # A fault that has nothing to act on has not fired, and must not look as if it had.
+            idle = (fault.token and not token) or ((fault.drop_file or fault.lag is not None) and not file_id)
+            if not idle and self._fire(at):
+                fired.append(fault)
+        for fault in fired:
             await self._world.wait(fault.delay or 0.0)
             if fault.token and token:
-                self._world.grants.spoil(token, fault.token)
+                self._world.tokens.spoil(token, fault.token)
             if fault.drop_file and file_id:
                 self._world.state.drop_file(file_id)
-        for fault in struck:
+        for fault in fired:
             self._end(fault)
 
     async def gate(self, received: int) -> None:
@@ -97,7 +108,7 @@ class Effects:
         while self._waiting and any((fault.after_bytes or 0) <= received for _, fault in self._waiting):
             at, fault = next(pair for pair in self._waiting if (pair[1].after_bytes or 0) <= received)
             self._waiting.remove((at, fault))
-            if not self._strike(at):
+            if not self._fire(at):
                 continue
             await self._world.wait((fault.delay or 0.0) + (fault.stall or 0.0))
             self._end(fault)
@@ -112,7 +123,7 @@ class Effects:
             record = self._world.state.files.get(file_id) if file_id else None
             if fault.lag is not None and record is not None:
                 until = self._world.clock.now() + fault.lag
-                self._world.state.put_file(attrs.evolve(record, lag_until=until))
+                self._world.state.put_file(attrs.evolve(record, lag_until=until, lag_code=fault.lag_code))
         if any(fault.lost_answer for fault in self._active):
             raise Severed
         return self._finished(reply)
@@ -127,8 +138,8 @@ class Effects:
         """How many bytes fewer to accept."""
         return next((fault.short_accept for fault in self._active if fault.short_accept), 0)
 
-    def _strike(self, at: int) -> bool:
-        fault = self._plan.strike(at)
+    def _fire(self, at: int) -> bool:
+        fault = self._plan.fire(at)
         if fault is None:
             return False
         self._active.append(fault)
@@ -144,9 +155,9 @@ class Effects:
 
     def _finished(self, reply: Reply) -> Reply:
         for fault in reversed(self._active):
-            reply.headers.update({name.lower(): value for name, value in fault.headers.items()})
+            reply.add_headers(fault.headers)
             if fault.truncate is not None:
-                reply.cut = fault.truncate
+                reply.cut_after(fault.truncate)
         return reply
 
 
@@ -154,11 +165,10 @@ def _instead(fault: Fault) -> Reply:
     """The answer that a fault gives by itself."""
     status = fault.status or 200
     if fault.oversize is not None:
-        return Reply(oversized(fault.oversize), status, {"content-type": "application/json"})
+        return Reply(oversized(fault.oversize), status, dict(TEXT))
     if fault.body is not None:
-        kind = "application/json" if fault.body.lstrip().startswith(("{", "[")) else "text/plain; charset=utf-8"
-        return Reply(fault.body.encode("utf-8", "replace"), status, {"content-type": kind}, code=fault.code)
+        return Reply(fault.body.encode("utf-8", "replace"), status, dict(TEXT), code=fault.code)
     if fault.code is not None:
         return json_reply({"code": fault.code, "msg": "a planned fault"}, status)
     text = b"" if status in (204, 304) else b"a planned fault\n"
-    return Reply(text, status, {"content-type": "text/plain; charset=utf-8"})
+    return Reply(text, status, dict(TEXT))

@@ -1,7 +1,6 @@
 """Checks of a fault's fields: each refuses with a ValueError that names the field.
 
-What belongs here: what a fault may say. What must not: when it strikes (faults.py) and what it then does
-(effects.py). A wrong type is a ValueError too: plans come from JSON, where types are values.
+A wrong type is a ValueError too: plans come from JSON, where types are values.
 """
 
 from __future__ import annotations
@@ -10,18 +9,13 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
-from .contract import Operation
+from . import checks
+from .checks import Field
+from .contract import Code, Operation
 
-if TYPE_CHECKING:
-    import attrs
-
-    from .faults import Fault
-
-    Field = attrs.Attribute[Any]
-
-#: Longest wait of a fault, in seconds: a day. Longer ones are a slip of the pen.
+#: Longest wait of a fault, in seconds: a day. Longer ones are typing mistakes.
 MAX_SECONDS = 86_400.0
 
 _HEADER_NAME = re.compile("[A-Za-z0-9_-]+")
@@ -31,7 +25,9 @@ _EFFECTS = (
     *("delay", "stall", "status", "code", "body", "headers", "wrong_md5", "short_accept", "drop", "lost_answer"),
     *("token", "drop_file", "lag", "truncate", "oversize"),
 )
-_WITH_BODY = ("*", Operation.UPLOAD_CHUNK, Operation.FINISH_UPLOAD, Operation.CANCEL_UPLOAD)
+_WITH_BODY = (
+    *("*", Operation.REQUEST_UPLOAD, Operation.UPLOAD_CHUNK, Operation.FINISH_UPLOAD, Operation.CANCEL_UPLOAD),
+)
 
 
 def is_unset(value: object) -> bool:
@@ -39,68 +35,48 @@ def is_unset(value: object) -> bool:
     return value is None or value is False or (isinstance(value, Mapping) and not value)
 
 
-def operation(_: Fault, field: Field, value: object) -> None:
+def operation(_: object, field: Field, value: object) -> None:
     """A name of an operation, or a star."""
     if value != "*" and value not in frozenset(Operation):
         raise ValueError(f"{field.name} must be '*' or one of {', '.join(Operation)}, not {value!r}")
 
 
-def whole(_: object, field: Field, value: object) -> None:
-    """A whole number; True is none."""
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise ValueError(f"{field.name} must be a whole number, not {value!r}")  # noqa: TRY004
-
-
-def count(owner: Fault, field: Field, value: int) -> None:
-    """One or more."""
-    whole(owner, field, value)
-    if value < 1:
-        raise ValueError(f"{field.name} must be 1 or more, not {value}")
-
-
-def amount(owner: Fault, field: Field, value: int) -> None:
-    """Zero or more."""
-    whole(owner, field, value)
-    if value < 0:
-        raise ValueError(f"{field.name} must be 0 or more, not {value}")
-
-
-def status(owner: Fault, field: Field, value: int) -> None:
+def status(owner: object, field: Field, value: int) -> None:
     """A status that ends an exchange."""
-    whole(owner, field, value)
+    checks.whole(owner, field, value)
     if not 200 <= value <= 599:
         raise ValueError(f"{field.name} must be an HTTP status from 200 to 599, not {value}")
 
 
-def seconds(_: Fault, field: Field, value: object) -> None:
+def seconds(_: object, field: Field, value: object) -> None:
     """A wait that ends."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= MAX_SECONDS:
         raise ValueError(f"{field.name} must be seconds from 0 to {MAX_SECONDS:g}, not {value!r}")
 
 
-def probability(_: Fault, field: Field, value: object) -> None:
+def probability(_: object, field: Field, value: object) -> None:
     """A chance that can happen."""
     fits = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and 0 < value <= 1
     if not fits:
         raise ValueError(f"{field.name} must be above 0 and at most 1, not {value!r}")
 
 
-def text(_: Fault, field: Field, value: object) -> None:
+def text(_: object, field: Field, value: object) -> None:
     """A string."""
     if not isinstance(value, str):
         raise ValueError(f"{field.name} must be a string, not {value!r}")  # noqa: TRY004
 
 
-def switch(_: Fault, field: Field, value: object) -> None:
-    """True or False, and nothing that merely looks like it."""
-    if not isinstance(value, bool):
-        raise ValueError(f"{field.name} must be true or false, not {value!r}")  # noqa: TRY004
-
-
-def token(_: Fault, field: Field, value: object) -> None:
+def token(_: object, field: Field, value: object) -> None:
     """What can become of a token."""
     if value not in (None, "expired", "revoked"):
         raise ValueError(f"{field.name} must be 'expired' or 'revoked', not {value!r}")
+
+
+def lag_code(_: object, field: Field, value: object) -> None:
+    """What full status may answer of a video that lags behind."""
+    if value not in (Code.UPLOADING, Code.NO_SUCH_VIDEO):
+        raise ValueError(f"{field.name} must be {Code.UPLOADING} or {Code.NO_SUCH_VIDEO}, not {value!r}")
 
 
 def calls(value: object) -> tuple[int, ...] | None:
@@ -134,27 +110,29 @@ def headers(value: object) -> Mapping[str, str]:
     return MappingProxyType(pairs)
 
 
-def combination(fault: Fault) -> None:
-    """Refuse what contradicts itself, does nothing, or can never strike."""
-    used = [name for name in _EFFECTS if not is_unset(getattr(fault, name))]
+def combination(fields: Mapping[str, Any]) -> None:
+    """Refuse fields of a fault that contradict each other, do nothing, or can never fire."""
+    used = [name for name in _EFFECTS if not is_unset(fields[name])]
     if not used:
         raise ValueError("a fault needs an effect: one of " + ", ".join(_EFFECTS))
-    if fault.call is not None and fault.probability is not None:
+    if fields["call"] is not None and fields["probability"] is not None:
         raise ValueError("call and probability cannot both be given")
-    if fault.after_bytes is not None:
+    if fields["after_bytes"] is not None:
         for name in used:
             if name not in _MID_BODY:
                 raise ValueError(f"after_bytes does not go with {name}")
-        if fault.operation not in _WITH_BODY:
-            raise ValueError(f"after_bytes does not go with operation {fault.operation!r}: it has no body")
+        if fields["operation"] not in _WITH_BODY:
+            raise ValueError(f"after_bytes does not go with operation {fields['operation']!r}: it has no body")
     for name in _CHUNK_ONLY:
-        if name in used and fault.operation != Operation.UPLOAD_CHUNK:
+        if name in used and fields["operation"] != Operation.UPLOAD_CHUNK:
             raise ValueError(f"{name} goes with operation 'upload_chunk' only")
-    _one_answer(fault, used)
+    if fields["lag_code"] != Code.UPLOADING and fields["lag"] is None:
+        raise ValueError("lag_code needs lag: for how many seconds it is answered")
+    _one_answer(fields["status"], used)
 
 
-def _one_answer(fault: Fault, used: list[str]) -> None:
-    """There is one answer, and it has one fate."""
+def _one_answer(status: int | None, used: list[str]) -> None:
+    """There is one answer, and it can be spoiled in one way only."""
     fates = [name for name in ("drop", "lost_answer", "truncate", "oversize") if name in used]
     if len(fates) > 1:
         raise ValueError(f"{fates[0]} and {fates[1]} cannot both be given")
@@ -164,5 +142,5 @@ def _one_answer(fault: Fault, used: list[str]) -> None:
     handled = [name for name in ("wrong_md5", "short_accept", "lost_answer", "lag") if name in used]
     if instead and handled:
         raise ValueError(f"{handled[0]} needs the request to be handled; {instead[0]} prevents that")
-    if fault.status in (204, 304) and {"code", "body", "truncate", "oversize"} & set(used):
-        raise ValueError(f"status {fault.status} has no body")
+    if status in (204, 304) and {"code", "body", "truncate", "oversize"} & set(used):
+        raise ValueError(f"status {status} has no body")

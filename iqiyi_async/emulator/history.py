@@ -1,12 +1,9 @@
-"""What was asked and answered: one entry for each request of an operation.
-
-What belongs here: facts for tests and for people who look for a mistake. What must not: tokens, secrets, query
-strings or signatures; an entry has no place for them.
-"""
+"""What was asked and answered: one entry for each request of an operation, without tokens, secrets and queries."""
 
 from __future__ import annotations
 
 import itertools
+import logging
 import threading
 from collections import Counter
 from typing import Any
@@ -15,6 +12,8 @@ import attrs
 
 from .clock import Clock
 from .contract import Operation
+
+_requests = logging.getLogger("iqiyi_async.emulator.requests")
 
 #: Longest file_id that is kept; what clients send in its place may be anything.
 MAX_ID = 64
@@ -35,7 +34,8 @@ class Exchange:
         first: first byte of the chunk's range.
         last: last byte of the chunk's range, inclusive.
         bytes: bytes of the request's body that came in.
-        faults: places in the fault plan of the faults that struck.
+        faults: places in the fault plan of the faults that fired.
+        violations: what the service let pass although the contract forbids it, in words.
         status: the HTTP status of the answer; None while there is none.
         code: the service code of the answer, where it has one.
         ending: `answered`, `dropped` (by a fault), `disconnected` (by the client), `failed`, or None while it runs.
@@ -53,6 +53,7 @@ class Exchange:
     last: int | None = None
     bytes: int = 0
     faults: tuple[int, ...] = ()
+    violations: tuple[str, ...] = ()
     status: int | None = None
     code: str | None = None
     ending: str | None = None
@@ -101,8 +102,14 @@ class History:
         if exchange is not None:
             self._exchanges[number] = attrs.evolve(exchange, **facts)
 
+    def violation(self, number: int, text: str) -> None:
+        """Note that a request breaks the contract, although it is served."""
+        exchange = self._exchanges.get(number)
+        if exchange is not None and text not in exchange.violations:
+            self.note(number, violations=(*exchange.violations, text))
+
     def rename(self, number: int, operation: Operation) -> None:
-        """Correct the operation, where it only shows in the body."""
+        """Correct the operation, where it only shows in the query or the body."""
         exchange = self._exchanges.get(number)
         if exchange is not None and exchange.operation is not operation:
             self.counters[exchange.operation.value] -= 1
@@ -114,6 +121,8 @@ class History:
         exchange = self._exchanges.get(number)
         if exchange is not None and exchange.ending is None:
             self.note(number, ending=ending, ended=self._clock.now(), **facts)
+            if _requests.isEnabledFor(logging.INFO):
+                _requests.info("%s", _line(self._exchanges[number]))
 
     def exchanges(self) -> tuple[Exchange, ...]:
         """A snapshot; from any thread."""
@@ -125,3 +134,19 @@ class History:
         with self._guard:
             self._exchanges.clear()
         self.counters.clear()
+
+
+def _line(exchange: Exchange) -> str:
+    """A request as one line of the log."""
+    took = (exchange.ended or exchange.started) - exchange.started
+    span = "" if exchange.first is None else f" {exchange.first}-{exchange.last}"
+    parts = [
+        f"{exchange.number} {exchange.method} {exchange.path} {exchange.operation}",
+        f"{exchange.status or '-'} {exchange.code or '-'} {exchange.ending} {took * 1000:.0f} ms",
+        f"{exchange.bytes} bytes",
+        *([f"file_id {exchange.file_id}{span}"] if exchange.file_id else []),
+        *([f"faults {list(exchange.faults)}"] if exchange.faults else []),
+        *(f"VIOLATION: {text}" for text in exchange.violations),
+    ]
+    # Paths and ids are the client's words: no line of the log may be broken by them.
+    return "".join(letter if letter.isprintable() else "?" for letter in ", ".join(parts))

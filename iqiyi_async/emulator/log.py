@@ -1,7 +1,5 @@
 """The append-only log that carries the state over a restart, and over a kill.
 
-What belongs here: lines on disk. What must not: what a line means (state.py).
-
 A change is appended in the order it happened and answered only after `commit`: what a client was told, a restart
 knows. A process killed in the middle of a write leaves at most one torn last line, which was never answered; it is
 dropped. At each opening the log is written anew with the fewest entries, and put in place by an atomic rename.

@@ -1,9 +1,7 @@
 """Serving videos: the second exchange, and the bytes as a plain media server gives them.
 
-What belongs here: play addresses, byte ranges, the pictures and the page that full status names. What must not: who
-may see which video; a signed address is enough, as with a content network.
-
-The emulator does not transcode: every quality, of every format, is the uploaded file as it is.
+A signed address is enough to get them, as with a content network. The emulator does not transcode: every quality, of
+every format, is the uploaded file as it is.
 """
 
 from __future__ import annotations
@@ -12,41 +10,42 @@ import html
 import re
 import struct
 import zlib
-from typing import TYPE_CHECKING
 
 import attrs
 
 from .calls import Call
-from .contract import FILE_TYPES, FileState
+from .contract import MEDIA_TYPES
+from .core import EmulatorCore
 from .links import Link, LinkError
 from .replies import Reply, json_reply
-
-if TYPE_CHECKING:
-    from .emulator import Emulator
-    from .state import FileRecord
+from .state import FileRecord
 
 _BYTES = re.compile(r"bytes=([0-9]{0,16})-([0-9]{0,16})")
 
 
-async def resolve(emulator: Emulator, call: Call) -> Reply:
+async def resolve(core: EmulatorCore, call: Call) -> Reply:
     """The second exchange: from a play URL to the real URL, in a line of JavaScript."""
     try:
-        link, record = _lookup(emulator, call)
+        link, record = _lookup(core, call)
     except LinkError as error:
         return _no(error)
-    real = emulator.links.real_url(call.base, link, record.file_type)
-    answer = json_reply({"code": "A00000", "data": {"l": real}})
+    # The other fields are there as they are in the service's answers; what they say is not known.
+    data = {"l": core.links.real_url(call.base, link, record.file_type), "t": "", "s": "", "z": "", "h": "", "e": ""}
+    answer = json_reply({"code": "A00000", "data": data})
     assert isinstance(answer.body, bytes)
-    return Reply(b"var videoUrl=" + answer.body, headers={"content-type": "text/javascript"}, code="A00000")
+    return Reply(b"var videoUrl=" + answer.body + b";", headers=answer.headers, code="A00000")
 
 
-async def play(emulator: Emulator, call: Call) -> Reply:
-    """The bytes, whole or one range of them."""
+async def play(core: EmulatorCore, call: Call) -> Reply:
+    """The bytes, whole or one range of them, or a playlist that names them."""
     try:
-        link, record = _lookup(emulator, call)
+        link, record = _lookup(core, call)
     except LinkError as error:
         return _no(error)
-    headers = {"content-type": FILE_TYPES[record.file_type], "accept-ranges": "bytes"}
+    if link.kind == "m3u8" and not link.is_segment:
+        return _playlist(core.links.segment_url(call.base, link, record.file_type), record.duration)
+    media_type = MEDIA_TYPES.get(record.file_type, "application/octet-stream")
+    headers = {"content-type": media_type, "x-content-type-options": "nosniff", "accept-ranges": "bytes"}
     wanted = _wanted(call.request.headers.get("range", ""), record.size)
     if wanted is None:
         return Reply(b"", 416, {**headers, "content-range": f"bytes */{record.size}"})
@@ -54,18 +53,27 @@ async def play(emulator: Emulator, call: Call) -> Reply:
     if partial:
         headers["content-range"] = f"bytes {first}-{end - 1}/{record.size}"
     if first == 0 and call.request.method == "GET":
-        emulator.state.put_file(attrs.evolve(record, plays=record.plays + 1))
-    held = emulator.state.extents[link.file_id]
-    return Reply(
-        emulator.storage.stream(link.file_id, held, first, end), 206 if partial else 200, headers, length=end - first
+        core.state.put_file(attrs.evolve(record, plays=record.plays + 1))
+    held = core.state.intervals[link.file_id]
+    stream = core.storage.stream(link.file_id, held, first, end)
+    return Reply(stream, 206 if partial else 200, headers, length=end - first)
+
+
+def _playlist(segment: str, duration: int) -> Reply:
+    """A playlist of one segment (RFC 8216). A video whose length is not known is said to run for a second."""
+    seconds = max(duration, 1)
+    lines = (
+        *("#EXTM3U", "#EXT-X-VERSION:3", "#EXT-X-PLAYLIST-TYPE:VOD", f"#EXT-X-TARGETDURATION:{seconds}"),
+        *("#EXT-X-MEDIA-SEQUENCE:0", f"#EXTINF:{seconds:.3f},", segment, "#EXT-X-ENDLIST", ""),
     )
+    return Reply("\n".join(lines).encode(), headers={"content-type": "application/vnd.apple.mpegurl"})
 
 
-def _lookup(emulator: Emulator, call: Call) -> tuple[Link, FileRecord]:
-    link = emulator.links.check(call.request.scope["path"], call.query)
-    emulator.requests.note(call.number, file_id=link.file_id)
-    record = emulator.state.files.get(link.file_id)
-    if record is None or emulator.service.state_of(record) is not FileState.PUBLISHED:
+def _lookup(core: EmulatorCore, call: Call) -> tuple[Link, FileRecord]:
+    link = core.links.check(call.path, call.query)
+    core.requests.note(call.number, file_id=link.file_id)
+    record = core.state.files.get(link.file_id)
+    if record is None or not core.service.is_listed(record):
         raise LinkError(404, "the video is gone")
     return link, record
 
@@ -110,12 +118,16 @@ def picture() -> Reply:
     return Reply(PICTURE, headers={"content-type": "image/png"})
 
 
-def page(emulator: Emulator, base: str, file_id: str) -> Reply:
+def page(core: EmulatorCore, base: str, file_id: str) -> Reply:
     """What `pageUrl` leads to: a page that plays the video."""
-    record = emulator.state.files.get(file_id)
-    if record is None or emulator.service.state_of(record) is not FileState.PUBLISHED:
+    record = core.state.files.get(file_id)
+    if record is None or not core.service.is_listed(record):
         return json_reply({"code": "A00003", "msg": "no such video"}, 404)
-    source = emulator.links.real_url(base, Link(file_id, "mp4", "2"), record.file_type)
+    source = core.links.real_url(base, Link(file_id, "mp4", "2"), record.file_type)
     title = html.escape(record.name or file_id)
     text = f'<!doctype html><title>{title}</title><video controls src="{html.escape(source)}"></video>\n'
-    return Reply(text.encode("utf-8", "replace"), headers={"content-type": "text/html; charset=utf-8"})
+    headers = {
+        "content-type": "text/html; charset=utf-8",
+        "content-security-policy": "default-src 'none'; media-src *; frame-ancestors *",
+    }
+    return Reply(text.encode("utf-8", "replace"), headers=headers)

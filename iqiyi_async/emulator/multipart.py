@@ -1,24 +1,21 @@
 """Reading the body of an upload as it comes: form fields first, then the bytes of the one file part, or bare bytes.
 
-What belongs here: taking a body apart without ever holding it. What must not: what the fields mean.
-
-The document lets a client leave the boundary out of its headers (the server is to find out by itself), so a body that
-opens like multipart is read as such. Anything else that is not declared as multipart is bare bytes.
+The body is taken apart without ever being held. The document lets a client leave the boundary out of its headers (the
+server is to find out by itself), so a body that opens like multipart is read as such. Anything else that is not
+declared as a form is bare bytes.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
+from urllib.parse import parse_qsl
 
-from python_multipart.exceptions import FormParserError
-from python_multipart.multipart import MultipartParser, parse_options_header
+from python_multipart.multipart import parse_options_header
 
 from .contract import Code, Refusal
+from .forms import MAX_FIELD_BYTES, MAX_FIELDS, Form
 
-#: Form fields are ids and numbers; more or longer ones are no upload.
-MAX_FIELDS = 32
-MAX_FIELD_BYTES = 4096
 #: A boundary has 70 characters at most (RFC 2046), so an opening line and a header's name fit into this.
 _SNIFF = 160
 _OPENING = re.compile(rb"(?:\r\n)*--([0-9A-Za-z'()+_,./:=? -]{1,70})\r\n[Cc][Oo][Nn][Tt][Ee][Nn][Tt]-[A-Za-z-]+:")
@@ -32,27 +29,65 @@ class UploadBody:
     Args:
         stream: the pieces as they arrive.
         content_type: the request's Content-Type, or nothing.
+        lower_case: whether part headers may be spelt in lower case, as they may with `?type=body` only.
     """
 
-    def __init__(self, stream: AsyncIterator[bytes], content_type: str) -> None:
+    def __init__(self, stream: AsyncIterator[bytes], content_type: str, *, lower_case: bool = True) -> None:
         self._stream = stream
         self._media_type, options = parse_options_header(content_type or None)
         self._boundary = options.get(b"boundary")
-        self._form: _Form | None = None
+        self._lower_case = lower_case
+        self._form: Form | None = None
         self._ready: list[memoryview] = []
         self._opened = False
         self._ended = False
-        self.gate: Gate | None = None
+        self._gate: Gate | None = None
         self.received: int = 0
         self.has_file: bool = False
 
+    @property
+    def is_form(self) -> bool:
+        """Whether it is multipart; known once reading has begun."""
+        return self._form is not None
+
+    @property
+    def field_names(self) -> frozenset[str]:
+        """The names of all form fields read so far, those behind the file part too."""
+        return frozenset(self._form.names) if self._form is not None else frozenset()
+
+    def watch(self, gate: Gate) -> None:
+        """Have `gate` awaited with the number of bytes received, after each piece."""
+        self._gate = gate
+
     async def fields(self) -> dict[str, str]:
-        """Read up to the file part, or to the end where there is none; returns the form fields before it."""
+        """Read up to the file part, or to the end where there is none; returns the form fields before it.
+
+        Raises:
+            Refusal: A00010 for a body that is no proper form; A00005 for part headers in the wrong spelling.
+        """
+        if self._media_type == b"application/x-www-form-urlencoded" and not self._opened:
+            return await self._urlencoded()
         if not self._opened:
             await self._open()
         while self._form is not None and not self.has_file and await self._pull():
             pass
-        return dict(self._form.fields) if self._form is not None else {}
+        if self._form is None:
+            return {}
+        if not self.has_file:
+            self._form.end_fields()
+        return dict(self._form.fields)
+
+    async def _urlencoded(self) -> dict[str, str]:
+        self._opened = True
+        while await self._pull():
+            if self.received > MAX_FIELDS * MAX_FIELD_BYTES:
+                raise Refusal(Code.BAD_PARAMETER, f"the form is longer than {MAX_FIELDS * MAX_FIELD_BYTES} bytes")
+        text = b"".join(self._ready).decode("utf-8", "replace")
+        self._ready = []
+        try:
+            return dict(parse_qsl(text, keep_blank_values=True, max_num_fields=MAX_FIELDS))
+        except ValueError:
+            raise Refusal(Code.BAD_PARAMETER, f"there may be {MAX_FIELDS} form fields at most") from None
 
     async def data(self) -> AsyncIterator[memoryview]:
         """The bytes of the chunk, in the pieces in which they come.
@@ -60,7 +95,8 @@ class UploadBody:
         Raises:
             Refusal: A00010 for a body that is no proper form.
         """
-        await self.fields()
+        if not self._opened:
+            await self._open()
         while True:
             ready, self._ready = self._ready, []
             for piece in ready:
@@ -74,7 +110,7 @@ class UploadBody:
 
     async def drain(self, most: int) -> bool:
         """Read the rest and throw it away; False if there is more than `most` bytes."""
-        self._form, self._ready, self._opened, self.gate, drained = None, [], True, None, 0
+        self._form, self._ready, self._opened, self._gate, drained = None, [], True, None, 0
         while drained <= most:
             before = self.received
             if not await self._pull():
@@ -97,7 +133,7 @@ class UploadBody:
             self._ready = head
             self.has_file = bool(head)
             return
-        self._form = _Form(boundary)
+        self._form = Form(boundary, lower_case=self._lower_case)
         for piece in head:
             self._feed(bytes(piece))
 
@@ -117,8 +153,8 @@ class UploadBody:
             self._ended = True
             return False
         self.received += len(piece)
-        if self.gate is not None:
-            await self.gate(self.received)
+        if self._gate is not None:
+            await self._gate(self.received)
         if self._form is not None:
             self._feed(piece)
         elif piece:
@@ -130,98 +166,3 @@ class UploadBody:
         self._form.feed(piece)
         self._ready += self._form.take()
         self.has_file = self._form.has_file
-
-
-class _Form:
-    """Callbacks of the multipart parser, gathered into fields and bytes of the file."""
-
-    def __init__(self, boundary: bytes) -> None:
-        self.fields: dict[str, str] = {}
-        self.has_file = False
-        self._whole = False
-        self._data: list[memoryview] = []
-        self._name = ""
-        self._value: bytearray | None = None
-        self._header = (bytearray(), bytearray())
-        self._disposition = b""
-        try:
-            self._parser = MultipartParser(
-                boundary,
-                {
-                    "on_part_begin": self._on_part_begin,
-                    "on_header_field": self._on_header_field,
-                    "on_header_value": self._on_header_value,
-                    "on_header_end": self._on_header_end,
-                    "on_headers_finished": self._on_headers_finished,
-                    "on_part_data": self._on_part_data,
-                    "on_part_end": self._on_part_end,
-                    "on_end": self._on_end,
-                },
-            )
-        except FormParserError:
-            raise Refusal(Code.BAD_PARAMETER, "the boundary is longer than 70 characters") from None
-
-    def feed(self, piece: bytes) -> None:
-        """Parse one piece."""
-        try:
-            self._parser.write(piece)
-        except FormParserError as error:
-            raise Refusal(Code.BAD_PARAMETER, f"the multipart body cannot be read: {error}") from None
-
-    def take(self) -> list[memoryview]:
-        """The bytes of the file that came since the last call."""
-        data, self._data = self._data, []
-        return data
-
-    def check_whole(self) -> None:
-        """Refuse a body that stopped before its last boundary."""
-        if not self._whole:
-            raise Refusal(Code.BAD_PARAMETER, "the multipart body ends before its last boundary")
-
-    def _on_part_begin(self) -> None:
-        self._disposition = b""
-        self._value = None
-
-    def _on_header_field(self, data: bytes, start: int, end: int) -> None:
-        self._header[0].extend(data[start:end])
-
-    def _on_header_value(self, data: bytes, start: int, end: int) -> None:
-        self._header[1].extend(data[start:end])
-
-    def _on_header_end(self) -> None:
-        name, value = (bytes(part) for part in self._header)
-        self._header = (bytearray(), bytearray())
-        if name.lower() == b"content-disposition":
-            self._disposition = value
-
-    def _on_headers_finished(self) -> None:
-        _, options = parse_options_header(self._disposition)
-        self._name = options.get(b"name", b"").decode("utf-8", "replace")
-        is_file = b"filename" in options or self._name == "file"
-        if is_file and self._name != "file":
-            raise Refusal(Code.BAD_PARAMETER, "the file part must be named file")
-        if is_file and self.has_file:
-            raise Refusal(Code.BAD_PARAMETER, "there may be one file part only")
-        if is_file:
-            self.has_file = True
-        elif not self._name or len(self.fields) >= MAX_FIELDS:
-            raise Refusal(Code.BAD_PARAMETER, f"form fields need a name, and there may be {MAX_FIELDS} at most")
-        else:
-            self._value = bytearray()
-
-    def _on_part_data(self, data: bytes, start: int, end: int) -> None:
-        if self._value is None:
-            # No copy: a view of what the connection gave.
-            self._data.append(memoryview(data)[start:end])
-            return
-        if len(self._value) + end - start > MAX_FIELD_BYTES:
-            raise Refusal(Code.BAD_PARAMETER, f"a form field is longer than {MAX_FIELD_BYTES} bytes")
-        self._value += data[start:end]
-
-    def _on_part_end(self) -> None:
-        # Fields behind the file come too late to say where its bytes belong, however the body was cut into pieces.
-        if self._value is not None and not self.has_file:
-            self.fields[self._name] = self._value.decode("utf-8", "replace")
-
-    def _on_end(self) -> None:
-        self._whole = True

@@ -1,6 +1,4 @@
-"""A small TCP proxy that does to connections what networks do, and HTTP cannot say.
-
-What belongs here: bytes, time and the ends of connections. What must not: any knowledge of HTTP.
+"""A small TCP proxy that does to connections what networks do, without any knowledge of HTTP.
 
 Each direction of a connection is a reader, a short queue and a writer. The queue makes latency possible without
 making the pipe narrower, and is bounded: when the far side takes nothing, nothing more is read, and the near side

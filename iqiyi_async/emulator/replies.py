@@ -1,23 +1,22 @@
-"""Answers as values, and putting them on the wire.
-
-What belongs here: status, headers and body of an answer, in the documented or the loose style, and sending it with
-flow control. What must not: what the answer says.
-"""
+"""Answers as values, in the documented or the loose style, and putting them on the wire with flow control."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing
-from typing import Any, cast
+from typing import Any, Final, Self, cast
 
 import attrs
 from starlette.types import Send
 
-from .contract import Code, Operation, Refusal
+from .contract import Code, LostFileId, Operation, Refusal
 
 #: Size of the pieces in which an oversized answer is sent.
 PIECE = 64 * 1024
+
+#: The service's answers are declared as text, whatever their body. Nothing may take them for a page: they quote.
+TEXT: Final[Mapping[str, str]] = {"content-type": "text/plain; charset=utf-8", "x-content-type-options": "nosniff"}
 
 
 class Severed(Exception):  # noqa: N818 - an end of a request, not a fault of the program
@@ -39,6 +38,22 @@ class Reply:
         if isinstance(self.body, bytes):
             self.length = len(self.body)
 
+    def add_headers(self, headers: Mapping[str, str]) -> Self:
+        """Add headers; they replace those of the same name."""
+        self.headers.update({name.lower(): value for name, value in headers.items()})
+        return self
+
+    def default_headers(self, headers: Mapping[str, str]) -> Self:
+        """Add headers that it does not have yet."""
+        for name, value in headers.items():
+            self.headers.setdefault(name, value)
+        return self
+
+    def cut_after(self, count: int) -> Self:
+        """Break the body off after so many bytes."""
+        self.cut = count
+        return self
+
 
 def json_reply(payload: Mapping[str, Any], status: int = 200) -> Reply:
     """A JSON answer."""
@@ -47,15 +62,23 @@ def json_reply(payload: Mapping[str, Any], status: int = 200) -> Reply:
     return Reply(
         text.encode("utf-8", "replace"),
         status,
-        {"content-type": "application/json; charset=utf-8"},
+        dict(TEXT),
         code=code if isinstance(code, str) else None,
     )
 
 
+def unknown_file_reply() -> Reply:
+    """What a request gets whose file_id is in none of the places that are read, to the letter."""
+    return Reply(b'{"msg": "can not find file id None", "code": "A00005"}', headers=dict(TEXT), code=Code.BAD_FILE_ID)
+
+
 def refusal_reply(refusal: Refusal) -> Reply:
     """A service code other than success. The service answers those with HTTP status 200."""
+    if isinstance(refusal, LostFileId):
+        return unknown_file_reply()
     data = {} if refusal.data is None else {"data": refusal.data}
-    return json_reply({"code": refusal.code, **data, "msg": refusal.message})
+    words = {"msg": refusal.message} if refusal.message else {}
+    return json_reply({"code": refusal.code, **data, **words})
 
 
 def loosen(operation: Operation, payload: Mapping[str, Any]) -> Reply:
@@ -75,7 +98,12 @@ def loosen(operation: Operation, payload: Mapping[str, Any]) -> Reply:
     spaced = {f"{key} " if key in ("code", "count", "data") else key: value for key, value in loose.items()}
     reply = json_reply(spaced)
     body = b"callback(" + cast("bytes", reply.body) + b");"
-    return Reply(body, headers={"content-type": "text/javascript; charset=utf-8"}, code=payload.get("code"))
+    return Reply(body, headers=dict(TEXT), code=payload.get("code"))
+
+
+def with_callback(reply: Reply, name: str) -> Reply:
+    """The answer as a call of the function `name` (JSONP), for pages that ask with a script element."""
+    return Reply(name.encode() + b"(" + cast("bytes", reply.body) + b");", headers=reply.headers, code=reply.code)
 
 
 async def oversized(size: int) -> AsyncIterator[bytes]:

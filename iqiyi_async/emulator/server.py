@@ -1,7 +1,5 @@
 """The emulator on a real loopback socket, inside the running event loop.
 
-What belongs here: the socket, connections, a shutdown that leaves nothing. What must not: what is served.
-
 uvicorn's HTTP/1.1 protocol is used without its server object: that one installs signal handlers, polls ten times a
 second, and prints query strings, tokens and all, into an access log.
 """
@@ -135,9 +133,8 @@ class EmulatorServer:
             if self._listener is not None:
                 self._listener.close()
             for connection in list(self._open):
-                connection.stopping = True
-                connection.sever(flush=False)
-            self.emulator.world.stop.set()
+                connection.stop()
+            self.emulator.world.close()
             await self._end_requests()
             if self._listener is not None:
                 await self._listener.wait_closed()

@@ -1,8 +1,6 @@
-"""What the service knows: videos, accepted ranges, tokens. Everything that survives a restart, and nothing else.
+"""What the service knows and keeps over a restart: videos, accepted ranges, tokens; each change is one log entry.
 
-What belongs here: the records, and turning each change into one log entry and back. What must not: rules
-(service.py), files (storage.py, log.py). Tokens are kept as digests: a data folder holds nothing that could be
-presented.
+Tokens are kept as digests, so that neither a log entry nor a dump of the state shows one that could be presented.
 """
 
 from __future__ import annotations
@@ -16,8 +14,8 @@ from typing import Any
 
 import attrs
 
-from .contract import FileState
-from .extents import Extent, Extents
+from .contract import Code, FileState
+from .intervals import Interval, IntervalMap
 
 Entry = dict[str, Any]
 
@@ -47,17 +45,24 @@ class FileRecord:
     duplicate_of: str | None = None
     digest: str | None = None
     lag_until: float = 0.0
+    lag_code: str = Code.UPLOADING
     plays: int = 0
+    duration: int = 0
+    qualities: tuple[str, ...] | None = attrs.field(default=None, converter=attrs.converters.optional(_strings))
 
 
 @attrs.frozen(kw_only=True)
 class TokenRecord:
-    """One token, by the digest of its text. `kind` is `access` or `refresh`."""
+    """One token, by the digest of its text. `kind` is `access` or `refresh`.
+
+    The text follows from `serial` and the state's signing key, so that authorize can answer the same one again.
+    """
 
     kind: str
     app_key: str
     expires_at: float
     revoked: bool = False
+    serial: str = ""
 
 
 def fingerprint(token: str) -> str:
@@ -80,7 +85,7 @@ class State:
         self.signing_key: bytes = secrets.token_bytes(32)
         self.clock_offset: float = 0.0
         self.files: dict[str, FileRecord] = {}
-        self.extents: dict[str, Extents] = {}
+        self.intervals: dict[str, IntervalMap] = {}
         self.tokens: dict[str, TokenRecord] = {}
 
     def put_file(self, record: FileRecord) -> FileRecord:
@@ -92,9 +97,9 @@ class State:
         """Make or replace a token's record."""
         self._change({"put": "token", "digest": digest, **attrs.asdict(record)})
 
-    def accept(self, file_id: str, extent: Extent) -> None:
+    def accept(self, file_id: str, interval: Interval) -> None:
         """Make these bytes part of the video."""
-        self._change({"put": "range", "file_id": file_id, "extent": list(extent)})
+        self._change({"put": "range", "file_id": file_id, "extent": list(interval)})
 
     def drop_file(self, file_id: str) -> None:
         """Forget a video altogether."""
@@ -124,24 +129,24 @@ class State:
             case "file":
                 record = FileRecord(**values)
                 self.files[record.file_id] = record
-                self.extents.setdefault(record.file_id, Extents())
+                self.intervals.setdefault(record.file_id, IntervalMap())
                 if record.deleted_at is not None or record.cancelled_at is not None:
-                    self.extents[record.file_id] = Extents()
+                    self.intervals[record.file_id] = IntervalMap()
             case "range":
-                self.extents[values["file_id"]].add(Extent(*values["extent"]))
+                self.intervals[values["file_id"]].add(Interval(*values["extent"]))
             case "token":
                 digest = values.pop("digest")
                 self.tokens[digest] = TokenRecord(**values)
             case "forget":
                 self.files.pop(values["file_id"], None)
-                self.extents.pop(values["file_id"], None)
+                self.intervals.pop(values["file_id"], None)
             case "clock":
                 self.clock_offset = float(values["offset"])
             case "key":
                 self.signing_key = bytes.fromhex(values["key"])
             case "reset":
                 self.files.clear()
-                self.extents.clear()
+                self.intervals.clear()
                 self.tokens.clear()
                 self.clock_offset = 0.0
             case other:
@@ -156,5 +161,5 @@ class State:
                 yield {"put": "token", "digest": digest, **attrs.asdict(token)}
         for file_id, record in self.files.items():
             yield {"put": "file", **attrs.asdict(record)}
-            for extent in self.extents[file_id]:
-                yield {"put": "range", "file_id": file_id, "extent": list(extent)}
+            for interval in self.intervals[file_id]:
+                yield {"put": "range", "file_id": file_id, "extent": list(interval)}

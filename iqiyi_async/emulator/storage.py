@@ -1,7 +1,7 @@
 """The bytes of videos on disk.
 
-What belongs here: data files, regions in them, and streaming writers that hash while they write. What must not: which
-bytes count as accepted (extents.py) or may be written (service.py). Everything that touches the disk runs in threads.
+Data files, regions in them, and streaming writers that hash while they write. Everything that touches the disk runs in
+threads.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from io import FileIO
 from pathlib import Path
 from typing import Literal
 
-from .extents import Extents
+from .intervals import IntervalMap
 from .threads import in_thread
 
 #: Bytes gathered before a hop to a thread: large enough that hops don't count, small enough to hold per connection.
@@ -30,7 +30,7 @@ class Storage:
         self._tops: dict[str, int] = {}
         self._free: dict[str, dict[int, list[int]]] = defaultdict(dict)
 
-    def open(self, folder: Path, held: Mapping[str, Extents]) -> None:
+    def open(self, folder: Path, held: Mapping[str, IntervalMap]) -> None:
         """Take over what an earlier life left in the folder; data of unknown videos are removed. Blocking."""
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._folder = folder
@@ -78,29 +78,29 @@ class Storage:
             self._free.pop(path.stem, None)
         await in_thread(_unlink, paths)
 
-    def read(self, file_id: str, extents: Extents, first: int, end: int) -> bytes:
+    def read(self, file_id: str, intervals: IntervalMap, first: int, end: int) -> bytes:
         """Bytes `first` up to `end` of a video. Blocking; holds all of them in memory."""
         parts: list[bytes] = []
         with _open(self.path(file_id)) as file:
-            for offset, length in tuple(extents.pieces(first, end)):
+            for offset, length in tuple(intervals.pieces(first, end)):
                 file.seek(offset)
                 parts.append(_read_exactly(file, length))
         return b"".join(parts)
 
-    async def stream(self, file_id: str, extents: Extents, first: int, end: int) -> AsyncIterator[bytes]:
+    async def stream(self, file_id: str, intervals: IntervalMap, first: int, end: int) -> AsyncIterator[bytes]:
         """The same bytes in batches, for answers of any size."""
         while first < end:
-            batch = await in_thread(self.read, file_id, extents, first, min(first + BATCH, end))
+            batch = await in_thread(self.read, file_id, intervals, first, min(first + BATCH, end))
             if not batch:
                 return
             yield batch
             first += BATCH
 
-    def digest(self, file_id: str, extents: Extents, size: int) -> str:
+    def digest(self, file_id: str, intervals: IntervalMap, size: int) -> str:
         """The MD5 of a whole video, in hex. Blocking."""
         md5 = hashlib.md5(usedforsecurity=False)
         for first in range(0, size, BATCH):
-            md5.update(self.read(file_id, extents, first, min(first + BATCH, size)))
+            md5.update(self.read(file_id, intervals, first, min(first + BATCH, size)))
         return md5.hexdigest()
 
 

@@ -1,35 +1,31 @@
 """The emulator in a thread with an event loop of its own: for synchronous suites, fixtures, and several loops at
-once.
-
-What belongs here: crossing from other threads. What must not: anything the server does by itself.
-"""
+once."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import ExitStack
+from functools import partial
 from typing import Literal, Self
 
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
-from .clock import Clock
 from .config import EmulatorConfig
 from .contract import FileState
-from .emulator import Emulator, FileView
-from .faults import FaultPlan
-from .history import Exchange
+from .emulator import Emulator
+from .inspection import Inspected
 from .server import EmulatorServer
 
 
-class ThreadedEmulatorServer:
+class ThreadedEmulatorServer(Inspected):
     """Serves an emulator from a thread: `with ThreadedEmulatorServer(config) as server: ... server.endpoint_url`.
 
-    Looking inside (`files`, `history`, `open_uploads`, `published`), turning the clock and changing the faults work
-    from any thread and do not wait for the server. `start`, `stop`, `reset` and what changes videos or tokens wait.
+    Looking inside (`files`, `history`, `violations`, `open_uploads`, `published`), turning the clock and changing the
+    faults work from any thread and do not wait for the server. `start`, `stop`, `reset` and what changes videos or
+    tokens wait.
 
     Args:
-        emulator: an emulator, or the configuration of one; by default a configuration as it is.
-        host: a loopback address.
-        port: 0 takes a free one.
+        emulator: as EmulatorServer takes it, and so are the rest.
 
     Raises:
         ValueError: the host is not loopback.
@@ -39,6 +35,8 @@ class ThreadedEmulatorServer:
         self, emulator: Emulator | EmulatorConfig | None = None, *, host: str = "127.0.0.1", port: int = 0
     ) -> None:
         self._server = EmulatorServer(emulator, host=host, port=port)
+        core = self._server.emulator
+        super().__init__(core.state, core.service, core.storage, core.requests, core.clock, core.fault_switch)
         self._stack: ExitStack | None = None
         self._portal: BlockingPortal | None = None
 
@@ -74,49 +72,21 @@ class ThreadedEmulatorServer:
         """Where it listens, such as http://127.0.0.1:40123."""
         return self._server.endpoint_url
 
-    @property
-    def clock(self) -> Clock:
-        """The service's clock."""
-        return self.emulator.clock
-
-    @property
-    def faults(self) -> FaultPlan:
-        """The plan in force; assign another to change it."""
-        return self.emulator.faults
-
-    @faults.setter
-    def faults(self, plan: FaultPlan) -> None:
-        self.emulator.faults = plan
-
-    @property
-    def files(self) -> dict[str, FileView]:
-        """As Emulator.files."""
-        return self.emulator.files
-
-    @property
-    def history(self) -> tuple[Exchange, ...]:
-        """As Emulator.history."""
-        return self.emulator.history
-
-    def open_uploads(self) -> tuple[FileView, ...]:
-        """As Emulator.open_uploads."""
-        return self.emulator.open_uploads()
-
-    def published(self) -> tuple[FileView, ...]:
-        """As Emulator.published."""
-        return self.emulator.published()
-
-    def content(self, file_id: str) -> bytes:
-        """As Emulator.content."""
-        return self.emulator.content(file_id)
-
     def reset(self) -> None:
         """As Emulator.reset."""
         self._loop.call(self.emulator.reset)
 
-    def set_outcome(self, file_id: str, outcome: FileState | str) -> None:
+    def set_outcome(
+        self,
+        file_id: str,
+        outcome: FileState | str = FileState.PUBLISHED,
+        *,
+        qualities: Iterable[str] | None = None,
+        duration: int | None = None,
+    ) -> None:
         """As Emulator.set_outcome."""
-        self._loop.call(self.emulator.set_outcome, file_id, outcome)
+        change = partial(self.emulator.set_outcome, file_id, outcome, qualities=qualities, duration=duration)
+        self._loop.call(change)
 
     def spoil_tokens(
         self, how: Literal["expired", "revoked"] = "revoked", kind: Literal["access", "refresh"] = "access"

@@ -1,7 +1,7 @@
 """Blocking work of the emulator, in threads of its own.
 
-What belongs here: the one way out of the event loop. The limit is apart from the one that everybody else shares, so
-that a test which fills the common threads with waiting clients cannot starve the server they wait for.
+The limit is apart from the one that everybody else shares, so that a test which fills the common threads with waiting
+clients cannot starve the server they wait for.
 """
 
 from __future__ import annotations

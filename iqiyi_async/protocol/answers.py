@@ -21,7 +21,9 @@ from ..errors import (
     ResponseError,
     ServiceError,
     ServiceUnavailableError,
+    TransportError,
     UnknownFileError,
+    VideoCloudError,
 )
 from .fields import Json, mapping, object_in, one_line
 from .wire import Answer
@@ -30,6 +32,9 @@ SUCCESS = "A00000"
 
 #: An answer whose token is refused: renew it once and say the same again (contract, section A, codes of operation 5).
 TOKEN_REFUSED = frozenset({"A21327", "A21332"})
+
+#: The operations that get a token for others.
+TOKEN_OPERATIONS = frozenset({"authorize", "refresh_token"})
 
 _EXCERPT = 160
 _LONGEST_CODE = 64
@@ -102,7 +107,7 @@ def read(operation: str, answer: Answer, *, private: bool = False) -> Reply:
         raise ServiceUnavailableError(
             f"{operation}: the service is not available for now (HTTP {status})",
             code=f"HTTP {status}" if code is None else code,
-            retry_after=seconds_of(answer.retry_after, answer.asked_at),
+            retry_after=seconds_of(answer.retry_after, _server_time(answer)),
             operation=operation,
         )
     if 300 <= status < 400:
@@ -174,6 +179,41 @@ def seconds_of(retry_after: str | None, now: float) -> float | None:
         return max(0.0, (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() - now)
     except (ValueError, TypeError, OverflowError):
         return None
+
+
+def _server_time(answer: Answer) -> float:
+    """When the answer was given, by the server's own clock if it tells: a date of its own counts from there."""
+    now = answer.asked_at if answer.answered_at is None else answer.answered_at
+    try:
+        date = None if answer.date is None else parsedate_to_datetime(answer.date.strip())
+    except (ValueError, TypeError, OverflowError):
+        return now
+    return now if date is None else (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
+
+
+def outcome_unknown(error: VideoCloudError) -> bool:
+    """Whether the service may have done what was asked although it did not say so."""
+    if error.operation in TOKEN_OPERATIONS:
+        # The request itself had not been sent yet.
+        return False
+    if isinstance(error, TransportError):
+        return error.sent
+    # 429 and 503 say that the request was turned away at the door; other 5xx, and what can't be read, say nothing.
+    if isinstance(error, ServiceUnavailableError):
+        return error.code not in ("HTTP 429", "HTTP 503", "A21331")
+    return isinstance(error, ResponseError)
+
+
+def is_about_token(error: VideoCloudError) -> bool:
+    """Whether an error says that the access token was refused: another one may be taken."""
+    return isinstance(error, AuthorizationError) and (error.code in TOKEN_REFUSED or error.code == "HTTP 401")
+
+
+def is_outage(error: VideoCloudError) -> bool:
+    """Whether an error says that the service as a whole is down: nothing got through, or it was turned away."""
+    if isinstance(error, TransportError):
+        return True
+    return isinstance(error, ServiceUnavailableError) and error.code in ("HTTP 502", "HTTP 503", "HTTP 504")
 
 
 def excerpt_of(content: bytes) -> str:

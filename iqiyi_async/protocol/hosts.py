@@ -183,3 +183,13 @@ def _reads_as(kind: type[IPv4Address | IPv6Address], text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def base_of(url: str) -> str:
+    """shim"""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def fallback_urls(upload_url: str, endpoints: Endpoints) -> tuple[str, ...]:
+    return (upload_url,)

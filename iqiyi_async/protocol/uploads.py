@@ -119,8 +119,7 @@ def check_range(ticket: UploadTicket, first: int, size: int) -> int:
 
 
 def request_upload(endpoints: Endpoints, file_type: str, file_size: int) -> Call[UploadTicket]:
-    """Section 1.1. Not repeatable blindly: each success makes a new upload. After a failure that was answered there
-    is no file_id to be left behind, or none that anything could be sent to."""
+    """Section 1.1. Repeatable: what a lost answer leaves behind is an upload without a byte, never a video."""
     kind, size = check_file_type(file_type), check_file_size(file_size)
     request = Request(
         "GET",
@@ -144,7 +143,7 @@ def request_upload(endpoints: Endpoints, file_type: str, file_size: int) -> Call
             ) from None
         return ticket
 
-    return Call("request_upload", request, decode, repeatable=False, repeatable_once_answered=True)
+    return Call("request_upload", request, decode)
 
 
 def upload_chunk(
@@ -227,3 +226,11 @@ def _done(operation: str, file_id: str) -> Callable[[Answer], None]:
         expect_success(operation, read(operation, answer), FAILED, file_id=file_id)
 
     return decode
+
+
+def metadata_digest(metadata: Metadata) -> str:
+    """shim"""
+    import hashlib
+    import json
+
+    return hashlib.blake2b(json.dumps(attrs.astuple(metadata, recurse=False)).encode(), digest_size=16).hexdigest()

@@ -175,7 +175,9 @@ def delete_all_videos(endpoints: Endpoints) -> Call[None]:
 
     `file_ids` is documented as required, so it is sent, empty.
     """
-    return _delete(endpoints, "delete_all_videos", ("delete_type", "0"), ("file_ids", ""))
+    every = _delete(endpoints, "delete_all_videos", ("delete_type", "0"), ("file_ids", ""))
+    # Never sent twice: videos may have come in between.
+    return attrs.evolve(every, repeatable=False)
 
 
 def batches(file_ids: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
@@ -239,3 +241,8 @@ def _moment(unix: float | None) -> datetime | None:
         return None if unix is None else datetime.fromtimestamp(unix, UTC)
     except (ValueError, OverflowError, OSError):
         return None
+
+
+#: shim
+FINISHED = frozenset({VideoState.PUBLISHING, VideoState.PUBLISHED, VideoState.REVIEW_FAILED, VideoState.PUBLISH_FAILED})
+GONE = frozenset({VideoState.ABSENT, VideoState.CANCELLED})

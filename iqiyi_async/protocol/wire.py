@@ -1,22 +1,16 @@
 """What a call, a request and an answer are, and where a secret goes.
 
 The law of this file: a `Request` never holds a secret, only the place for one (`SecretName`), so that it can be logged,
-printed and kept. `fill` puts the secrets in, at the last moment and for the service's own hosts only; what it returns
-must not be kept.
+printed and kept. The transport puts the secrets in, at the last moment and for the service's own hosts only.
 """
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
-from typing import Generic, TypeVar, cast
-from urllib.parse import quote, quote_plus
+from typing import Generic, TypeVar
 
 import attrs
-
-from . import hosts
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -114,12 +108,16 @@ class Answer:
         asked_at: when the request was begun (Unix time, seconds); life times are counted from there, to be on the
             safe side.
         retry_after: the header of that name, as it came.
+        answered_at: when the answer had come (Unix time, seconds), or None if that is not known.
+        date: the header of that name: the server's own clock.
     """
 
     status: int
     content: bytes = attrs.field(repr=False)
     asked_at: float
-    retry_after: str | None = None
+    retry_after: str | None = attrs.field(default=None, repr=False)
+    answered_at: float | None = None
+    date: str | None = attrs.field(default=None, repr=False)
 
 
 @attrs.frozen
@@ -131,8 +129,6 @@ class Call(Generic[T_co]):
         request: what goes out.
         decode: what makes a value, or an error, of what comes back.
         repeatable: whether it may be sent again although the first try may have had its effect.
-        repeatable_once_answered: whether it may be sent again after any answer that is no success, since without a
-            success its effect does not matter; only a lost answer leaves one in doubt.
         file_id: the upload or video it is about.
     """
 
@@ -140,95 +136,8 @@ class Call(Generic[T_co]):
     request: Request
     decode: Callable[[Answer], T_co] = attrs.field(repr=False)
     repeatable: bool = True
-    repeatable_once_answered: bool = False
     file_id: str | None = None
 
 
 class MisdirectedSecretError(AssertionError):
     """A request would have carried a secret to a host that must not have it: a mistake in this library."""
-
-
-@attrs.frozen
-class Outgoing:
-    """A request with its secrets in place: for the wire only. It prints nothing of them.
-
-    Attributes:
-        address: the URL but for `query`; no secret is ever in it.
-        query: what stands behind it, with the character that parts them.
-    """
-
-    method: str
-    address: str = attrs.field(repr=False)
-    headers: Headers = attrs.field(repr=False)
-    body: Body = attrs.field(repr=False)
-    query: str = attrs.field(default="", repr=False)
-
-    @property
-    def url(self) -> str:
-        """The whole URL."""
-        return self.address + self.query
-
-
-def fill(request: Request, secrets: Secrets, trusted: frozenset[str]) -> Outgoing:
-    """Put the secrets of a request in their places.
-
-    Args:
-        request: the request.
-        secrets: at least those that it has places for.
-        trusted: the origins that secrets may be sent to.
-
-    Raises:
-        MisdirectedSecretError: the request has a place for a secret but its host is not a trusted one.
-    """
-    if request.secrets and hosts.origin(request.url) not in trusted:
-        raise MisdirectedSecretError(f"a secret must not go to {hosts.origin(request.url)}")
-
-    def place(fields: Fields) -> Headers:
-        if not request.secrets:
-            return cast("Headers", fields)
-        return tuple([(name, secrets[value] if isinstance(value, SecretName) else value) for name, value in fields])
-
-    # A fragment never goes out, and what is put behind it would not either.
-    address, query = request.url.partition("#")[0], ""
-    if request.query:
-        # The names are the protocol's own, and hold nothing that needs an escape.
-        query = "&".join([f"{name}={quote(value, safe='')}" for name, value in place(request.query)])
-        query = ("&" if "?" in address else "?") + query
-    return Outgoing(request.method, address, place(request.headers), request.body, query)
-
-
-#: So many characters of a secret are never left standing.
-TELLING = 12
-
-
-def redact(text: str, secrets: Secrets) -> str:
-    """A text of the service with our secrets taken out, in whatever case and escaping it repeats them, and also where
-    the text was shortened in the middle of one."""
-    names = {
-        form.lower(): f"<{secret.value}>" for secret, value in secrets.items() for form in _spellings(value) if form
-    }
-    if not names:
-        return text
-    # One pass, the longest first: a secret may be a part of another one.
-    forms = sorted(names, key=len, reverse=True)
-    pattern = "|".join([*map(re.escape, forms), *(_cut_short(form) for form in forms if len(form) > TELLING)])
-
-    def name(found: re.Match[str]) -> str:
-        seen = found.group().lower()
-        return names.get(seen) or next(names[form] for form in forms if form.startswith(seen))
-
-    return re.sub(pattern, name, text, flags=re.IGNORECASE | re.ASCII)
-
-
-def _cut_short(form: str) -> str:
-    """A pattern for the beginning of a form: its first telling characters, and as many more as there are."""
-    rest = ""
-    for character in reversed(form[TELLING:100]):
-        rest = f"(?:{re.escape(character)}{rest})?"
-    return re.escape(form[:TELLING]) + rest
-
-
-def _spellings(value: str) -> set[str]:
-    """A secret plain, percent-encoded, and as JSON writes it (PHP's with an escaped slash)."""
-    in_json = json.dumps(value)[1:-1]
-    return {value, quote(value), quote(value, safe=""), quote_plus(value), in_json, in_json.replace("/", "\\/")}

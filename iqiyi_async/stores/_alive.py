@@ -12,14 +12,16 @@ from __future__ import annotations
 import os
 import re
 import secrets
-import sys
 import weakref
+from contextlib import suppress
 from pathlib import Path
 
 from . import _private
 
-if sys.platform != "win32":
+try:
     import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 __all__ = ["Presence", "dead", "sweep"]
 
@@ -37,10 +39,12 @@ class Presence:
 
     def name(self, beside: Path) -> str:
         """The name of this process's file in the folder of `beside`; empty where it can't be had."""
-        if sys.platform == "win32":
+        if fcntl is None:
             return ""
-        if self._leave is None or self._pid != os.getpid():
-            if self._leave is not None:
+        if self._leave is None or self._pid != os.getpid() or not beside.with_name(self._name).exists():
+            if self._leave is not None and self._pid == os.getpid():
+                self._leave()  # somebody took the file away
+            elif self._leave is not None:
                 # In a forked child. The file is the parent's: its lock must not be touched.
                 self._leave.detach()
                 self._leave = None
@@ -61,11 +65,13 @@ class Presence:
 
 def dead(name: str, beside: Path) -> bool:
     """Whether the process of this file has certainly died; its file is then taken away."""
-    if sys.platform == "win32" or _NAME.fullmatch(name) is None:
+    if fcntl is None or _NAME.fullmatch(name) is None:
         return False
     path = beside.with_name(name)
     try:
         fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return True  # taken away by its process at its end, or by whoever found it dead
     except OSError:
         return False
     try:
@@ -91,7 +97,6 @@ def glob_safe(name: str) -> str:
 
 
 def _locked(beside: Path) -> tuple[Path, int]:
-    assert sys.platform != "win32"
     while True:
         path = beside.with_name(f"{beside.name}{_MARK}{secrets.token_hex(8)}")
         _private.create(path)
@@ -109,6 +114,9 @@ def _locked(beside: Path) -> tuple[Path, int]:
 
 
 def _remove(fd: int, path: Path, pid: int) -> None:
-    if os.getpid() == pid:
-        path.unlink(missing_ok=True)
-    os.close(fd)
+    try:
+        if os.getpid() == pid:
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
+    finally:
+        os.close(fd)

@@ -19,6 +19,7 @@ from typing import TypeVar
 from filelock import FileLock
 
 from . import _private
+from ._worker import Job
 
 __all__ = ["Database"]
 
@@ -81,7 +82,7 @@ class Database:
         schema: str,
         opened: Callable[[sqlite3.Connection], None],
     ) -> None:
-        self._path = path.absolute() if path is not None else _private.state_folder() / name
+        self._path = _versioned(path.absolute(), version) if path is not None else _private.state_folder() / name
         self._version = version
         self._schema = schema
         self._opened = opened
@@ -89,24 +90,39 @@ class Database:
         self._identity = (0, 0)
         self._pid = 0
         self._inherited: list[sqlite3.Connection] = []
+        self._durable = False
 
-    def call(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Do something in one transaction.
+    def call_all(self, jobs: list[Job[sqlite3.Connection]]) -> None:
+        """Do several things in one transaction; one that fails for a reason of its own undoes nothing of the others.
 
         Raises:
-            OSError: it could not be done; nothing of it has happened.
+            OSError: they could not be done; nothing of them has happened.
         """
+        durable = any(job.durable for job in jobs)
+
+        def work(connection: sqlite3.Connection) -> None:
+            for job in jobs:
+                _apart(connection, job)
+
         try:
             try:
-                return _transaction(self._connect(), work)
+                self._transaction(work, durable)
+                return
             except _Failure as error:
                 if not _broken(error):
                     raise
             # Outside the handler, so that a second error does not drag the first one along.
             self._mend()
-            return _transaction(self._connect(), work)
+            self._transaction(work, durable)
         except (sqlite3.Error, UnicodeDecodeError) as error:
             raise _as_os_error(error, self._path) from error
+
+    def _transaction(self, work: Callable[[sqlite3.Connection], T], durable: bool) -> T:
+        connection = self._connect()
+        if durable != self._durable:
+            connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+            self._durable = durable
+        return _transaction(connection, work)
 
     def close(self) -> None:
         """Close the file; the next call opens it again."""
@@ -134,12 +150,23 @@ class Database:
             _private.create(self._path)
         except FileExistsError:
             self._tighten()
+        self._check_mark()
         try:
             return self._set_up()
         except _Failure as error:
             if not _broken(error):
                 raise
         return self._start_over("it is broken")
+
+    def _check_mark(self) -> None:
+        """Refuse a file that is not ours: an application's database, a text. Only our own are ever put aside."""
+        mark = _mark_of(self._path)
+        if mark is not None and mark[0] != APPLICATION:
+            raise FileExistsError(
+                errno.EEXIST,
+                "this file is no upload journal of iqiyi-async, and was left as it is: give the journal another path",
+                str(self._path),
+            )
 
     def _start_over(self, why: str) -> sqlite3.Connection:
         self._put_aside(why)
@@ -161,6 +188,7 @@ class Database:
             # Only now: switching alone writes a first page, and a crash then would leave a file that says nothing.
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = NORMAL")
+            self._durable = False
             connection.execute("PRAGMA foreign_keys = ON")
             _transaction(connection, self._opened)
         except BaseException:
@@ -199,6 +227,44 @@ class Database:
     def _alone(self) -> FileLock:
         """Among all processes: two that open, mend or rename at once would undo each other's work."""
         return FileLock(f"{self._path}.lock", timeout=OPENING, mode=0o600, thread_local=False)
+
+
+def _apart(connection: sqlite3.Connection, job: Job[sqlite3.Connection]) -> None:
+    """One job of several: what it raises is told to its caller, and undone; what is wrong with the file is raised."""
+    connection.execute("SAVEPOINT job")
+    try:
+        job.do(connection)
+    except _Failure as problem:
+        if _broken(problem) or not isinstance(problem, sqlite3.IntegrityError | sqlite3.ProgrammingError):
+            raise
+        connection.execute("ROLLBACK TO job")
+        job.failed(_as_os_error(problem, Path(connection.execute("PRAGMA database_list").fetchone()[2])))
+    except Exception as problem:  # noqa: BLE001 - a value that SQLite can't hold, told to the one who gave it
+        connection.execute("ROLLBACK TO job")
+        job.failed(problem)
+    connection.execute("RELEASE job")
+
+
+def _mark_of(path: Path) -> tuple[int, int] | None:
+    """Application and version of a database file, by its first page; None for an empty file."""
+    with path.open("rb") as file:
+        head = file.read(100)
+    if not head:
+        return None
+    if len(head) < 100 or not head.startswith(b"SQLite format 3\0"):
+        return (0, 0)
+    return int.from_bytes(head[68:72], "big"), int.from_bytes(head[60:64], "big")
+
+
+def _versioned(path: Path, version: int) -> Path:
+    """A path, or one beside it that names the version, where another release has its own file."""
+    try:
+        mark = _mark_of(path)
+    except OSError:
+        return path
+    if mark is None or mark[0] != APPLICATION or mark[1] == version:
+        return path
+    return path.with_name(f"{path.stem}-{version}{path.suffix}")
 
 
 def _transaction(connection: sqlite3.Connection, work: Callable[[sqlite3.Connection], T]) -> T:

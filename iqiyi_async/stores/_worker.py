@@ -12,15 +12,17 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 import anyio
 
-__all__ = ["Worker", "settle"]
+__all__ = ["BackgroundThread", "Batches", "settle"]
 
 T = TypeVar("T")
+C = TypeVar("C")
 
 
 async def settle(work: asyncio.Future[Any]) -> None:
@@ -45,7 +47,7 @@ async def settle(work: asyncio.Future[Any]) -> None:
         raise asyncio.CancelledError
 
 
-class Worker:
+class BackgroundThread:
     """One thread that does one job after the other; it starts with the first one.
 
     It belongs to no event loop and may serve several, one after the other or at once. In a forked child, where the
@@ -60,7 +62,7 @@ class Worker:
 
     async def run(self, job: Callable[[], T]) -> T:
         """Do a job in the thread. Whoever is cancelled waits for the end of a job that has started."""
-        ticket = self._submit(job)
+        ticket = self.submit(job)
         done = asyncio.wrap_future(ticket)
         try:
             await asyncio.wait([done])
@@ -72,7 +74,7 @@ class Worker:
 
     async def finish(self, job: Callable[[], T]) -> T:
         """Do a job in the thread, certainly and wholly: what gives something back must not be left out."""
-        done = asyncio.wrap_future(self._submit(job))
+        done = asyncio.wrap_future(self.submit(job))
         await settle(done)
         return done.result()
 
@@ -83,9 +85,101 @@ class Worker:
         if executor is not None and self._pid == os.getpid():
             executor.shutdown(wait=False)
 
-    def _submit(self, job: Callable[[], T]) -> Future[T]:
+    def submit(self, job: Callable[[], T]) -> Future[T]:
+        """Have a job done in the thread."""
         with self._starting:
             if self._executor is None or self._pid != os.getpid():
                 self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix=self._name)
                 self._pid = os.getpid()
             return self._executor.submit(job)
+
+
+class Batches(Generic[C]):
+    """Jobs on a connection, done together: what comes while a batch is under way goes into the next.
+
+    There is no timer: a thread that has nothing to do begins at once. What comes back has been committed.
+
+    Args:
+        thread: where they are done.
+        commit: does several jobs in one transaction, and each so that its failure undoes nothing of the others.
+    """
+
+    def __init__(self, thread: BackgroundThread, commit: Callable[[list[Job[C]]], None]) -> None:
+        self._thread = thread
+        self._commit = commit
+        self._waiting: deque[Job[C]] = deque()
+        self._lock = threading.Lock()
+        self._scheduled = False
+
+    async def run(self, work: Callable[[C], T], *, durable: bool = False) -> T:
+        """Do a job.
+
+        Args:
+            work: the job.
+            durable: it has to survive a loss of power.
+        """
+        job = Job(work, durable)
+        with self._lock:
+            self._waiting.append(job)
+            begin, self._scheduled = not self._scheduled, True
+        if begin:
+            self._thread.submit(self._do)
+        done = asyncio.wrap_future(job.future)
+        try:
+            await asyncio.wait([done])
+        except asyncio.CancelledError:
+            job.future.cancel()  # of use only while the job waits for its batch
+            await settle(done)
+            raise
+        return cast("T", done.result())
+
+    def _do(self) -> None:
+        with self._lock:
+            jobs = [job for job in self._waiting if job.future.set_running_or_notify_cancel()]
+            self._waiting.clear()
+            self._scheduled = False
+        if not jobs:
+            return
+        try:
+            self._commit(jobs)
+        except BaseException as problem:  # noqa: BLE001 - told to those who wait for it
+            for job in jobs:
+                job.fail(problem)
+        else:
+            for job in jobs:
+                job.finish()
+
+
+class Job(Generic[C]):
+    """A job on a connection, and what came of it."""
+
+    def __init__(self, work: Callable[[C], Any], durable: bool) -> None:
+        self._work = work
+        self.durable: bool = durable
+        self.future: Future[Any] = Future()
+        self._result: Any = None
+        self._problem: BaseException | None = None
+
+    def do(self, connection: C) -> None:
+        """Do it; its result is told once it is committed.
+
+        Raises:
+            Exception: what it raised.
+        """
+        self._result, self._problem = None, None
+        self._result = self._work(connection)
+
+    def failed(self, problem: BaseException) -> None:
+        """It was undone, and the others go on."""
+        self._problem = problem
+
+    def finish(self) -> None:
+        """Tell what came of it."""
+        if self._problem is not None:
+            self.future.set_exception(self._problem)
+        else:
+            self.future.set_result(self._result)
+
+    def fail(self, problem: BaseException) -> None:
+        """The batch as a whole has failed."""
+        self.future.set_exception(problem)

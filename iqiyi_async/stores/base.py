@@ -10,6 +10,7 @@ from __future__ import annotations
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol, runtime_checkable
 
+from ..errors import ConfigurationError
 from ..models import ChunkReceipt, JournalEntry, Phase, StoredToken, Token
 
 
@@ -46,46 +47,89 @@ class TokenStore(Protocol):
 
 @runtime_checkable
 class UploadJournal(Protocol):
-    """What survives a crash of an upload. A key names one source with one description in one account (short,
-    hexadecimal).
+    """What survives a crash of an upload. A key names one source in one account and group (short, hexadecimal).
 
-    A journal may fail (disk full, no access) with `OSError` or an error of its own library: the upload then goes on
-    without it. After a crash at any moment, what was reported as written is there, or the entry as it was before;
-    never half of one.
+    Each claim of a key has a fence: a number that is never given twice, whatever became of the journal in between.
+    Each write carries it, and has no effect (False) when another claim has been made since, or when the claim is not
+    there any more.
+
+    A journal may fail (disk full, no access) with `OSError` or an error of its own library. After a crash at any
+    moment, what was reported as written is there, or the entry as it was before; never half of one. `begin` and
+    `advance` also survive a loss of power.
+
+    Attributes:
+        shared: whether machines share it. An upload whose lease can't be renewed is then stopped before it is over. A
+            journal without this attribute counts as shared.
     """
 
-    async def acquire(self, key: str, owner: str, ttl: float) -> bool:
-        """Take the lease of a key for `ttl` seconds, or prolong it if `owner` holds it already.
+    async def acquire(self, key: str, owner: str, ttl: float) -> int | None:
+        """Claim a key for `ttl` seconds.
+
+        Args:
+            key: the upload.
+            owner: who claims it: a name that nobody else has. Its own earlier claim ends.
+            ttl: seconds after which the claim is over unless it is renewed.
 
         Returns:
-            False if another owner holds it and it has not expired.
+            The fence of the claim, ``max(last + 1, microseconds since 1970)``; None while another owner holds the key.
         """
         ...
 
-    async def release(self, key: str, owner: str) -> None:
-        """Give the lease back; nothing happens if `owner` does not hold it."""
+    async def renew(self, key: str, fence: int, ttl: float) -> bool:
+        """Hold a key for `ttl` more seconds."""
+        ...
+
+    async def release(self, key: str, fence: int) -> bool:
+        """Give a claim back."""
         ...
 
     async def load(self, key: str) -> JournalEntry | None:
         """The entry of a key, or None. Unreadable content, or that of another version, counts as None."""
         ...
 
-    async def begin(self, key: str, entry: JournalEntry) -> None:
-        """Write a new entry, in place of whatever was there. Called before the first byte is sent."""
+    async def begin(self, key: str, fence: int, entry: JournalEntry) -> bool:
+        """Write an entry with its ranges, in place of whatever was there."""
         ...
 
-    async def record(self, key: str, file_id: str, chunk: ChunkReceipt) -> None:
-        """Add one accepted range: O(1), whatever is there already. Ignored if the key's entry has another file_id."""
+    async def record(self, key: str, fence: int, chunk: ChunkReceipt) -> bool:
+        """Add one accepted range: O(1), whatever is there already."""
         ...
 
-    async def advance(self, key: str, file_id: str, phase: Phase) -> None:
-        """Note that an upload has reached a phase. Ignored if the key's entry has another file_id."""
+    async def advance(self, key: str, fence: int, phase: Phase) -> bool:
+        """Note that an upload has reached a phase."""
         ...
 
-    async def forget(self, key: str) -> None:
-        """Remove an entry and its ranges (not its lease)."""
+    async def forget(self, key: str, fence: int | None = None) -> bool:
+        """Remove an entry and its ranges (not its lease). Without a fence it is done by hand, and refused (False) while
+        anybody holds the key."""
+        ...
+
+    async def find(self, size: int, digest: str) -> tuple[JournalEntry, ...]:
+        """The entries whose sources have this size and this digest of samples, with their ranges."""
         ...
 
     async def aclose(self) -> None:
         """Let go of files and connections. The journal opens them again when it is used again."""
         ...
+
+
+#: What a journal has to have.
+_METHODS = ("acquire", "renew", "release", "load", "begin", "record", "advance", "forget", "find", "aclose")
+
+
+def check_journal(journal: object) -> None:
+    """Refuse what is no journal, or one of an earlier release.
+
+    Raises:
+        ConfigurationError: a method is missing; the error names it.
+    """
+    missing = [name for name in _METHODS if not callable(getattr(journal, name, None))]
+    if missing:
+        raise ConfigurationError(
+            f"journal, a {type(journal).__name__}, is no UploadJournal: it has no {', '.join(missing)}"
+            + (
+                "; it was written for version 0.1, see UploadJournal for what has changed"
+                if len(missing) < len(_METHODS)
+                else ""
+            )
+        )

@@ -26,7 +26,7 @@ from . import _private
 from ._codec import Sealed, token_from_json, token_to_json
 from ._polling import poll
 from ._turns import Turns
-from ._worker import Worker
+from ._worker import BackgroundThread
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -58,7 +58,7 @@ class FileTokenStore:
     def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
         self._given = None if path is None else Path(path)
         self._path: Path | None = None
-        self._worker = Worker("iqiyi-async-tokens")
+        self._worker = BackgroundThread("iqiyi-async-tokens")
         self._turns = Turns()
         # Should the file be lost, the versions of this process must go on growing.
         self._seen: dict[str, int] = {}

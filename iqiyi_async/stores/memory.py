@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
+from itertools import islice
 
 import attrs
 
@@ -61,60 +62,115 @@ class MemoryJournal:
 
     Args:
         clock: seconds, never going back; leases are counted by it.
+        wall_clock: seconds since 1970; fences and the age of entries are counted by it.
     """
 
-    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+    shared = False
+
+    def __init__(
+        self, *, clock: Callable[[], float] = time.monotonic, wall_clock: Callable[[], float] = time.time
+    ) -> None:
         self._clock = clock
+        self._wall_clock = wall_clock
         self._entries: dict[str, JournalEntry] = {}
         # Ranges are kept apart from their entry, so that adding one costs the same however many there are.
         self._ranges: dict[str, list[ChunkReceipt]] = {}
-        self._leases: dict[str, tuple[str, float]] = {}
+        self._leases: dict[str, tuple[str, int, float]] = {}
+        self._last_fence = 0
 
-    async def acquire(self, key: str, owner: str, ttl: float) -> bool:
-        """Take or prolong the lease of a key for `ttl` seconds; False if another owner holds it."""
+    async def acquire(self, key: str, owner: str, ttl: float) -> int | None:
+        """Claim a key for `ttl` seconds: its fence, or None while another owner holds it."""
         now = self._clock()
-        holder, expires = self._leases.get(key, (owner, now))
+        holder, _, expires = self._leases.get(key, (owner, 0, now))
         if holder != owner and expires > now:
+            return None
+        self._last_fence = max(self._last_fence + 1, int(self._wall_clock() * 1e6))
+        self._leases[key] = (owner, self._last_fence, now + ttl)
+        return self._last_fence
+
+    async def renew(self, key: str, fence: int, ttl: float) -> bool:
+        """Hold a key for `ttl` more seconds."""
+        if not self._holds(key, fence):
             return False
-        self._leases[key] = (owner, now + ttl)
+        self._leases[key] = (self._leases[key][0], fence, self._clock() + ttl)
         return True
 
-    async def release(self, key: str, owner: str) -> None:
-        """Give the lease back, if `owner` holds it."""
-        if self._leases.get(key, ("", 0.0))[0] == owner:
-            del self._leases[key]
+    async def release(self, key: str, fence: int) -> bool:
+        """Give a claim back."""
+        if not self._holds(key, fence):
+            return False
+        del self._leases[key]
+        return True
 
     async def load(self, key: str) -> JournalEntry | None:
         """The entry of a key, or None."""
         entry = self._entries.get(key)
         return None if entry is None else attrs.evolve(entry, accepted=tuple(self._ranges[key]))
 
-    async def begin(self, key: str, entry: JournalEntry) -> None:
-        """Write a new entry, in place of whatever was there."""
-        self._entries[key] = attrs.evolve(entry, accepted=())
+    async def begin(self, key: str, fence: int, entry: JournalEntry) -> bool:
+        """Write an entry with its ranges, in place of whatever was there."""
+        if not self._holds(key, fence):
+            return False
+        self._prune()
+        self._entries[key] = attrs.evolve(entry, key=key, accepted=(), changed=self._wall_clock())
         self._ranges[key] = list(entry.accepted)
+        return True
 
-    async def record(self, key: str, file_id: str, chunk: ChunkReceipt) -> None:
-        """Add one accepted range; ignored if the key's entry has another file_id."""
-        if self._is(key, file_id):
-            self._ranges[key].append(chunk)
+    async def record(self, key: str, fence: int, chunk: ChunkReceipt) -> bool:
+        """Add one accepted range."""
+        if not self._holds(key, fence) or key not in self._entries:
+            return False
+        self._ranges[key].append(chunk)
+        return True
 
-    async def advance(self, key: str, file_id: str, phase: Phase) -> None:
-        """Note that an upload has reached a phase; ignored if the key's entry has another file_id."""
-        if self._is(key, file_id):
-            self._entries[key] = attrs.evolve(self._entries[key], phase=phase)
+    async def advance(self, key: str, fence: int, phase: Phase) -> bool:
+        """Note that an upload has reached a phase."""
+        if not self._holds(key, fence) or key not in self._entries:
+            return False
+        self._entries[key] = attrs.evolve(self._entries[key], phase=phase, changed=self._wall_clock())
+        return True
 
-    async def forget(self, key: str) -> None:
-        """Remove an entry and its ranges."""
+    async def forget(self, key: str, fence: int | None = None) -> bool:
+        """Remove an entry and its ranges; without a fence only while nobody holds the key."""
+        if fence is None:
+            _, _, expires = self._leases.get(key, ("", 0, 0.0))
+            if key in self._leases and expires > self._clock():
+                return False
+        elif not self._holds(key, fence):
+            return False
         self._entries.pop(key, None)
         self._ranges.pop(key, None)
+        return True
+
+    async def find(self, size: int, digest: str) -> tuple[JournalEntry, ...]:
+        """The entries whose sources have this size and this digest of samples."""
+        marks = [(key, entry.fingerprint) for key, entry in self._entries.items()]
+        found = [await self.load(key) for key, mark in marks if (mark.size, mark.digest) == (size, digest)]
+        return tuple(entry for entry in found if entry is not None)
+
+    async def unfinished(self, account: str) -> tuple[tuple[str, JournalEntry], ...]:
+        """Keys and entries of an account's uploads that are not finished."""
+        keys = [
+            key
+            for key, entry in self._entries.items()
+            if entry.account == account and entry.phase is not Phase.FINISHED
+        ]
+        found = [(key, await self.load(key)) for key in keys]
+        return tuple((key, entry) for key, entry in found if entry is not None)
 
     async def aclose(self) -> None:
         """Nothing to let go of; what is kept stays for the next use."""
 
-    def _is(self, key: str, file_id: str) -> bool:
-        entry = self._entries.get(key)
-        return entry is not None and entry.file_id == file_id
+    def _holds(self, key: str, fence: int) -> bool:
+        lease = self._leases.get(key)
+        return lease is not None and lease[1] == fence
+
+    def _prune(self) -> None:
+        """Forget a few of the finished uploads whose time is over: the oldest, which were begun first."""
+        now = self._wall_clock()
+        for key, entry in list(islice(self._entries.items(), 8)):
+            if entry.phase is Phase.FINISHED and entry.changed + entry.remember < now:
+                del self._entries[key], self._ranges[key]
 
     def __repr__(self) -> str:
         return f"<MemoryJournal with {len(self._entries)} upload(s)>"

@@ -1,21 +1,21 @@
-"""The crash journal: uploads in an SQLite database, one row for each accepted range.
-
-What belongs here: tables, statements and what they mean. What must not: how the database is opened, guarded and
-replaced when it is broken (`_database`), what an upload does with its entry (`upload`).
-"""
+"""The upload journal in SQLite: one row for each upload, one for each accepted range, one for each lease."""
 
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from .. import _validation
+from ..errors import ConfigurationError
 from ..models import ChunkReceipt, Fingerprint, JournalEntry, Phase
+from ..protocol import hosts
 from ._alive import Presence, dead, sweep
-from ._worker import Worker
+from ._worker import BackgroundThread, Batches, Job
 
 if TYPE_CHECKING:
     from sqlite3 import Connection
@@ -26,13 +26,16 @@ __all__ = ["SqliteJournal"]
 
 T = TypeVar("T")
 
-#: A finished upload is remembered for this many seconds (30 days), so that it is not sent again by mistake.
-FINISHED_KEPT = 30 * 86400.0
+#: The version stands in the file's name, so that two releases of this library never open each other's file.
+VERSION = 3
+FILE = f"uploads-{VERSION}.db"
 
-VERSION = 2
+#: So many old rows are removed at a time, with every so many new uploads.
+LOT, EVERY = 50, 20
 
 # An inode is text: some file systems count up to 2**64, SQLite's integers end at 2**63. What a range belongs to is a
-# number that is never given twice: rows of a replaced entry can't come back to life.
+# number that is never given twice: rows of a replaced entry can't come back to life. The row of a lease stays when it
+# is given back: the next fence must be greater.
 SCHEMA = """
 CREATE TABLE uploads (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -43,9 +46,19 @@ CREATE TABLE uploads (
     mtime_ns INTEGER NOT NULL,
     inode TEXT NOT NULL,
     digest TEXT NOT NULL,
+    device TEXT NOT NULL,
+    ctime_ns INTEGER NOT NULL,
     phase TEXT NOT NULL,
+    name TEXT NOT NULL,
+    account TEXT NOT NULL,
+    grp TEXT NOT NULL,
+    file_type TEXT NOT NULL,
+    metadata TEXT NOT NULL,
+    remember REAL NOT NULL,
     changed REAL NOT NULL
 );
+CREATE INDEX uploads_by_content ON uploads (size, digest);
+CREATE INDEX uploads_by_phase ON uploads (phase, changed);
 CREATE TABLE ranges (
     upload INTEGER NOT NULL REFERENCES uploads (id) ON DELETE CASCADE,
     first INTEGER NOT NULL,
@@ -57,183 +70,292 @@ CREATE INDEX ranges_of_upload ON ranges (upload);
 CREATE TABLE leases (
     key TEXT PRIMARY KEY,
     owner TEXT NOT NULL,
+    fence INTEGER NOT NULL,
     expires REAL NOT NULL,
     alive TEXT NOT NULL
 );
 """
 
+_COLUMNS = (
+    "file_id, upload_url, size, mtime_ns, inode, digest, device, ctime_ns, phase, name, account, grp, file_type,"
+    " metadata, remember, changed"
+)
+_MD5 = re.compile(r"[0-9a-f]{32}")
+
 
 class SqliteJournal:
     """Uploads in an SQLite database of mode 0600, for any number of tasks, event loops and processes on one machine.
 
-    What was reported as written survives the death of the process; the last moments before a loss of power may be
-    missing, the rest is whole (WAL, synchronous=NORMAL). A database that is broken, or of another version, is renamed
-    and a fresh one started; a warning says so. Finished uploads are forgotten after 30 days.
+    What was reported as written survives the death of the process; the beginning of an upload and its phases also
+    survive a loss of power. Writes of all uploads that come at the same time are committed together. A database that
+    is broken is renamed and a fresh one started; a warning says so. A file that is not this library's is refused, and
+    left as it is.
 
     Args:
-        path: the database. By default `uploads.db` in the platform's state folder for `iqiyi-async`, which is kept at
-            mode 0700, as are folders made on the way.
-        clock: seconds since 1970; leases and the 30 days are counted by it. Processes that share a database share the
-            machine's clock.
+        path: the database. By default one in the platform's state folder for `iqiyi-async`, which is kept at mode
+            0700, as are folders made on the way. Where an earlier release has left its own there, one beside it whose
+            name ends with the version is used.
+        clock: seconds since 1970; leases and the age of entries are counted by it. Processes that share a database
+            share the machine's clock.
 
     Every method raises `OSError` if the database can't be reached or written.
     """
 
+    shared = False
+
     def __init__(self, path: str | os.PathLike[str] | None = None, *, clock: Callable[[], float] = time.time) -> None:
         self._given = None if path is None else Path(path)
         self._clock = clock
-        self._worker = Worker("iqiyi-async-journal")
+        self._thread = BackgroundThread("iqiyi-async-journal")
+        self._batches: Batches[Connection] = Batches(self._thread, self._commit)
         self._database: Database | None = None
         self._presence = Presence()
+        self._begun = 0
 
-    async def acquire(self, key: str, owner: str, ttl: float) -> bool:
-        """Take or prolong the lease of a key for `ttl` seconds; False if another owner holds it. That of a process
-        that has died counts no more, where the system tells (not on Windows)."""
-        lease = partial(_acquire, key=key, owner=owner, now=self._clock(), ttl=ttl, presence=self._presence)
-        return await self._do(lease)
+    async def acquire(self, key: str, owner: str, ttl: float) -> int | None:
+        """Claim a key for `ttl` seconds: its fence, or None while another owner holds it. The claim of a process that
+        has died counts no more, where the system tells (not on Windows)."""
+        now = self._clock()
+        return await self._do(partial(_acquire, key=key, owner=owner, now=now, ttl=ttl, presence=self._presence))
 
-    async def release(self, key: str, owner: str) -> None:
-        """Give the lease back, if `owner` holds it. Done even if the caller is cancelled."""
-        await self._worker.finish(partial(self._call, partial(_release, key=key, owner=owner)))
+    async def renew(self, key: str, fence: int, ttl: float) -> bool:
+        """Hold a key for `ttl` more seconds."""
+        return await self._do(partial(_renew, key=key, fence=fence, expires=self._clock() + ttl))
+
+    async def release(self, key: str, fence: int) -> bool:
+        """Give a claim back."""
+        return await self._do(partial(_release, key=key, fence=fence))
 
     async def load(self, key: str) -> JournalEntry | None:
         """The entry of a key, or None."""
         return await self._do(partial(_load, key=key))
 
-    async def begin(self, key: str, entry: JournalEntry) -> None:
-        """Write a new entry, in place of whatever was there."""
-        await self._do(partial(_begin, key=key, entry=entry, now=self._clock()))
+    async def begin(self, key: str, fence: int, entry: JournalEntry) -> bool:
+        """Write an entry with its ranges, in place of whatever was there. It survives a loss of power."""
+        self._begun += 1
+        prune = self._begun % EVERY == 1
+        work = partial(_begin, key=key, fence=fence, entry=entry, now=self._clock(), prune=prune)
+        return await self._do(work, durable=True)
 
-    async def record(self, key: str, file_id: str, chunk: ChunkReceipt) -> None:
-        """Add one accepted range; ignored if the key's entry has another file_id."""
-        await self._do(partial(_record, key=key, file_id=file_id, chunk=chunk))
+    async def record(self, key: str, fence: int, chunk: ChunkReceipt) -> bool:
+        """Add one accepted range."""
+        return await self._do(partial(_record, key=key, fence=fence, chunk=chunk))
 
-    async def advance(self, key: str, file_id: str, phase: Phase) -> None:
-        """Note that an upload has reached a phase; ignored if the key's entry has another file_id."""
-        await self._do(partial(_advance, key=key, file_id=file_id, phase=phase, now=self._clock()))
+    async def advance(self, key: str, fence: int, phase: Phase) -> bool:
+        """Note that an upload has reached a phase. It survives a loss of power, but for `Phase.FINISHED`, which can be
+        asked for again."""
+        work = partial(_advance, key=key, fence=fence, phase=phase, now=self._clock())
+        return await self._do(work, durable=phase is not Phase.FINISHED)
 
-    async def forget(self, key: str) -> None:
-        """Remove an entry and its ranges."""
-        await self._do(partial(_forget, key=key))
+    async def forget(self, key: str, fence: int | None = None) -> bool:
+        """Remove an entry and its ranges; without a fence only while nobody holds the key."""
+        return await self._do(partial(_forget, key=key, fence=fence, now=self._clock()))
+
+    async def find(self, size: int, digest: str) -> tuple[JournalEntry, ...]:
+        """The entries whose sources have this size and this digest of samples."""
+        return await self._do(partial(_find, size=size, digest=digest))
+
+    async def unfinished(self, account: str) -> tuple[tuple[str, JournalEntry], ...]:
+        """Keys and entries of an account's uploads that are not finished, the oldest first."""
+        return await self._do(partial(_unfinished, account=account))
 
     async def aclose(self) -> None:
         """Close the database. It is opened again when the journal is used again."""
-        await self._worker.finish(self._close)
-        self._worker.stop()
+        await self._thread.finish(self._close)
+        self._thread.stop()
 
     def __repr__(self) -> str:
         return f"<SqliteJournal at {self._given or 'the default path'}>"
 
-    async def _do(self, work: Callable[[Connection], T]) -> T:
-        return await self._worker.run(partial(self._call, work))
+    async def _do(self, work: Callable[[Connection], T], *, durable: bool = False) -> T:
+        return await self._batches.run(work, durable=durable)
 
-    def _call(self, work: Callable[[Connection], T]) -> T:
+    def _commit(self, jobs: list[Job[Connection]]) -> None:
         # In the thread: the first use reads the environment and the disk, and imports sqlite3.
         if self._database is None:
             from ._database import Database
 
             self._database = Database(
-                self._given,
-                name="uploads.db",
-                version=VERSION,
-                schema=SCHEMA,
-                opened=partial(_prune, clock=self._clock),
+                self._given, name=FILE, version=VERSION, schema=SCHEMA, opened=_remove_leases_of_the_dead
             )
-        return self._database.call(work)
+        self._database.call_all(jobs)
 
     def _close(self) -> None:
-        self._presence.leave()
-        if self._database is not None:
-            self._database.close()
+        try:
+            self._presence.leave()
+        finally:
+            if self._database is not None:
+                self._database.close()
 
 
-# Each of these is one transaction; the database begins and ends it.
-
-
-def _prune(database: Connection, *, clock: Callable[[], float]) -> None:
-    now = clock()
-    database.execute("DELETE FROM uploads WHERE phase = ? AND changed < ?", (Phase.FINISHED.value, now - FINISHED_KEPT))
-    database.execute("DELETE FROM leases WHERE expires < ?", (now,))
-    database.executemany("DELETE FROM leases WHERE alive = ?", [(name,) for name in sweep(_path_of(database))])
-
-
-def _acquire(database: Connection, *, key: str, owner: str, now: float, ttl: float, presence: Presence) -> bool:
-    path = _path_of(database)
-    held = database.execute("SELECT alive FROM leases WHERE key = ? AND owner != ?", (key, owner)).fetchone()
-    if held is not None and dead(str(held[0]), path):
-        database.execute("DELETE FROM leases WHERE alive = ?", held)
-    taken = database.execute(
-        """INSERT INTO leases (key, owner, expires, alive) VALUES (?, ?, ?, ?)
-        ON CONFLICT (key) DO UPDATE SET owner = excluded.owner, expires = excluded.expires, alive = excluded.alive
-        WHERE leases.owner = excluded.owner OR leases.expires <= ?""",
-        (key, owner, now + ttl, presence.name(path), now),
-    )
-    return taken.rowcount == 1
+def _remove_leases_of_the_dead(database: Connection) -> None:
+    names = [(name,) for name in sweep(_path_of(database))]
+    database.executemany("UPDATE leases SET owner = '', expires = 0, alive = '' WHERE alive = ?", names)
 
 
 def _path_of(database: Connection) -> Path:
     return Path(database.execute("PRAGMA database_list").fetchone()[2])
 
 
-def _release(database: Connection, *, key: str, owner: str) -> None:
-    database.execute("DELETE FROM leases WHERE key = ? AND owner = ?", (key, owner))
+def _acquire(database: Connection, *, key: str, owner: str, now: float, ttl: float, presence: Presence) -> int | None:
+    path = _path_of(database)
+    row = database.execute("SELECT owner, fence, expires, alive FROM leases WHERE key = ?", (key,)).fetchone()
+    last = 0
+    if row is not None:
+        holder, last, expires, alive = str(row[0]), int(row[1]), float(row[2]), str(row[3])
+        if holder not in ("", owner) and expires > now and not (alive and dead(alive, path)):
+            return None
+    fence = max(last + 1, int(now * 1e6))
+    database.execute(
+        "INSERT OR REPLACE INTO leases (key, owner, fence, expires, alive) VALUES (?, ?, ?, ?, ?)",
+        (key, owner, fence, now + ttl, presence.name(path)),
+    )
+    return fence
+
+
+def _holds(database: Connection, key: str, fence: int) -> bool:
+    row = database.execute("SELECT 1 FROM leases WHERE key = ? AND fence = ? AND owner != ''", (key, fence))
+    return row.fetchone() is not None
+
+
+def _renew(database: Connection, *, key: str, fence: int, expires: float) -> bool:
+    done = database.execute(
+        "UPDATE leases SET expires = ? WHERE key = ? AND fence = ? AND owner != ''", (expires, key, fence)
+    )
+    return done.rowcount == 1
+
+
+def _release(database: Connection, *, key: str, fence: int) -> bool:
+    done = database.execute(
+        "UPDATE leases SET owner = '', expires = 0, alive = '' WHERE key = ? AND fence = ? AND owner != ''",
+        (key, fence),
+    )
+    return done.rowcount == 1
 
 
 def _load(database: Connection, *, key: str) -> JournalEntry | None:
-    row = database.execute(
-        "SELECT id, file_id, upload_url, size, mtime_ns, inode, digest, phase FROM uploads WHERE key = ?", (key,)
-    ).fetchone()
-    if row is None:
-        return None
-    ranges = database.execute(
-        "SELECT first, last, md5, attempts FROM ranges WHERE upload = ? ORDER BY rowid", (row[0],)
+    row = database.execute(f"SELECT id, key, {_COLUMNS} FROM uploads WHERE key = ?", (key,)).fetchone()  # noqa: S608
+    return None if row is None else _entry(database, row)
+
+
+def _find(database: Connection, *, size: int, digest: str) -> tuple[JournalEntry, ...]:
+    rows = database.execute(
+        f"SELECT id, key, {_COLUMNS} FROM uploads WHERE size = ? AND digest = ? ORDER BY id LIMIT 100",  # noqa: S608
+        (size, digest),
     ).fetchall()
-    return _entry(row, ranges)
+    found = [_entry(database, row) for row in rows]
+    return tuple(entry for entry in found if entry is not None)
 
 
-def _entry(row: tuple[Any, ...], ranges: list[tuple[Any, ...]]) -> JournalEntry | None:
-    """What the rows say; None if they can't be read, since an SQLite column keeps whatever it is given."""
-    _, file_id, upload_url, size, mtime_ns, inode, digest, phase = row
+def _unfinished(database: Connection, *, account: str) -> tuple[tuple[str, JournalEntry], ...]:
+    rows = database.execute(
+        f"SELECT id, key, {_COLUMNS} FROM uploads WHERE account = ? AND phase != ? ORDER BY changed",  # noqa: S608
+        (account, Phase.FINISHED.value),
+    ).fetchall()
+    found = [(str(row[1]), _entry(database, row)) for row in rows]
+    return tuple((key, entry) for key, entry in found if entry is not None)
+
+
+def _entry(database: Connection, row: tuple[Any, ...]) -> JournalEntry | None:
+    """What the rows say; None if it can't be right, since an SQLite column keeps whatever it is given."""
+    number, key, file_id, url, size, mtime_ns, inode, digest, device, ctime_ns, phase, *rest = row
+    name, account, group, file_type, metadata, remember, changed = rest
+    ranges = database.execute(
+        "SELECT first, last, md5, attempts FROM ranges WHERE upload = ? ORDER BY rowid", (number,)
+    ).fetchall()
     try:
-        return JournalEntry(
-            file_id=str(file_id),
-            upload_url=str(upload_url),
-            fingerprint=Fingerprint(int(size), int(mtime_ns), int(inode), str(digest)),
+        entry = JournalEntry(
+            file_id=_validation.file_id(file_id),
+            upload_url=str(url),
+            fingerprint=Fingerprint(int(size), int(mtime_ns), int(inode), str(digest), int(device), int(ctime_ns)),
             phase=Phase(phase),
             accepted=tuple(ChunkReceipt(int(a), int(b), str(md5), int(n)) for a, b, md5, n in ranges),
+            name=str(name),
+            account=str(account),
+            group=str(group),
+            file_type=str(file_type),
+            metadata=str(metadata),
+            remember=float(remember),
+            changed=float(changed),
+            key=str(key),
         )
-    except (ValueError, TypeError):
+    except (ConfigurationError, ValueError, TypeError):
         return None
+    return entry if _is_sound(entry) else None
 
 
-def _begin(database: Connection, *, key: str, entry: JournalEntry, now: float) -> None:
-    _forget(database, key=key)
-    mark = entry.fingerprint
-    row = (key, entry.file_id, entry.upload_url, mark.size, mark.mtime_ns, str(mark.inode), mark.digest)
-    added = database.execute(
-        """INSERT INTO uploads (key, file_id, upload_url, size, mtime_ns, inode, digest, phase, changed)
-        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)""",
-        (*row, entry.phase.value, now),
+def _is_sound(entry: JournalEntry) -> bool:
+    size = entry.fingerprint.size
+    return (
+        size > 0
+        and hosts.problem_with(entry.upload_url, private_allowed=True) is None
+        and all(0 <= each.first <= each.last < size and _MD5.fullmatch(each.md5) for each in entry.accepted)
     )
+
+
+def _begin(database: Connection, *, key: str, fence: int, entry: JournalEntry, now: float, prune: bool) -> bool:
+    if not _holds(database, key, fence):
+        return False
+    if prune:
+        _prune(database, now)
+    database.execute("DELETE FROM uploads WHERE key = ?", (key,))
+    mark = entry.fingerprint
+    row = (
+        *(key, entry.file_id, entry.upload_url, mark.size, mark.mtime_ns, str(mark.inode), mark.digest),
+        *(str(mark.device), mark.ctime_ns, entry.phase.value, _writable(entry.name), entry.account),
+        *(_writable(entry.group), entry.file_type, entry.metadata, entry.remember, now),
+    )
+    places = ", ".join("?" * len(row))
+    added = database.execute(f"INSERT INTO uploads (key, {_COLUMNS}) VALUES ({places})", row)  # noqa: S608
     database.executemany(
         "INSERT INTO ranges (upload, first, last, md5, attempts) VALUES (?, ?, ?, ?, ?)",
         [(added.lastrowid, each.first, each.last, each.md5, each.attempts) for each in entry.accepted],
     )
+    return True
 
 
-def _record(database: Connection, *, key: str, file_id: str, chunk: ChunkReceipt) -> None:
-    database.execute(
+def _record(database: Connection, *, key: str, fence: int, chunk: ChunkReceipt) -> bool:
+    done = database.execute(
         """INSERT INTO ranges (upload, first, last, md5, attempts)
-        SELECT id, ?, ?, ?, ? FROM uploads WHERE key = ? AND file_id = ?""",
-        (chunk.first, chunk.last, chunk.md5, chunk.attempts, key, file_id),
+        SELECT uploads.id, ?, ?, ?, ? FROM uploads JOIN leases ON leases.key = uploads.key
+        WHERE uploads.key = ? AND leases.fence = ? AND leases.owner != ''""",
+        (chunk.first, chunk.last, chunk.md5, chunk.attempts, key, fence),
     )
+    return done.rowcount == 1
 
 
-def _advance(database: Connection, *, key: str, file_id: str, phase: Phase, now: float) -> None:
-    database.execute(
-        "UPDATE uploads SET phase = ?, changed = ? WHERE key = ? AND file_id = ?", (phase.value, now, key, file_id)
+def _advance(database: Connection, *, key: str, fence: int, phase: Phase, now: float) -> bool:
+    done = database.execute(
+        """UPDATE uploads SET phase = ?, changed = ? WHERE key = ?
+        AND EXISTS (SELECT 1 FROM leases WHERE leases.key = uploads.key AND fence = ? AND owner != '')""",
+        (phase.value, now, key, fence),
     )
+    return done.rowcount == 1
 
 
-def _forget(database: Connection, *, key: str) -> None:
+def _forget(database: Connection, *, key: str, fence: int | None, now: float) -> bool:
+    if fence is None:
+        held = database.execute("SELECT alive, expires FROM leases WHERE key = ? AND owner != ''", (key,)).fetchone()
+        if held is not None and float(held[1]) > now and not (held[0] and dead(str(held[0]), _path_of(database))):
+            return False
+    elif not _holds(database, key, fence):
+        return False
     database.execute("DELETE FROM uploads WHERE key = ?", (key,))
+    return True
+
+
+def _prune(database: Connection, now: float) -> None:
+    """Remove a few of the rows whose time is over."""
+    database.execute(
+        """DELETE FROM uploads WHERE id IN (
+            SELECT id FROM uploads WHERE phase = ? AND changed + remember < ? ORDER BY changed LIMIT ?)""",
+        (Phase.FINISHED.value, now, LOT),
+    )
+    database.execute(
+        "DELETE FROM leases WHERE key IN (SELECT key FROM leases WHERE expires < ? LIMIT ?)", (now - 86400, LOT)
+    )
+
+
+def _writable(text: str) -> str:
+    """A name that is no UTF-8 (another encoding of the file system) as text that a database takes."""
+    return text.encode("utf-8", "backslashreplace").decode()

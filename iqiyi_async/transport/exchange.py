@@ -1,7 +1,7 @@
 """One exchange of HTTP/1.1: a request, its answer as far as it has come, and the clock that both are under.
 
-llhttp (in httptools) reads the answer: strictly, and in a microsecond. What belongs here: the grammar of HTTP, what
-is still to be sent, and when something last moved. What must not: sockets.
+llhttp (in httptools) reads the answer, in a microsecond. What it is too strict for (the contract says: be liberal in
+decoding) is made tidy first.
 """
 
 from __future__ import annotations
@@ -9,13 +9,12 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import httptools
 
 from ..config import KIB
-from ..protocol.wire import Body, Headers
-from .outcome import BrokenError, Patience, Reply, StalledError
 
 #: Parts of a body up to this many bytes are joined: copying them costs less than a system call for each.
 TOGETHER = 64 * KIB
@@ -30,7 +29,54 @@ LOOKS = 4
 _FRAMING = {b"content-length", b"transfer-encoding"}
 
 #: What would end a line, or a word of the first one.
-_UNFIT = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_UNFIT = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+_KEEP_ALIVE = re.compile(rb"(?:^|[,;\s])timeout\s*=\s*\"?(\d{1,9})", re.IGNORECASE)
+
+RawHeaders = Sequence[tuple[bytes, bytes]]
+
+
+class Timeouts(NamedTuple):
+    """How long to wait, in seconds: for the peer to take anything more (`write`), for anything of its answer
+    (`read`), and for the exchange as a whole (`total`)."""
+
+    write: float
+    read: float
+    total: float
+
+    @classmethod
+    def of(cls, extension: dict[str, float]) -> Timeouts:
+        """From httpx's extension ``timeout``; what it does not say has no bound."""
+        return cls(
+            extension.get("write") or 1e9,
+            extension.get("read") or 1e9,
+            extension.get("total") or 1e9,
+        )
+
+
+class Reply(NamedTuple):
+    """An answer, read whole. It may hold a token, and futures print their results, so it does not print itself."""
+
+    status: int
+    headers: list[tuple[bytes, bytes]]
+    content: bytes
+
+    def __repr__(self) -> str:
+        return f"<an answer with HTTP {self.status}>"
+
+
+class NoAnswerError(Exception):
+    """No whole answer came; its text says why."""
+
+
+class StalledError(NoAnswerError):
+    """Nothing moved for as long as was allowed."""
+
+    def __init__(self) -> None:
+        super().__init__("nothing moved")
+
+
+class BrokenError(NoAnswerError):
+    """The connection ended, or the peer does not speak HTTP."""
 
 
 class Exchange:
@@ -39,47 +85,62 @@ class Exchange:
     Attributes:
         over: the answer; or `StalledError`, `TimeoutError` or `BrokenError`.
         reusable: whether another request may follow over the same connection, once this one is over.
+        keep_alive: how long the peer keeps an idle connection, in seconds, or None if it does not say.
     """
 
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        patience: Patience,
+        timeouts: Timeouts,
         most: int,
         on_sent: Callable[[int], None] | None,
     ) -> None:
         self._loop = loop
-        self._patience = patience
+        self._timeouts = timeouts
         self._most = most
         self._on_sent = on_sent
         self._unsent: deque[tuple[bytes | memoryview, int]] = deque()
         self._on_their_way = 0
-        self._parser = httptools.HttpResponseParser(self)
+        self._new_parser()
         self._heard = 0
         self._status = 0
         self._headers: list[tuple[bytes, bytes]] = []
         self._content = bytearray()
+        #: What came before the head was complete; then None.
+        self._head: list[bytes] | None = []
+        self._rough = False
+        self._unfit = False
         self._cut_short = False
         self._complete = False
         self.reusable = False
+        self.keep_alive: float | None = None
         self._waiting: int = 0
-        self._moved = loop.time()
-        self._deadline = self._moved + patience.whole
+        self._began = self._moved = loop.time()
+        self._deadline = self._moved + timeouts.total
+        self._held_at: float | None = None
         self.over: asyncio.Future[Reply] = loop.create_future()
+
+    def _new_parser(self) -> None:
+        self._parser = httptools.HttpResponseParser(self)
+        # Folded headers and control characters in values, line ends without CR, spaces after the size of a chunk.
+        self._parser.set_dangerous_leniencies(
+            lenient_headers=True, lenient_optional_cr_before_lf=True, lenient_spaces_after_chunk_size=True
+        )
 
     # The request
 
-    def ask(self, method: str, target: str, headers: Headers, body: Body) -> None:
+    def ask(self, method: bytes, target: bytes, headers: RawHeaders, body: Sequence[bytes | memoryview]) -> None:
         """What is to be sent: small parts joined, in one copy; large ones as they are.
 
         Raises:
             ValueError: a header or the target holds a character that would end it, or one that is not ASCII.
         """
-        lines = [f"{method} {target} HTTP/1.1", *[f"{name}: {value}" for name, value in headers]]
-        text = "".join(lines)
-        if " " in target or _UNFIT.search(text) or not text.isascii():
+        lines = [b"%b %b HTTP/1.1" % (method, target), *[b"%b: %b" % header for header in headers]]
+        text = b"".join(lines)
+        if b" " in target or _UNFIT.search(text) or not text.isascii():
             raise ValueError("a header or the target of a request holds a character that HTTP does not allow there")
-        small: list[bytes | memoryview] = ["\r\n".join([*lines, "\r\n"]).encode("ascii")]
+        lines += (b"", b"")
+        small: list[bytes | memoryview] = [b"\r\n".join(lines)]
         of_body = 0
         for part in body:
             if len(part) <= TOGETHER:
@@ -89,12 +150,17 @@ class Exchange:
             self._unsent += [(b"".join(small), of_body), (part, len(part))]
             small, of_body = [], 0
         if small:
-            self._unsent.append((b"".join(small), of_body))
+            self._unsent.append((small[0] if len(small) == 1 else b"".join(small), of_body))
 
     @property
     def unsent(self) -> bool:
         """Whether anything is still to be sent."""
         return bool(self._unsent)
+
+    @property
+    def unanswered_for(self) -> float:
+        """Seconds since it began, if not a byte of an answer has come; else infinite."""
+        return float("inf") if self._heard else self._loop.time() - self._began
 
     def cut(self, most: int) -> bytes | memoryview:
         """The next piece to be sent, of so many bytes at most unless it was joined from smaller ones."""
@@ -105,6 +171,30 @@ class Exchange:
             self._unsent.appendleft((rest, len(rest)))
         self._on_their_way = of_body
         return part
+
+    def cut_body(self, most: int) -> bytes | memoryview:
+        """The next piece, with so many bytes of the body at most; what stands before them goes with them."""
+        part, of_body = self._unsent.popleft()
+        self._on_their_way = min(of_body, most)
+        if of_body > most:
+            view, end = memoryview(part), len(part) - of_body + most
+            self._unsent.appendleft((view[end:], of_body - most))
+            return view[:end]
+        return part
+
+    @property
+    def next_of_body(self) -> int:
+        """Bytes of the body in the next part."""
+        return self._unsent[0][1] if self._unsent else 0
+
+    def hold(self, held: bool) -> None:
+        """Stop the clock, or let it go on: what is held back on purpose is not late."""
+        now = self._loop.time()
+        if held:
+            self._held_at = now
+        elif self._held_at is not None:
+            self._deadline += now - self._held_at
+            self._moved, self._held_at = now, None
 
     def taken(self) -> None:
         """The system has taken that piece."""
@@ -120,25 +210,23 @@ class Exchange:
 
     # The answer
 
-    def hear(self, data: bytes | memoryview) -> None:
-        """Bytes have come."""
+    def feed(self, data: bytes | memoryview) -> None:
+        """Take bytes that have come."""
         self._moved = self._loop.time()
         self._heard += len(data)
-        try:
-            self._parser.feed_data(data)
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
-            # Its text quotes the peer, and a peer may say back what it was told: a token, for instance.
-            self.reusable = False
-            if not self._complete:
-                self.fail(BrokenError("what came is not HTTP"))
-        if self._heard - len(self._content) > MOST_BESIDES:
+        self._parse(data)
+        if self._unfit:
+            self.fail(BrokenError("what came is not HTTP"))
+        elif self._heard - len(self._content) > MOST_BESIDES:
             self.fail(BrokenError("the answer has too much besides its body"))
         elif self._complete or len(self._content) > self._most:
             self._succeed()
 
-    def hear_end(self) -> None:
+    def feed_end(self) -> None:
         """The peer will say no more."""
-        if self._status and not _FRAMING & {name.lower() for name, _ in self._headers}:
+        if self._status and not any(
+            name.lower() in _FRAMING and value.strip().lower() != b"identity" for name, value in self._headers
+        ):
             self._succeed()
         where = "in the middle of an answer" if self._status else "without an answer"
         self.fail(BrokenError(f"the connection was closed {where}"))
@@ -154,6 +242,39 @@ class Exchange:
         self._unsent.clear()
         del self._parser
 
+    def _parse(self, data: bytes | memoryview) -> None:
+        if self._head is not None:
+            self._head.append(bytes(data))
+            if self._rough:
+                self._read_roughly(b"".join(self._head))
+                return
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+            # Its text quotes the peer, and a peer may say back what it was told: a token, for instance.
+            self.reusable = False
+            if self._complete:
+                return
+            if self._head is None or self._status:
+                self._unfit = True
+                return
+            self._rough = True
+            self._read_roughly(b"".join(self._head))
+        if self._status:
+            self._head = None
+
+    def _read_roughly(self, raw: bytes) -> None:
+        """Read an answer once more from its beginning, with a head that the parser takes, once all of it is there."""
+        try:
+            clean = tidy(raw)
+        except ValueError:
+            self._unfit = True
+            return
+        if clean is not None:
+            self._head, self._headers = None, []
+            self._new_parser()
+            self._parse(clean)
+
     def _succeed(self) -> None:
         if not self.over.done():
             self.over.set_result(Reply(self._status, self._headers, bytes(self._content)))
@@ -165,9 +286,12 @@ class Exchange:
         self.reusable = False
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """One header."""
-        if not self._complete:
-            self._headers.append((name, value))
+        """One header. Those behind the body (trailers) are none."""
+        if self._status:
+            return
+        if b"\x00" in value or b"\x7f" in value:
+            self._unfit = True
+        self._headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         """The head is whole. Interim ones (RFC 9110, 15.2) are passed over: they are no answers."""
@@ -192,15 +316,56 @@ class Exchange:
         if self._status and not self._complete:
             self._complete = True
             self.reusable = self._parser.should_keep_alive() and not self._cut_short
+            for name, value in self._headers:
+                if name.lower() == b"keep-alive" and (found := _KEEP_ALIVE.search(value)):
+                    self.keep_alive = float(found[1])
 
     # The clock
 
     def check(self) -> float:
         """Look whether anything has moved lately; when to look again (loop time, seconds)."""
         now = self._loop.time()
-        patience = self._patience.taking if self._unsent else self._patience.answering
+        wait = self._timeouts.write if self._unsent else self._timeouts.read
+        if self._held_at is not None:
+            return now + wait / LOOKS
         if now >= self._deadline:
             self.fail(TimeoutError())
-        elif now >= self._moved + patience:
+        elif now >= self._moved + wait:
             self.fail(StalledError())
-        return min(self._moved + patience, now + patience / LOOKS, self._deadline)
+        return min(self._moved + wait, now + wait / LOOKS, self._deadline)
+
+
+def tidy(raw: bytes) -> bytes | None:
+    """An answer whose length is given in a way that curl and others accept, with a head as llhttp wants it.
+
+    ``Transfer-Encoding: identity`` says nothing and goes; a length that is given twice, both times the same, is given
+    once; beside ``chunked`` a length does not count (RFC 9112, 6.3). Interim heads go. None while the head has no end.
+
+    Raises:
+        ValueError: it is no HTTP, or its lengths differ.
+    """
+    while True:
+        if not (raw.startswith(b"HTTP/") or b"HTTP/".startswith(raw)):
+            raise ValueError("what came is not HTTP")
+        found = re.search(rb"\r?\n\r?\n", raw)
+        if found is None:
+            return None
+        head, rest = raw[: found.start()], raw[found.end() :]
+        if not re.match(rb"HTTP/\S+ +1(?!01)\d\d\b", head):
+            break
+        raw = rest
+    first, *lines = re.split(rb"\r?\n", head)
+    kept: list[bytes] = [first]
+    lengths: set[bytes] = set()
+    chunked = any(re.match(rb"transfer-encoding\s*:.*chunked", line, re.IGNORECASE) for line in lines)
+    for line in lines:
+        name, _, value = line.partition(b":")
+        if name.strip().lower() == b"content-length":
+            lengths.update(each.strip() for each in value.split(b","))
+        elif name.strip().lower() != b"transfer-encoding" or value.strip().lower() != b"identity":
+            kept.append(line)
+    if len(lengths) > 1:
+        raise ValueError("the lengths of the answer differ")
+    if not chunked:
+        kept += [b"Content-Length: " + length for length in lengths]
+    return b"\r\n".join(kept) + b"\r\n\r\n" + rest

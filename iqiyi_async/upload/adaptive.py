@@ -93,6 +93,19 @@ class Tuner:
             self._before, self._pause, self._best_rate = None, PAUSE, 0.0
             self._window_began = None
 
+    def too_large(self, size: int) -> bool:
+        """A range of so many bytes was refused for its size (HTTP 413): smaller ones from now on.
+
+        Returns:
+            Whether there are smaller ones; not where the size is fixed, or the least already.
+        """
+        if not self._free_chunk or size <= LEAST_CHUNK:
+            return False
+        self._most_chunk = max(LEAST_CHUNK, min(self._most_chunk, size // 2))
+        self._chunk = min(self._chunk, self._most_chunk)
+        self._smallest = min(self._smallest, self._chunk)
+        return True
+
     def _resize(self, wanted: int) -> None:
         # Powers of two, and one step at a time: an answer that was late by chance does not turn everything over.
         if wanted >= 2 * self._chunk:

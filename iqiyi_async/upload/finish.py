@@ -1,23 +1,28 @@
-"""The end of an upload, once and only once.
+"""The end of an upload, said once.
 
-A finish whose answer is lost may have had its effect. It is never sent again blindly: the video's status tells first.
+A finish whose answer is lost may have had its effect, so it is never repeated blindly: the status is asked first, over
+a fresh connection. After such a finish an absent video is in doubt too: the status may lag behind.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 
-from .._session import Session, outcome_unknown
+from .._session import Session
 from ..config import Endpoints
-from ..errors import UnknownFileError, VideoCloudError
-from ..models import VideoState
+from ..errors import ServiceError, UnknownFileError, VideoCloudError
+from ..models import VideoState, VideoStatus
 from ..protocol import uploads, videos
+from ..protocol.answers import outcome_unknown
 
 logger: logging.Logger = logging.getLogger(__name__)
 
-#: What a video can be once its upload was finished.
-FINISHED = frozenset({VideoState.PUBLISHING, VideoState.PUBLISHED, VideoState.REVIEW_FAILED, VideoState.PUBLISH_FAILED})
-_GONE = frozenset({VideoState.ABSENT, VideoState.CANCELLED})
+Sleep = Callable[[float], Awaitable[None]]
+
+#: The first wait between two looks at a video that is absent after a finish of unknown outcome, and the longest.
+FIRST_LOOK, LONGEST_LOOK = 0.25, 5.0
 
 
 class FinishInDoubtError(Exception):
@@ -28,66 +33,147 @@ class FinishInDoubtError(Exception):
         self.error = error
 
 
-async def finish(session: Session, endpoints: Endpoints, file_id: str) -> None:
-    """Finish an upload (section 1.3).
+class Finisher:
+    """Says finish for the uploads of one client.
 
-    Raises:
-        FinishInDoubtError: it can't be told whether the service has finished it.
-        VideoCloudError: it was not finished, and why.
+    Args:
+        session: the way to the service.
+        endpoints: where the service lives.
+        patience: how long an absent video is asked for after a finish of unknown outcome, in seconds.
+        sleep: waits so many seconds.
+        clock: seconds, never going back.
     """
-    in_doubt = False
 
-    async def attempt() -> None:
-        nonlocal in_doubt
-        if in_doubt and await is_finished(session, endpoints, file_id):
-            return
+    def __init__(
+        self, session: Session, endpoints: Endpoints, *, patience: float, sleep: Sleep, clock: Callable[[], float]
+    ) -> None:
+        self._session = session
+        self._endpoints = endpoints
+        self._patience = patience
+        self._sleep = sleep
+        self._clock = clock
+
+    async def finish(self, file_id: str, *, said_before: bool = False) -> None:
+        """Finish an upload (section 1.3).
+
+        Args:
+            file_id: the upload.
+            said_before: whether an earlier run may have said it.
+
+        Raises:
+            FinishInDoubtError: it can't be told whether the service has finished it.
+            UnknownFileError: the service does not know the upload, and it was never finished.
+            VideoCloudError: it was not finished, and why.
+        """
+        in_doubt = said_before
+        unsure: VideoCloudError | None = None
+
+        async def attempt() -> None:
+            nonlocal in_doubt, unsure
+            if unsure is not None:
+                status = await self._session.retries.run(lambda: self._look_once(file_id))
+                if await self._tells(status, in_doubt=True):
+                    return
+            try:
+                call = uploads.finish_upload(self._endpoints, file_id)
+                await self._session.exchange(call, fresh=unsure is not None)
+            except VideoCloudError as error:
+                if outcome_unknown(error):
+                    in_doubt, unsure = True, error
+                raise
+
+        def on_retry(error: VideoCloudError, wait: float) -> None:
+            logger.info("%s; upload %s is looked at again in %.1f s", error, file_id, wait, extra={"file_id": file_id})
+
         try:
-            await session.send(uploads.finish_upload(endpoints, file_id))
+            await self._session.retries.run(attempt, on_retry=on_retry)
         except VideoCloudError as error:
-            in_doubt = in_doubt or outcome_unknown(error)
-            raise
+            if not in_doubt:
+                raise
+            # No attempt is left, or a second finish was refused, perhaps because the first has arrived after all.
+            asked = error.operation == "get_status" and error.exhausted
+            if asked or not await self._finished_after_all(file_id):
+                raise FinishInDoubtError(error) from error
 
-    def repeatable(error: VideoCloudError) -> bool:
-        return in_doubt and error.retryable
+    async def is_finished(self, file_id: str, *, in_doubt: bool = False) -> bool:
+        """Whether the service has taken the upload as a whole already.
 
-    def on_retry(error: VideoCloudError, wait: float) -> None:
-        logger.info("%s; the status of upload %s is asked for in %.1f s", error, file_id, wait)
+        Args:
+            file_id: the upload.
+            in_doubt: a finish of unknown outcome was sent: a video that is absent may still turn up.
 
-    try:
-        await session.retries.run(attempt, repeatable=repeatable, on_retry=on_retry)
-    except UnknownFileError:
-        raise
-    except VideoCloudError as error:
-        if not in_doubt:
-            raise
-        # No attempt is left, or a second finish was refused, perhaps because the first one has arrived after all.
-        if not await _finished_after_all(session, endpoints, file_id):
-            raise FinishInDoubtError(error) from error
+        Raises:
+            UnknownFileError: it was cancelled; or the service does not know it, and no finish was sent.
+            FinishInDoubtError: a finish was sent, and the video stays absent.
+        """
+        return await self._tells(await self.look(file_id), in_doubt=in_doubt)
 
+    async def look(self, file_id: str) -> VideoStatus:
+        """The status of an upload (section 4), asked for as often as the policy of uploads says."""
+        return await self._session.send(videos.get_status(self._endpoints, file_id))
 
-async def _finished_after_all(session: Session, endpoints: Endpoints, file_id: str) -> bool:
-    try:
-        return await is_finished(session, endpoints, file_id)
-    except UnknownFileError:
-        raise
-    except VideoCloudError as error:
-        logger.info("what became of upload %s can't be told: %s", file_id, error)
-        return False
+    async def _look_once(self, file_id: str) -> VideoStatus:
+        """The status, asked for once, over a fresh connection: for a loop that repeats it itself."""
+        return await self._session.exchange(videos.get_status(self._endpoints, file_id), fresh=True)
 
+    async def _tells(self, status: VideoStatus, *, in_doubt: bool) -> bool:
+        """Whether a status says that the upload is finished."""
+        if in_doubt and status.state is VideoState.ABSENT:
+            status = await self._until_it_turns_up(status.file_id, status)
+        if status.state in videos.GONE:
+            raise _dropped(status)
+        return status.state in videos.FINISHED
 
-async def is_finished(session: Session, endpoints: Endpoints, file_id: str) -> bool:
-    """Whether the service has taken the upload as a whole already.
-
-    Raises:
-        UnknownFileError: it does not know it any more, or it was cancelled.
-    """
-    status = await session.send(videos.get_status(endpoints, file_id))
-    if status.state in _GONE:
-        raise UnknownFileError(
-            f"the service has dropped the upload ({status.state.value})",
-            code=status.code,
-            message=status.message,
-            operation="get_status",
-            file_id=file_id,
+    async def _until_it_turns_up(self, file_id: str, status: VideoStatus) -> VideoStatus:
+        deadline, wait = self._clock() + self._patience, FIRST_LOOK
+        while (left := deadline - self._clock()) > 0:
+            await self._sleep(min(wait, left))
+            wait = min(2 * wait, LONGEST_LOOK)
+            try:
+                status = await self._look_once(file_id)
+            except VideoCloudError as error:
+                if not error.retryable:
+                    raise
+                continue
+            if status.state is not VideoState.ABSENT:
+                return status
+        raise FinishInDoubtError(
+            ServiceError(
+                f"the answer to finish was lost, and the video has not turned up within {self._patience:g} s"
+                f" ({status.code}): it may be finished or dropped; the same upload looks again",
+                code=status.code,
+                message=status.message,
+                operation="finish_upload",
+                file_id=file_id,
+                retryable=True,
+            )
         )
-    return status.state in FINISHED
+
+    async def _finished_after_all(self, file_id: str) -> bool:
+        try:
+            return await self._tells(await self._look_once(file_id), in_doubt=True)
+        except (UnknownFileError, FinishInDoubtError):
+            raise
+        except VideoCloudError as error:
+            logger.info("what became of upload %s can't be told: %s", file_id, error, extra={"file_id": file_id})
+            return False
+
+
+async def wait(seconds: float) -> None:
+    """`asyncio.sleep`, as a function of one argument."""
+    await asyncio.sleep(seconds)
+
+
+def loop_time() -> float:
+    """The time of the running loop, in seconds."""
+    return asyncio.get_running_loop().time()
+
+
+def _dropped(status: VideoStatus) -> UnknownFileError:
+    return UnknownFileError(
+        f"the service has dropped the upload ({status.state.value})",
+        code=status.code,
+        message=status.message,
+        operation="get_status",
+        file_id=status.file_id,
+    )

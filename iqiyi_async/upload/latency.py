@@ -4,7 +4,7 @@ Now and then a single request hangs for seconds where its like take a fraction o
 lost connection that nobody reported. In the middle of an upload that costs one lane for a while; at its end everybody
 waits for it. So a range that takes far longer than the others did is sent once more, over another lane; ranges are
 idempotent and their MD5 is checked, so whichever answer comes first is as good as the other. As long as lanes have
-other things to do, it must also have been overtaken: a link that has become slow has no room for anything twice.
+other things to do, it must also have been passed by others: a link that has become slow has no room for anything twice.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class LatencyTracker:
         """A range of so many bytes that set out at `since` has arrived."""
         self._arrived.append((size, now - since, since))
 
-    def overtaken(self, since: float) -> int:
+    def completed_after(self, since: float) -> int:
         """How many of those that set out later than `since` have arrived: many if it hangs, few if all are slow."""
         return sum(other > since for _, _, other in self._arrived)
 

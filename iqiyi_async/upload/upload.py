@@ -1,11 +1,12 @@
-"""One upload's life: begin or go on, send every range, describe, finish; and whatever can go wrong on the way.
+"""One upload's life: begin or go on, describe, send every range, finish; and whatever can go wrong on the way.
 
-The laws of this file:
+The rules of this file:
 
 - What was accepted is never sent again, and what was published is never published twice.
 - Every range is checked. Success means that the service holds the source's bytes, all of them, and nothing else.
+- What can't be undone (finish, cancel) is written into the journal before it is said.
 - One error leaves, typed; never a group. Cancellation passes through unchanged.
-- Wait, then clean up: when `run` is over no task, lane or file is left, and the service has been told what the
+- Wait, then clean up: when `run` is over no task, worker or file is left, and the service has been told what the
   caller chose.
 """
 
@@ -13,23 +14,34 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from typing import Literal
 
 import attrs
 
+from .._concurrency import run_to_completion
 from .._session import Session
-from ..config import Endpoints
-from ..errors import SourceChangedError, UnknownFileError, UploadError, VideoCloudError
-from ..models import JournalEntry, Metadata, Phase, UploadReceipt, UploadTicket
-from ..protocol import uploads
+from ..config import Endpoints, UploadOptions
+from ..errors import (
+    DuplicateVideoError,
+    ServiceError,
+    SourceChangedError,
+    UnknownFileError,
+    UploadError,
+    VideoCloudError,
+)
+from ..models import Bottleneck, JournalEntry, Metadata, Phase, UploadReceipt, UploadState, UploadTicket
+from ..protocol import hosts, uploads
 from ..protocol.wire import Answer
-from .finish import FinishInDoubtError, finish, is_finished
+from .fair_queue import Turn
+from .finish import Finisher, FinishInDoubtError
 from .journal_session import JournalSession
-from .pool import WorkerPool
 from .progress import Progress
-from .proof import is_same
 from .ranges import Range, covered
-from .source import Source, settled
+from .resume import Finished, ResumePoint, Resumption
+from .routes import BackupHosts, Route
+from .sources import UploadSource
 from .transfer import Transfer
+from .workers import WorkerPool
 
 logger: logging.Logger = logging.getLogger(__name__)
 
@@ -38,97 +50,157 @@ CANCEL_SECONDS = 5.0
 
 
 @attrs.frozen
-class ResumePoint:
-    """Where an upload begins: a ticket, and what the service holds already."""
+class Service:
+    """What all uploads of a client have in common.
 
-    ticket: UploadTicket
-    accepted: tuple[Range, ...] = ()
+    Attributes:
+        session: the way to the service.
+        endpoints: where the service lives.
+        options: how files are cut and sent.
+        pool: the workers.
+        backups: which hosts take ranges while others are down.
+        finisher: says finish.
+    """
+
+    session: Session
+    endpoints: Endpoints
+    options: UploadOptions
+    pool: WorkerPool
+    backups: BackupHosts
+    finisher: Finisher
 
 
 class Upload:
-    """One upload of one source."""
+    """One upload of one source.
+
+    Args:
+        service: what all uploads of the client have in common.
+        source: where the bytes come from.
+        metadata: what the video is called and about.
+        entry: what the upload is in a journal.
+        journal: the upload's page in it.
+        progress: where its bytes are counted.
+        turn: whose upload it is.
+        again: whether a video with the same bytes is wanted once more.
+        running: not set while it is paused.
+    """
 
     def __init__(
         self,
+        service: Service,
         *,
-        session: Session,
-        pool: WorkerPool,
-        endpoints: Endpoints,
-        source: Source,
+        source: UploadSource,
         metadata: Metadata,
-        log: JournalSession,
+        entry: JournalEntry,
+        journal: JournalSession,
         progress: Progress,
+        turn: Turn,
+        again: bool,
+        running: asyncio.Event,
     ) -> None:
-        self._session = session
-        self._pool = pool
-        self._endpoints = endpoints
+        self._service = service
+        self._session = service.session
         self._source = source
         self._metadata = metadata
-        self._log = log
+        self._entry = entry
+        self._journal = journal
         self._progress = progress
-        self._sender: Transfer | None = None
-        self._finishing = False
+        self._turn = turn
+        self._again = again
+        self._running = running
+        self._on_failure: Literal["keep", "cancel"] = service.options.on_failure
+        self._transfer: Transfer | None = None
+        self._finish_said = False
         self._stopping = False
-        self._scope = asyncio.timeout(None)
 
     async def run(self) -> UploadReceipt:
         """Bring the source to the service and have it published.
 
         Raises:
+            DuplicateVideoError: its bytes are a video already.
             UploadError: it stopped half way.
             VideoCloudError: it did not even begin.
         """
-        try:
-            async with self._scope:
-                await self._source.begin()
-                if not self._log.active:
-                    return await self._journey(None)
-                async with self._log.claimed() as entry:
-                    return await self._journey(entry)
-        except TimeoutError:
-            if not self._scope.expired():
-                raise
-            closed = "the upload was stopped because the client was closed"
-            raise self._failed(UploadError(closed, retryable=True)) from None
-        finally:
-            self._progress.close()
+        await self._source.begin()
+        async with self._journal.lease() as entry:
+            return await self._journey(entry)
 
     def stop(self, within: float) -> None:
-        """Take no new ranges, unless the upload will be done within so many seconds; finish those under way."""
+        """Take no new ranges, unless the upload will be done within `within` seconds; finish those under way."""
         left = self._source.size - self._progress.accepted
         rate = self._progress.rate
-        soon = left <= rate * within if rate else left <= self._pool.tuner.workers * self._pool.tuner.chunk_size
-        if not soon:
+        tuner = self._service.pool.tuner
+        soon = left <= rate * within if rate else left <= tuner.workers * tuner.chunk_size
+        if not soon or not self._running.is_set():
             self._stopping = True
-            if self._sender is not None:
-                self._sender.stopping = True
+            if self._transfer is not None:
+                self._transfer.stop()
 
-    def abort(self) -> None:
-        """Stop at once, as if cancelled; `run` then raises `UploadError`."""
-        if not self._scope.expired():
-            self._scope.reschedule(asyncio.get_running_loop().time())
+    def stopped(self, why: UploadError) -> UploadError:
+        """The error of an upload that was stopped from outside."""
+        return self._failed(why)
+
+    def paused(self) -> None:
+        """The caller has paused it: look whether nothing is under way already."""
+        if self._transfer is not None:
+            self._transfer.paused()
+
+    def cancel_at_service(self) -> None:
+        """Should the upload fail from now on, it is cancelled at the service, whatever the options say."""
+        self._on_failure = "cancel"
 
     async def _journey(self, entry: JournalEntry | None) -> UploadReceipt:
-        start = None if entry is None else await self._earlier(entry)
-        if isinstance(start, UploadReceipt):
-            return start
+        start = await self._earlier(entry)
+        if isinstance(start, Finished):
+            self._progress.resumed(start.file_id, self._source.size)
+            return self._succeeded()
         try:
             return await self._from(start)
         except UnknownFileError as error:
             if not self._source.rereadable:
                 raise self._failed(error) from error
-            logger.warning("the service has dropped upload %s; it starts over", self._progress.file_id)
-        await self._log.forget()
-        self._progress = self._progress.anew()
+            logger.warning(
+                "the service has dropped upload %s; it starts over", self._progress.file_id, extra=self._extra()
+            )
+        await self._journal.forget()
+        self._progress.anew()
         await self._source.begin()
         try:
             return await self._from(None)
         except UnknownFileError as error:
             raise self._failed(error) from error
 
+    async def _earlier(self, entry: JournalEntry | None) -> ResumePoint | Finished | None:
+        """What an earlier run has left, if it still holds."""
+        if not self._journal.active:
+            return None
+        self._progress.file_id = "" if entry is None else entry.file_id
+        self._finish_said = entry is not None and entry.phase is Phase.FINISHING
+        resumption = Resumption(
+            source=self._source,
+            entry=self._entry,
+            journal=self._journal,
+            finisher=self._service.finisher,
+            cancel=self._cancel_at_service,
+            again=self._again,
+        )
+        try:
+            found = await resumption.find(entry)
+        except DuplicateVideoError:
+            raise
+        except FinishInDoubtError as doubt:
+            raise self._failed(doubt.error) from doubt.error
+        except VideoCloudError as error:
+            if not self._progress.file_id:
+                raise
+            raise self._failed(error) from error
+        if not isinstance(found, ResumePoint):
+            self._progress.file_id, self._finish_said = "", False
+        return found
+
     async def _begin(self) -> ResumePoint:
-        self._progress.file_id, self._finishing = "", False
-        call = uploads.request_upload(self._endpoints, self._source.file_type, self._source.size)
+        self._progress.file_id, self._finish_said = "", False
+        call = uploads.request_upload(self._service.endpoints, self._source.file_type, self._source.size)
 
         def decode(answer: Answer) -> UploadTicket:
             ticket = call.decode(answer)
@@ -136,20 +208,28 @@ class Upload:
             self._progress.file_id = ticket.file_id
             return ticket
 
-        patience = CANCEL_SECONDS if self._pool.options.on_failure == "cancel" else 0.0
+        self._progress.wait_for(Bottleneck.SERVICE)
+        patience = CANCEL_SECONDS if self._on_failure == "cancel" else 0.0
         ticket = await self._session.send(attrs.evolve(call, decode=decode), patience=patience)
-        if self._log.active:
-            await self._log.begin(ticket, await self._source.fingerprint())
+        if self._journal.active:
+            await self._journal.begin(await self._page(ticket))
         return ResumePoint(ticket)
+
+    async def _page(self, ticket: UploadTicket) -> JournalEntry:
+        fingerprint = await self._source.fingerprint()
+        return attrs.evolve(self._entry, file_id=ticket.file_id, upload_url=ticket.upload_url, fingerprint=fingerprint)
 
     async def _from(self, start: ResumePoint | None) -> UploadReceipt:
         """From a ticket, or from nothing, to a receipt. What fails is cleaned up after, unless it was dropped."""
         try:
-            start = start or await self._begin()
-            self._progress.resumed(start.ticket.file_id, covered(self._source.size, start.accepted))
+            start = await self._begin() if start is None else await self._resumed(start)
+            accepted = [Range(each.first, each.size) for each in start.accepted]
+            self._progress.resumed(start.ticket.file_id, covered(self._source.size, accepted))
             await self._send(start)
-            await self._source.conclude()
-            await self._publish(start.ticket.file_id)
+            self._progress.check()
+            self._progress.wait_for(Bottleneck.SOURCE)
+            await self._source.conclude(self._journal.accepted, read_all=self._service.options.verify == "end")
+            await self._publish(start)
         except UnknownFileError:
             raise
         except FinishInDoubtError as doubt:
@@ -157,95 +237,129 @@ class Upload:
         except BaseException as problem:
             if not self._progress.file_id:
                 raise
-            await settled(self._clean_up(problem))
+            await run_to_completion(self._clean_up(problem))
             if not isinstance(problem, VideoCloudError):
                 raise
             failed = self._failed(problem)
             raise failed from problem if failed is not problem else problem.__cause__
         return self._succeeded()
 
+    async def _resumed(self, start: ResumePoint) -> ResumePoint:
+        """Go on with an entry of the journal; what is new of its metadata is noted."""
+        page = attrs.evolve(await self._page(start.ticket), accepted=start.accepted)
+        await self._journal.begin(page)
+        return start
+
     async def _send(self, start: ResumePoint) -> None:
-        self._sender = sender = Transfer(
-            self._session, self._pool, self._source, start.ticket, self._log, self._progress
+        service = self._service
+        addresses = hosts.fallback_urls(start.ticket.upload_url, service.endpoints)
+        self._transfer = transfer = Transfer(
+            session=self._session,
+            pool=service.pool,
+            route=Route(addresses, service.backups, asyncio.get_running_loop().time),
+            source=self._source,
+            ticket=start.ticket,
+            describe=lambda: self._describe(start.ticket.file_id),
+            journal=self._journal,
+            progress=self._progress,
+            turn=self._turn,
+            parameters=service.options.parameters,
+            running=self._running,
+            on_moved=lambda upload_url: self._moved(start.ticket, upload_url),
         )
-        sender.stopping = self._stopping
-        await sender.send_all(start.accepted)
+        self._progress.begin_transfer(transfer.causes)
+        if self._stopping:
+            transfer.stop()
+        await transfer.run(start.accepted)
 
-    async def _publish(self, file_id: str) -> None:
-        self._log.check()
-        await self._session.send(uploads.set_metadata(self._endpoints, file_id, self._metadata))
-        await self._log.advance(Phase.FINISHING)
-        self._finishing = True
-        await finish(self._session, self._endpoints, file_id)
-        await self._log.advance(Phase.FINISHED)
+    async def _describe(self, file_id: str) -> None:
+        """Set the metadata: beside the first ranges, so that a refusal doesn't cost the whole file."""
+        self._journal.check()
+        await self._session.send(uploads.set_metadata(self._service.endpoints, file_id, self._metadata))
 
-    async def _earlier(self, entry: JournalEntry) -> ResumePoint | UploadReceipt | None:
-        """What an earlier run has left, if it still holds: of the source, and of the service."""
-        self._progress.file_id = entry.file_id
-        self._finishing = entry.phase is not Phase.SENDING
+    async def _moved(self, ticket: UploadTicket, upload_url: str) -> None:
+        """The ranges go to another address: an upload that goes on later begins there."""
+        if self._journal.active:
+            await self._journal.change(await self._page(attrs.evolve(ticket, upload_url=upload_url)))
+
+    async def _publish(self, start: ResumePoint) -> None:
+        await self._journal.announce(Phase.FINISHING)
+        self._finish_said = True
+        self._progress.committed()
         try:
-            if not await is_same(self._source, entry):
-                logger.warning("the source has changed since its upload %s began; it starts over", entry.file_id)
-                if entry.phase is Phase.SENDING:
-                    await self._cancel_remote()
-                return None
-            finished = await is_finished(self._session, self._endpoints, entry.file_id)
-        except UnknownFileError:
-            logger.warning("the service has dropped upload %s; it starts over", entry.file_id)
-            return None
-        except VideoCloudError as error:
-            raise self._failed(error) from error
-        accepted = tuple(Range(chunk.first, chunk.size) for chunk in entry.accepted)
-        if not finished:
-            return ResumePoint(UploadTicket(entry.file_id, entry.upload_url, self._source.size), accepted)
-        await self._log.advance(Phase.FINISHED)
-        self._progress.resumed(entry.file_id, self._source.size)
-        return self._succeeded()
+            await self._service.finisher.finish(start.ticket.file_id, said_before=start.finish_said)
+        except VideoCloudError:
+            # Refused, and not in doubt.
+            self._finish_said = False
+            await self._journal.retract()
+            raise
+        await self._journal.finished()
 
     async def _clean_up(self, problem: BaseException) -> None:
         """Leave the service what the caller chose. Nothing is in flight any more."""
-        if isinstance(problem, SourceChangedError):
-            await self._log.forget()
-        if self._pool.options.on_failure == "cancel" and await self._cancel_remote():
-            await self._log.forget()
+        if self._on_failure == "cancel" and await self._cancel_at_service(self._progress.file_id):
+            await self._journal.forget()
 
-    async def _cancel_remote(self) -> bool:
+    async def _cancel_at_service(self, file_id: str) -> bool:
         """Tell the service that the upload is off, unless it has become a video meanwhile; False if it could not be
         told, or has."""
-        file_id = self._progress.file_id
         try:
             async with asyncio.timeout(CANCEL_SECONDS):
-                if self._finishing and await is_finished(self._session, self._endpoints, file_id):
-                    await self._log.advance(Phase.FINISHED)
+                if self._finish_said and await self._service.finisher.is_finished(file_id, in_doubt=True):
+                    await self._journal.finished()
                     return False
-                await self._session.send(uploads.cancel_upload(self._endpoints, file_id))
+                await self._journal.announce(Phase.CANCELLING)
+                await self._session.send(uploads.cancel_upload(self._service.endpoints, file_id))
         except UnknownFileError:
             return True
-        except (VideoCloudError, TimeoutError) as error:
-            logger.warning("upload %s could not be cancelled at the service: %s", file_id, str(error) or "no answer")
+        except (VideoCloudError, FinishInDoubtError, TimeoutError) as error:
+            logger.warning(
+                "upload %s could not be cancelled at the service: %s",
+                file_id,
+                str(error) or "no answer",
+                extra=self._extra(),
+            )
             return False
         return True
 
     def _failed(self, error: VideoCloudError) -> UploadError:
         """The one error that leaves, once there is a file_id."""
-        kept = self._pool.options.on_failure == "keep" or self._finishing
-        lost = isinstance(error, SourceChangedError | UnknownFileError)
+        kept = self._on_failure == "keep" or self._finish_said
+        lost = isinstance(error, SourceChangedError | UnknownFileError) or _too_large(error)
         failed = error if isinstance(error, UploadError) else UploadError(f"the upload stopped: {error}")
         failed.file_id = self._progress.file_id
         failed.accepted = self._progress.accepted
-        failed.resumable = kept and not lost and self._source.rereadable and self._progress.file_id != ""
+        remembered = self._journal.active or self._finish_said
+        failed.resumable = kept and not lost and remembered and self._progress.file_id != ""
         failed.retryable = error.retryable
         return failed
 
     def _succeeded(self) -> UploadReceipt:
         done = self._progress
+        done.state = UploadState.FINISHED
         done.finished()
-        return UploadReceipt(
+        receipt = UploadReceipt(
             file_id=done.file_id,
             size=self._source.size,
             chunks=done.chunks,
             retries=done.retries,
             resumed_bytes=done.resumed_bytes,
             elapsed=done.elapsed,
-            tuning=self._pool.tuner.explanation,
+            tuning=self._service.pool.tuner.explanation,
+            time_by_cause=done.time_by_cause(),
         )
+        logger.info(
+            "upload %s is finished: %d bytes in %.1f s",
+            done.file_id,
+            receipt.size,
+            receipt.elapsed,
+            extra=self._extra(),
+        )
+        return receipt
+
+    def _extra(self) -> dict[str, str]:
+        return {"file_id": self._progress.file_id}
+
+
+def _too_large(error: VideoCloudError) -> bool:
+    return isinstance(error.__cause__, ServiceError) and error.__cause__.code == "HTTP 413"

@@ -11,7 +11,7 @@ import time
 import httpx
 import pytest
 
-from iqiyi_async.emulator import Emulator, EmulatorConfig, EmulatorServer, Fault, FaultPlan, FileState
+from iqiyi_async.emulator import DEFAULT_APP_KEY, Emulator, EmulatorConfig, EmulatorServer, Fault, FaultPlan, FileState
 
 from .steps import Steps, chunk, javascript, target
 from .wire import FORM, form, get, post, until, wire
@@ -142,9 +142,11 @@ async def test_a_short_accept_is_one(steps: Steps, fewer: int, accepted: int) ->
 @pytest.mark.parametrize(("how", "code"), [("expired", "A21327"), ("revoked", "A21332")])
 async def test_the_presented_token_goes_bad(steps: Steps, how: str, code: str) -> None:
     other = steps.token
-    await steps.authorize()
+    refresh = (await steps.authorize())["refresh_token"]
+    key = f"client_id={DEFAULT_APP_KEY}&grant_type=refresh_token&refresh_token={refresh}"
+    steps.token = (await steps.ask(get(f"/api/oauth2/token?{key}"))).json["access_token"]
     made = plan(steps, Fault(operation="*", call=[1, 2], token=how))  # type: ignore[arg-type]
-    # A chunk presents no token: there is nothing to spoil, and the fault has not struck.
+    # A chunk presents no token: there is nothing to spoil, and the fault has not fired.
     await steps.chunk("0", 5, 0, b"hello")
     assert made.fired == (0,)
     assert (await steps.status("0")).code == code
@@ -167,6 +169,15 @@ async def test_a_status_that_lags(steps: Steps) -> None:
     file_id = await steps.publish(b"hello")
     assert (await steps.status(file_id)).code == "A00004"
     assert steps.emulator.files[file_id].state is FileState.PUBLISHED
+    steps.emulator.clock.advance(60)
+    assert (await steps.status(file_id)).code == "A00000"
+
+
+async def test_a_status_that_lags_may_know_nothing_of_the_video(steps: Steps) -> None:
+    plan(steps, Fault(operation="finish_upload", lag=60, lag_code="A00003"))
+    file_id = await steps.publish(b"hello")
+    assert (await steps.status(file_id)).code == "A00003"
+    assert (await steps.api("/api/file/videoListForExternal")).json["count"] == 0
     steps.emulator.clock.advance(60)
     assert (await steps.status(file_id)).code == "A00000"
 

@@ -1,4 +1,4 @@
-"""A fault plan as a value: what it may say, and when its faults strike."""
+"""A fault plan as a value: what it may say, and when its faults fire."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from iqiyi_async.emulator import Fault, FaultPlan, Operation
 CHUNK = Operation.UPLOAD_CHUNK
 
 
-def strikes(plan: FaultPlan, calls: int, operation: Operation = CHUNK) -> list[list[int]]:
-    """For each call the places of the faults that strike."""
-    return [[at for at in plan.meet(operation) if plan.strike(at)] for _ in range(calls)]
+def firings(plan: FaultPlan, calls: int, operation: Operation = CHUNK) -> list[list[int]]:
+    """For each call the places of the faults that fire."""
+    return [[at for at in plan.matching(operation) if plan.fire(at)] for _ in range(calls)]
 
 
 def test_by_number_of_the_call() -> None:
     plan = FaultPlan((Fault(operation="upload_chunk", call=2, status=503), Fault(call=[1, 3], delay=1)))
-    assert strikes(plan, 4) == [[1], [0], [1], []]
+    assert firings(plan, 4) == [[1], [0], [1], []]
     assert plan.fired == (1, 2)
     assert plan.unfired() == ()
     plan.restart()
@@ -31,24 +31,24 @@ def test_by_number_of_the_call() -> None:
 
 def test_calls_of_other_operations_do_not_count() -> None:
     plan = FaultPlan((Fault(operation="finish_upload", call=1, status=503),))
-    assert strikes(plan, 3) == [[], [], []]
-    assert strikes(plan, 1, Operation.FINISH_UPLOAD) == [[0]]
+    assert firings(plan, 3) == [[], [], []]
+    assert firings(plan, 1, Operation.FINISH_UPLOAD) == [[0]]
 
 
-def test_a_fault_that_is_only_picked_has_not_struck() -> None:
+def test_a_fault_that_is_only_picked_has_not_fired() -> None:
     plan = FaultPlan((Fault(operation="upload_chunk", call=1, drop=True, after_bytes=10),))
-    assert plan.meet(CHUNK) == (0,)
+    assert plan.matching(CHUNK) == (0,)
     assert plan.unfired() == plan.faults
 
 
 def test_times_bounds_every_kind() -> None:
     plan = FaultPlan((Fault(status=500, times=2), Fault(probability=1.0, status=500, times=1), Fault(status=500)))
-    assert strikes(plan, 4) == [[0, 1, 2], [0, 2], [2], [2]]
+    assert firings(plan, 4) == [[0, 1, 2], [0, 2], [2], [2]]
 
 
-def test_fewer_strikes_than_calls_named_is_unfired() -> None:
+def test_fewer_firings_than_calls_named_is_unfired() -> None:
     plan = FaultPlan((Fault(call=[1, 5], status=500), Fault(call=[1, 5], times=1, status=500)))
-    strikes(plan, 2)
+    firings(plan, 2)
     assert plan.unfired() == plan.faults[:1]
 
 
@@ -57,15 +57,15 @@ def test_chances_depend_on_the_seed_alone(seed: int, probability: float) -> None
     fault = Fault(operation="upload_chunk", probability=probability, status=503)
     one, two = FaultPlan((fault,), seed), FaultPlan((fault,), seed)
     mixed = FaultPlan((Fault(operation="get_status", status=500), fault), seed)
-    drawn = strikes(one, 200)
-    assert drawn == strikes(two, 200)
-    assert len(strikes(mixed, 200)) == 200
+    drawn = firings(one, 200)
+    assert drawn == firings(two, 200)
+    assert len(firings(mixed, 200)) == 200
     assert sum(map(len, drawn)) > 0 or probability < 0.2
 
 
 def test_chances_come_about_as_often_as_they_say() -> None:
     plan = FaultPlan((Fault(probability=0.25, status=503),), seed=7)
-    assert 400 < sum(map(len, strikes(plan, 2000))) < 600
+    assert 400 < sum(map(len, firings(plan, 2000))) < 600
 
 
 PLAN = {

@@ -70,7 +70,8 @@ class TestStatus:
         steps.emulator.clock.advance(1)
         answer = await steps.status(file_id)
         assert answer.code == "A00000"
-        assert set(answer.json["data"]) == {"img", "thumbnail", "swfurl", "urllist"}
+        assert set(answer.json) == {"code", "data"}
+        assert set(answer.json["data"]) == {"img", "thumbnail", "swfurl", "urllist", "msg"}
         assert {kind: set(urls) for kind, urls in answer.json["data"]["urllist"].items()} == {
             "mp4": {"1", "2"},
             "m3u8": {"1", "2", "96"},
@@ -107,8 +108,7 @@ class TestStatus:
         again = await steps.publish(data)
         other = await steps.publish(data[:-1])
         answer = await steps.status(again)
-        assert answer.json["code"] == "A00007"
-        assert answer.json["data"] == {"is_repeat": 1, "fileIdBefore": first}
+        assert answer.json == {"code": "A00007", "data": {"is_repeat": 1, "fileIdBefore": first}}
         assert steps.emulator.files[again].duplicate_of == first
         assert {view.file_id for view in steps.emulator.published()} == {first, other}
 
@@ -161,15 +161,34 @@ class TestPlaying:
         data = os.urandom(2_500_000)
         file_id = await steps.publish(data)
         listed = (await steps.api("/api/file/urllist", file_id=file_id)).json["data"]
-        for urls in listed.values():
+        for kind, urls in listed.items():
             for url in urls.values():
+                assert urlsplit(url).path.endswith(f".{kind}")
                 exchange = await steps.ask(get(target(url)))
                 assert exchange.body.startswith(b'var videoUrl={"code":"A00000","data":{"l":"http://')
-                answer = await steps.ask(get(target(javascript(exchange.body)["data"]["l"])))
+                assert exchange.body.endswith(b'"}};')
+                assert set(javascript(exchange.body)["data"]) == {"l", "t", "s", "z", "h", "e"}
+                real = javascript(exchange.body)["data"]["l"]
+                if kind == "m3u8":
+                    assert urlsplit(real).path.endswith(".m3u8")
+                    real = await self._segment(steps, real)
+                assert urlsplit(real).path.endswith(".mp4")
+                answer = await steps.ask(get(target(real)))
                 assert (answer.status, answer.headers["content-type"]) == (200, "video/mp4")
                 assert answer.body == data
         assert steps.emulator.files[file_id].plays == 5
         assert (await steps.api("/api/file/videoListForExternal")).json["data"][0]["playCount"] == 5
+
+    @staticmethod
+    async def _segment(steps: Steps, playlist: str) -> str:
+        """The one segment that a playlist names."""
+        answer = await steps.ask(get(target(playlist)))
+        assert answer.headers["content-type"] == "application/vnd.apple.mpegurl"
+        lines = answer.body.decode().splitlines()
+        assert (lines[0], lines[-1]) == ("#EXTM3U", "#EXT-X-ENDLIST")
+        assert "#EXT-X-TARGETDURATION:1" in lines
+        assert lines[-3] == "#EXTINF:1.000,"
+        return lines[-2]
 
     @pytest.mark.parametrize(
         ("asked", "status", "first", "end"),

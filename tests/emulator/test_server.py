@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import json
 import logging
 import socket
+import sys
 import threading
 import time
 from pathlib import Path
@@ -156,6 +158,21 @@ async def test_no_log_shows_a_secret(caplog: pytest.LogCaptureFixture) -> None:
 
 
 @pytest.mark.anyio
+async def test_each_request_is_a_line_of_the_log(steps: Steps, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, "iqiyi_async.emulator.requests"):
+        file_id = await steps.open(5)
+        await steps.chunk(file_id, 5, 0, b"hello")
+        await steps.ask(get("/openupload", access_token="x", file_id="a\tb"))
+        await steps.finish(await steps.open(5))
+    lines = [record.getMessage() for record in caplog.records]
+    assert lines[1].startswith("3 POST /upload upload_chunk, 200 A00000 answered ")
+    assert f"file_id {file_id} 0-4" in lines[1]
+    assert "file_id a?b" in lines[2]
+    assert "VIOLATION: finish was said while 5 of 5 bytes" in lines[-1]
+    assert steps.token not in "".join(lines)
+
+
+@pytest.mark.anyio
 async def test_a_broken_disk_is_an_answer_and_a_log_entry(
     steps: Steps, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -292,6 +309,11 @@ class TestThreaded:
         {"url_lifetime": True},
         {"public_url": "ftp://x"},
         {"public_url": "http://x/?a=b"},
+        {"public_url": "http://[x"},
+        {"qualities": ["8K"]},
+        {"early_finish": "maybe"},
+        {"repeated_finish": "A00001"},
+        {"publish_before_review": 1},
         {"quota_bytes": -1},
         {"quota_files": 1.5},
         {"application": "gone"},
@@ -311,3 +333,28 @@ async def test_the_history_is_bounded() -> None:
         for _ in range(5):
             await ask(server.endpoint_url, get("/openupload"))
         assert [entry.number for entry in server.emulator.history] == [3, 4, 5]
+
+
+@pytest.mark.anyio
+async def test_from_the_command_line_behind_a_proxy() -> None:
+    options = ("--public-url", "https://video.test/emulator", "--publish-after", "0", "-v")
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "iqiyi_async", "emulator", *options),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        assert process.stdout is not None
+        url = json.loads(await process.stdout.readline())["endpoint_url"]
+        key = f"client_id={DEFAULT_APP_KEY}&client_secret={DEFAULT_APP_SECRET}"
+        token = (await ask(url, get(f"/api/iqiyi/authorize?{key}"))).json["data"]["access_token"]
+        opened = await ask(url, get(f"/openupload?filetype=mp4&filesize=5&access_token={token}"))
+        assert opened.json["data"]["upload_url"] == "https://video.test/emulator/upload"
+        health = get("/__emulator__/health").replace(b"127.0.0.1", b"video.test")
+        assert (await ask(url, health)).status == 200
+    finally:
+        process.terminate()
+        _, errors = await process.communicate()
+    assert process.returncode == 0
+    assert b"2 GET /openupload request_upload, 200 A00000 answered" in errors
+    assert token.encode() not in errors

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
@@ -537,3 +537,62 @@ async def test_store_that_hangs_is_one_that_failed(service: Service, monkeypatch
         await in_time(client.get_status("f"))
         await in_time(client.get_status("f"))
     assert service.count("authorize") == 1
+
+
+class Constant:
+    """A service whose authorize is idempotent: the same token until it dies, whatever one asks (contract, B11)."""
+
+    def __init__(self, service: Service, clock: Clock, life: float) -> None:
+        self._service, self._clock, self._life = service, clock, life
+        self._born = clock.now - life
+        self._number = 0
+        service.hooks["authorize"] = self.authorize
+        service.hooks["refresh_token"] = self.refresh
+
+    async def authorize(self, asked: Asked) -> bytes:
+        if self._clock.now >= self._born + self._life:
+            self._born, self._number = self._clock.now, self._number + 1
+        left = self._born + self._life - self._clock.now
+        token = {"access_token": f"t{self._number}", "expires_in": left, "refresh_token": f"r{self._number}"}
+        return ok(data=token)
+
+    async def refresh(self, asked: Asked) -> bytes:
+        return answer({"code": "A21325"})
+
+
+async def test_unchanged_token_counts_as_renewed(service: Service, clock: Clock) -> None:
+    """Six processes that share a store, in the last minute of a token that nothing makes younger."""
+    Constant(service, clock, 600.0)
+    store = MemoryTokenStore()
+    async with AsyncExitStack() as stack:
+        clients = [await stack.enter_async_context(cloud(service.url, token_store=store)) for _ in range(6)]
+        for client in clients:
+            await client.get_status("f")
+        assert service.count("authorize") == 1
+        clock.now += 550
+        for _ in range(45):
+            clock.now += 1
+            for client in clients:
+                await client.get_status("f")
+        await asyncio.sleep(0.05)
+        in_the_last_minute = service.count("authorize") - 1
+        assert in_the_last_minute <= 12
+        clock.now += 10
+        for client in clients:
+            await client.get_status("f")
+        assert service.calls("get_status")[-1].token == "t2"
+    assert service.count("authorize") <= in_the_last_minute + 3
+
+
+async def test_words_of_a_store_reach_the_log(
+    service: Service, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Path, reason and remedy; nothing of a library's error that may hold an address with a password."""
+    path = tmp_path / "token.json"
+    path.write_text("{}")
+    path.chmod(0o644)
+    async with cloud(service.url, token_store=FileTokenStore(path)) as client:
+        await client.get_status("f")
+    (line,) = [record.getMessage() for record in caplog.records if "token store failed" in record.getMessage()]
+    assert str(path) in line
+    assert "chmod 600" in line

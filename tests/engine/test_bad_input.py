@@ -42,7 +42,7 @@ Bad = Callable[[AsyncVideoCloud, Path], Awaitable[object]]
 #: What is wrong, and words that the error must have.
 TABLE: dict[str, tuple[Bad, str]] = {
     "no such file": (lambda c, p: c.upload(p / "none.mp4", NAME), "none.mp4"),
-    "folder": (lambda c, p: c.upload(p, NAME, file_type="mp4"), "directory|regular file"),
+    "folder": (lambda c, p: c.upload(p, NAME, file_type="mp4"), "is a folder"),
     "pipe": (lambda c, p: c.upload("/dev/null", NAME, file_type="mp4"), "regular file"),
     "empty file": (lambda c, p: c.upload(p / "empty.mp4", NAME), "empty"),
     "no extension": (lambda c, p: c.upload(p / "film", NAME), "file_type is needed"),
@@ -71,7 +71,7 @@ TABLE: dict[str, tuple[Bad, str]] = {
     "number": (lambda c, p: c.upload(5, NAME, file_type="mp4", size=1), "source"),  # type: ignore[arg-type]
     "list": (lambda c, p: c.upload([b"x"], NAME, file_type="mp4", size=1), "source"),  # type: ignore[arg-type]
     "plain iterable": (lambda c, p: c.upload(iter([b"x"]), NAME, file_type="mp4", size=1), "source"),  # type: ignore[arg-type]
-    "open file": (lambda c, p: c.upload(io.BytesIO(b"x"), NAME, file_type="mp4", size=1), "not async"),  # type: ignore[arg-type]
+    "open file": (lambda c, p: c.upload(io.BytesIO(b"x"), NAME, file_type="mp4", size=1), "without await"),  # type: ignore[arg-type]
     "wrapped file": (
         lambda c, p: c.upload(_Unhelpful(read=io.BytesIO(b"x").read), NAME, file_type="mp4", size=1),  # type: ignore[arg-type]
         "not async",

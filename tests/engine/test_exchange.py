@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iqiyi_async.transport.exchange import TOGETHER, Exchange
-from iqiyi_async.transport.outcome import BrokenError, Patience, Reply
+from iqiyi_async.transport.exchange import TOGETHER, BrokenError, Exchange, Reply, Timeouts
 
 pytestmark = pytest.mark.anyio
 
-PATIENCE = Patience(10, 10, 10)
+TIMEOUTS = Timeouts(10, 10, 10)
 FINE = b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 17\r\n\r\n{"code":"A00000"}'
+BODY = b'{"code":"A00000"}'
 CHUNKED = b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n8\r\n{"code":\r\n9\r\n"A00000"}\r\n0\r\nX: y\r\n\r\n'
 INTERIM = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: a\r\n\r\n" + FINE
 CLOSING = FINE.replace(b"\r\n", b"\r\nConnection: close\r\n", 1)
@@ -23,7 +23,7 @@ OLD = b'HTTP/1.0 200 OK\r\n\r\n{"code":"A00000"}'
 
 
 def _exchange(most: int = 1000) -> Exchange:
-    return Exchange(asyncio.get_running_loop(), PATIENCE, most, None)
+    return Exchange(asyncio.get_running_loop(), TIMEOUTS, most, None)
 
 
 def _written(exchange: Exchange, most: int) -> list[bytes]:
@@ -36,7 +36,7 @@ def _written(exchange: Exchange, most: int) -> list[bytes]:
 
 async def test_request_without_a_body() -> None:
     exchange = _exchange()
-    exchange.ask("GET", "/api/file/info?name=a%20b", (("Host", "h"), ("file_id", "f")), ())
+    exchange.ask(b"GET", b"/api/file/info?name=a%20b", ((b"Host", b"h"), (b"file_id", b"f")), ())
     assert _written(exchange, 10) == [b"GET /api/file/info?name=a%20b HTTP/1.1\r\nHost: h\r\nfile_id: f\r\n\r\n"]
     exchange.close()
 
@@ -44,7 +44,7 @@ async def test_request_without_a_body() -> None:
 async def test_small_parts_are_joined_and_large_ones_sent_from_where_they_are() -> None:
     head, large, tail = b"--x\r\n\r\n", bytes(range(256)) * 300, b"\r\n--x--\r\n"
     exchange = _exchange()
-    exchange.ask("POST", "/upload", (("Host", "h"),), (head, memoryview(large), tail))
+    exchange.ask(b"POST", b"/upload", ((b"Host", b"h"),), (head, memoryview(large), tail))
     assert exchange.cut(1) == b"POST /upload HTTP/1.1\r\nHost: h\r\n\r\n" + head
     piece = exchange.cut(TOGETHER)
     assert isinstance(piece, memoryview)
@@ -55,8 +55,8 @@ async def test_small_parts_are_joined_and_large_ones_sent_from_where_they_are() 
 
 async def test_every_byte_of_the_body_is_told_once() -> None:
     told: list[int] = []
-    exchange = Exchange(asyncio.get_running_loop(), PATIENCE, 1000, told.append)
-    exchange.ask("POST", "/", (("Host", "h"),), (b"ab", bytes(200_000), b"c"))
+    exchange = Exchange(asyncio.get_running_loop(), TIMEOUTS, 1000, told.append)
+    exchange.ask(b"POST", b"/", ((b"Host", b"h"),), (b"ab", bytes(200_000), b"c"))
     _written(exchange, 70_000)
     assert told == [2, 70_000, 70_000, 60_000, 1]
     exchange.close()
@@ -65,19 +65,18 @@ async def test_every_byte_of_the_body_is_told_once() -> None:
 @pytest.mark.parametrize(
     ("target", "header"),
     [
-        ("/ HTTP/1.1\r\nX: y", ("A", "b")),
-        ("/a b", ("A", "b")),
-        ("/", ("A", "b\r\nX: y")),
-        ("/", ("A\n", "b")),
-        ("/", ("A", "b\x00")),
-        # Python's own error would hold the whole head, secrets and all.
-        ("/", ("A", "X: y\xe9")),
+        (b"/ HTTP/1.1\r\nX: y", (b"A", b"b")),
+        (b"/a b", (b"A", b"b")),
+        (b"/", (b"A", b"b\r\nX: y")),
+        (b"/", (b"A\n", b"b")),
+        (b"/", (b"A", b"b\x00")),
+        (b"/", (b"A", b"X: y\xe9")),
     ],
 )
-async def test_what_would_end_a_line_is_never_written(target: str, header: tuple[str, str]) -> None:
+async def test_what_would_end_a_line_is_never_written(target: bytes, header: tuple[bytes, bytes]) -> None:
     exchange = _exchange()
     with pytest.raises(ValueError, match="does not allow") as caught:
-        exchange.ask("GET", target, (header,), ())
+        exchange.ask(b"GET", target, (header,), ())
     assert "X: y" not in repr(caught.value)
     assert caught.value.__context__ is None
     assert not exchange.unsent
@@ -93,10 +92,10 @@ async def test_an_answer_is_the_same_however_it_is_cut(raw: bytes, cuts: list[in
     edges = sorted({0, len(raw), *(cut for cut in cuts if cut < len(raw))})
     for first, end in pairwise(edges):
         assert not exchange.over.done()
-        exchange.hear(raw[first:end])
+        exchange.feed(raw[first:end])
     if raw is OLD:
         assert not exchange.over.done(), "its end is the end of the connection"
-        exchange.hear_end()
+        exchange.feed_end()
     reply = exchange.over.result()
     assert (reply.status, reply.content) == (200, b'{"code":"A00000"}')
     assert exchange.reusable == (raw not in (CLOSING, OLD))
@@ -106,7 +105,7 @@ async def test_an_answer_is_the_same_however_it_is_cut(raw: bytes, cuts: list[in
 @pytest.mark.parametrize("surplus", [b"HTTP/1.1 200 OK\r\n", b"H", b"garbage", FINE])
 async def test_bytes_behind_the_answer_are_not_its_own(surplus: bytes) -> None:
     exchange = _exchange()
-    exchange.hear(FINE + surplus)
+    exchange.feed(FINE + surplus)
     assert exchange.over.result() == Reply(
         200, [(b"Content-Type", b"application/json"), (b"Content-Length", b"17")], b'{"code":"A00000"}'
     )
@@ -116,9 +115,9 @@ async def test_bytes_behind_the_answer_are_not_its_own(surplus: bytes) -> None:
 
 async def test_an_answer_before_the_end_of_the_request_ends_it() -> None:
     exchange = _exchange()
-    exchange.ask("POST", "/", (("Host", "h"),), (bytes(200_000),))
+    exchange.ask(b"POST", b"/", ((b"Host", b"h"),), (bytes(200_000),))
     exchange.cut(1000)
-    exchange.hear(FINE)
+    exchange.feed(FINE)
     assert not exchange.unsent
     assert exchange.over.result().status == 200
     assert not exchange.reusable
@@ -128,8 +127,8 @@ async def test_an_answer_before_the_end_of_the_request_ends_it() -> None:
 @pytest.mark.parametrize("end", range(len(CHUNKED)))
 async def test_half_an_answer_is_none(end: int) -> None:
     exchange = _exchange()
-    exchange.hear(CHUNKED[:end])
-    exchange.hear_end()
+    exchange.feed(CHUNKED[:end])
+    exchange.feed_end()
     with pytest.raises(BrokenError, match="the connection was closed"):
         exchange.over.result()
     exchange.close()
@@ -137,6 +136,69 @@ async def test_half_an_answer_is_none(end: int) -> None:
 
 async def test_a_reply_prints_nothing_of_its_content() -> None:
     exchange = _exchange()
-    exchange.hear(FINE)
+    exchange.feed(FINE)
     assert "A00000" not in repr(exchange.over)
+    exchange.close()
+
+
+LENIENT = [
+    b"HTTP/1.1 200 OK\nContent-Length: 17\n\n" + BODY,
+    b"HTTP/1.1 200 OK\r\nX: a\r\n b\r\nContent-Length: 17\r\n\r\n" + BODY,
+    b"HTTP/1.1 200 OK\r\nX: a\r\n\tb\r\nContent-Length: 17\r\n\r\n" + BODY,
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n11  \r\n" + BODY + b"\r\n0\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nX: a\x01b\r\nContent-Length: 17\r\n\r\n" + BODY,
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: identity\r\nContent-Length: 17\r\n\r\n" + BODY,
+    b"HTTP/1.1 200 OK\r\ncontent-length: 17\r\nContent-Length: 17\r\n\r\n" + BODY,
+    b"HTTP/1.1 200 OK\r\nContent-Length: 17, 17\r\n\r\n" + BODY,
+    b"HTTP/1.1 200 OK\nContent-Length: 17\nContent-Length: 17\n\n" + BODY,
+    b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n11\r\n" + BODY + b"\r\n0\r\n\r\n",
+    b"HTTP/1.1 200\r\nContent-Length: 17\r\n\r\n" + BODY,
+    b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 17\r\nContent-Length: 17\r\n\r\n" + BODY,
+]
+
+
+@pytest.mark.parametrize("raw", LENIENT)
+@given(cuts=st.lists(st.integers(0, 100), max_size=5))
+async def test_answers_that_others_read_too(raw: bytes, cuts: list[int]) -> None:
+    """Be liberal in decoding: curl, aiohttp, httpx and urllib3 accept these, or most of them do."""
+    exchange = _exchange()
+    edges = sorted({0, len(raw), *(cut for cut in cuts if cut < len(raw))})
+    for first, end in pairwise(edges):
+        exchange.feed(raw[first:end])
+    reply = exchange.over.result()
+    assert (reply.status, reply.content) == (200, BODY)
+    assert exchange.reusable
+    exchange.close()
+
+
+async def test_identity_without_a_length_ends_with_the_connection() -> None:
+    exchange = _exchange()
+    exchange.feed(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: identity\r\n\r\n" + BODY)
+    assert not exchange.over.done()
+    exchange.feed_end()
+    assert exchange.over.result().content == BODY
+    exchange.close()
+
+
+async def test_a_trailer_is_no_header() -> None:
+    exchange = _exchange()
+    exchange.feed(
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n11\r\n"
+        + BODY
+        + b"\r\n0\r\nContent-Encoding: gzip\r\n\r\n"
+    )
+    reply = exchange.over.result()
+    assert [name for name, _ in reply.headers] == [b"Transfer-Encoding"]
+    assert exchange.reusable
+    exchange.close()
+
+
+@pytest.mark.parametrize(
+    ("raw", "seconds"),
+    [(b"timeout=5, max=100", 5), (b"max=3,timeout=1", 1), (b"Timeout = 60", 60), (b"max=100", None), (b"", None)],
+)
+async def test_how_long_a_connection_is_kept(raw: bytes, seconds: float | None) -> None:
+    exchange = _exchange()
+    exchange.feed(FINE.replace(b"\r\n", b"\r\nKeep-Alive: " + raw + b"\r\n", 1))
+    assert exchange.keep_alive == seconds
     exchange.close()

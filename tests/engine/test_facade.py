@@ -257,12 +257,13 @@ async def test_quota() -> None:
                 await client.upload(content(11), NAME, file_type="mp4")
 
 
-async def test_finish_before_everything_is_there(emulator: ThreadedEmulatorServer) -> None:
-    async with cloud(emulator.endpoint_url) as client:
-        ticket = await client.request_upload("mp4", 10)
-        await client.upload_chunk(ticket, 0, b"12345")
-        with pytest.raises(ServiceError):
-            await client.finish_upload(ticket.file_id)
+async def test_finish_before_everything_is_there() -> None:
+    async with EmulatorServer(EmulatorConfig(early_finish="refused")) as server:
+        async with cloud(server.endpoint_url) as client:
+            ticket = await client.request_upload("mp4", 10)
+            await client.upload_chunk(ticket, 0, b"12345")
+            with pytest.raises(ServiceError):
+                await client.finish_upload(ticket.file_id)
 
 
 async def test_chunk_of_an_unknown_upload(emulator: ThreadedEmulatorServer) -> None:

@@ -55,7 +55,7 @@ def test_who_hangs_is_overtaken_by_those_that_set_out_later() -> None:
     seen = LatencyTracker()
     for since, now in ((1.0, 9.0), (2.0, 3.0), (3.0, 4.0), (4.0, 9.5)):
         seen.note(MIB, since, now)
-    assert [seen.overtaken(since) for since in (0.5, 1.0, 2.5, 4.0)] == [4, 3, 2, 0]
+    assert [seen.completed_after(since) for since in (0.5, 1.0, 2.5, 4.0)] == [4, 3, 2, 0]
 
 
 def test_when_it_is_late() -> None:

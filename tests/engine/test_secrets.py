@@ -163,7 +163,7 @@ async def canary(anyio_backend: str) -> Any:
 
 
 def client_of(url: str, **more: Any) -> AsyncVideoCloud:
-    options = UploadOptions(chunk_size=1000, max_workers=2, **more.pop("options", {}))
+    options = UploadOptions(chunk_size=1000, max_workers=2, doubt_patience=0.01, **more.pop("options", {}))
     return AsyncVideoCloud(KEY, SECRET, endpoints=Endpoints.single(url), options=options, retry=QUICK, **more)
 
 
@@ -415,9 +415,9 @@ async def test_uploads_that_end_badly(canary: Canary, tmp_path: Path) -> None:
         return answer({"code": "A00005", "msg": heard(asked)})
 
     for hook in (change, wrong, unknown):
-        path.write_bytes(content(3000))
         canary.hooks["upload_chunk"] = hook
         for failure in ("keep", "cancel"):
+            path.write_bytes(content(3000))
             async with client_of(canary.url, options={"on_failure": failure}) as client:
                 for source in (path, Reader(content(3000)))[: 1 if hook is change else 2]:
                     with pytest.raises(VideoCloudError) as caught:

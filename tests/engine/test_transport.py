@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import socket
 import ssl
+import threading
 import time
 import tracemalloc
 from collections.abc import AsyncIterator, Generator
@@ -18,6 +20,7 @@ import pytest
 from iqiyi_async import (
     AsyncVideoCloud,
     AuthorizationError,
+    ConfigurationError,
     Endpoints,
     ResponseError,
     ServiceError,
@@ -456,6 +459,38 @@ async def test_certificate_that_is_not_trusted() -> None:
         assert not service.asked
 
 
+@pytest.mark.parametrize("name", ["SSL_CERT_FILE", "SSL_CERT_DIR"])
+async def test_authorities_that_are_missing_are_named_at_once(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    for each in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
+        monkeypatch.delenv(each, raising=False)
+    monkeypatch.setenv(name, "/nowhere/authorities.pem")
+    async with AsyncVideoCloud(KEY, SECRET, endpoints=Endpoints.single("https://127.0.0.1:9")) as client:
+        with pytest.raises(ConfigurationError, match=r"/nowhere/authorities\.pem"):
+            await in_time(client.get_status("f"), 2)
+
+
+async def test_certificate_that_is_not_trusted_is_not_tried_again(trusting: ssl.SSLContext) -> None:
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: None)
+    authorities = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    async with Service(tls=trusting) as service, cloud(service.url, ssl_context=authorities) as client:
+        with pytest.raises(TransportError, match="certificate verify failed") as caught:
+            await in_time(client.get_status("f"), 2)
+        assert not caught.value.retryable
+        assert service.connections <= 1
+
+
+async def test_a_context_of_the_callers_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A company's authorities."""
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.load_cert_chain(PEM)
+    async with Service(tls=server) as service:
+        authorities = ssl.create_default_context(cafile=str(PEM))
+        async with cloud(service.url, ssl_context=authorities, retry=ONCE) as client:
+            await client.get_status("f")
+            await client.get_status("f")
+        assert service.connections == 1, "session tickets are not taken for the end"
+
+
 # Where requests may go
 
 
@@ -575,12 +610,11 @@ async def test_ranges_go_to_the_backup_while_the_host_is_down(service: Service) 
 
 async def test_name_that_leads_to_a_private_address(monkeypatch: pytest.MonkeyPatch) -> None:
     """The service is public, and names a host whose name leads inside: found out before anything is sent there."""
-    loop = asyncio.get_running_loop()
 
-    async def inside(host: str, *_: Any, **__: Any) -> list[Any]:
+    def inside(host: str, *_: Any, **__: Any) -> list[Any]:
         return [(2, 1, 6, "", ("10.1.2.3", 0))]
 
-    monkeypatch.setattr(loop, "getaddrinfo", inside)
+    monkeypatch.setattr(socket, "getaddrinfo", inside)
     ticket = UploadTicket("f", "http://looks-public.example.com/upload", 3)
     async with AsyncVideoCloud(KEY, SECRET, retry=ONCE) as client:
         with pytest.raises(ResponseError, match="private"):
@@ -588,18 +622,19 @@ async def test_name_that_leads_to_a_private_address(monkeypatch: pytest.MonkeyPa
 
 
 async def test_name_that_is_never_found_ends_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    loop = asyncio.get_running_loop()
+    known = threading.Event()
 
-    async def silence(host: str, *_: Any, **__: Any) -> list[Any]:
-        await asyncio.Event().wait()
+    def silence(host: str, *_: Any, **__: Any) -> list[Any]:
+        known.wait(10)
         return []
 
-    monkeypatch.setattr(loop, "getaddrinfo", silence)
+    monkeypatch.setattr(socket, "getaddrinfo", silence)
     ticket = UploadTicket("f", "http://looks-public.example.com/upload", 3)
     options = UploadOptions(connect_timeout=0.05, stall_timeout=0.05)
     async with AsyncVideoCloud(KEY, SECRET, retry=ONCE, options=options) as client:
         with pytest.raises(TransportError):
             await in_time(client.upload_chunk(ticket, 0, b"abc"), 3)
+    known.set()
 
 
 async def test_secret_for_a_foreign_host_never_leaves(service: Service) -> None:

@@ -19,9 +19,10 @@ ONCE = RetryPolicy(max_attempts=1)
 
 def cloud(url: str, **options: Any) -> AsyncVideoCloud:
     """A client of a server on one address. What is not an argument of the client becomes one of its options."""
-    own = {name: options.pop(name) for name in ("token_store", "journal", "transport", "retry") if name in options}
+    names = ("token_store", "journal", "transport", "retry", "call_retry", "ssl_context", "pool")
+    own = {name: options.pop(name) for name in names if name in options}
     own.setdefault("retry", QUICK)
-    settings = {"chunk_size": 64 * 1024, "max_workers": 4, **options}
+    settings = {"chunk_size": 64 * 1024, "max_workers": 4, "doubt_patience": 0.1, **options}
     return AsyncVideoCloud(KEY, SECRET, endpoints=Endpoints.single(url), options=UploadOptions(**settings), **own)
 
 
@@ -80,7 +81,7 @@ def open_paths() -> list[str]:
     return found
 
 
-def idle_lanes(client: AsyncVideoCloud) -> bool:
-    """Whether every lane of a client has been given back."""
-    wiring = client._runtime
-    return all(len(lanes._idle) == len(lanes._all) for lanes in (wiring.pool, wiring._control))
+def idle_workers(client: AsyncVideoCloud) -> bool:
+    """Whether every worker and every connection of a client has been given back."""
+    http = client._runtime._http
+    return client._runtime.pool.busy == 0 and http._control.busy == http._ranges.busy == 0

@@ -12,8 +12,9 @@ import pytest
 
 from iqiyi_async.config import Endpoints
 from iqiyi_async.errors import VideoCloudError
-from iqiyi_async.protocol.hosts import trusted_origins
-from iqiyi_async.protocol.wire import Answer, Call, SecretName, Secrets, fill
+from iqiyi_async.protocol.hosts import address, trusted_origins
+from iqiyi_async.protocol.wire import Answer, Call, Request, SecretName, Secrets
+from iqiyi_async.transport.request import build_request
 
 ENDPOINTS = Endpoints()
 TOKEN = "fc20472082dbcc21d856678b358d5f0f"
@@ -53,8 +54,18 @@ class Fails:
 
 def sent(call: Call[Any], endpoints: Endpoints = ENDPOINTS) -> Sent:
     """What a call puts on the wire, its secrets filled in."""
-    outgoing = fill(call.request, VAULT, trusted_origins(endpoints))
-    return Sent(outgoing.method, outgoing.url, outgoing.headers, b"".join(bytes(piece) for piece in outgoing.body))
+    method, url, headers = filled(call.request, VAULT, trusted_origins(endpoints))
+    return Sent(method, url, headers, b"".join(bytes(piece) for piece in call.request.body))
+
+
+def filled(request: Request, secrets: Secrets, trusted: frozenset[str]) -> tuple[str, str, tuple[tuple[str, str], ...]]:
+    """A request with its secrets in place, as it goes out: method, URL, and the headers that are its own."""
+    made = build_request(request, secrets, trusted)
+    where = address(request.url)
+    headers = [(name.decode("ascii"), value.decode("ascii")) for name, value in made.headers.raw]
+    of_transport = ("Host", "User-Agent", "Accept-Encoding", "Content-Length")
+    own = tuple(header for header in headers if header[0] not in of_transport)
+    return made.method, f"{where.scheme}://{where.authority}{made.extensions['target'].decode('ascii')}", own
 
 
 def answer(content: bytes | str, status: int = 200, retry_after: str | None = None) -> Answer:

@@ -12,7 +12,7 @@ import pytest
 
 from iqiyi_async.errors import AuthorizationError, ResponseError, ServiceError, ServiceUnavailableError
 from iqiyi_async.protocol import oauth, uploads, videos
-from iqiyi_async.protocol.answers import excerpt_of, seconds_of
+from iqiyi_async.protocol.answers import excerpt_of, read, seconds_of
 from iqiyi_async.protocol.wire import Answer
 
 from .operations import SAMPLES, Sample
@@ -221,6 +221,27 @@ def in_shanghai(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.mark.parametrize(("header", "seconds"), RETRY_AFTER)
 def test_retry_after_in_seconds(header: str | None, seconds: float | None) -> None:
     assert seconds_of(header, ASKED_AT) == seconds
+
+
+@pytest.mark.parametrize(
+    ("date", "answered_at", "seconds"),
+    [
+        # The server's own clock, however wrong, is the one that its date is by.
+        ("Tue, 19 Nov 2013 06:00:00 GMT", ASKED_AT + 50, 3630.0),
+        ("Tue, 19 Nov 2013 07:00:25 GMT", ASKED_AT + 50, 5.0),
+        # From when the answer came, not from when it was asked for.
+        (None, ASKED_AT + 20, 10.0),
+        ("nonsense", ASKED_AT + 20, 10.0),
+        (None, None, 30.0),
+    ],
+)
+def test_a_date_counts_from_the_moment_of_the_answer(
+    date: str | None, answered_at: float | None, seconds: float
+) -> None:
+    came = Answer(503, b"", ASKED_AT, "Tue, 19 Nov 2013 07:00:30 GMT", answered_at, date)
+    with pytest.raises(ServiceUnavailableError) as caught:
+        read("get_status", came)
+    assert caught.value.retry_after == seconds
 
 
 @each_operation

@@ -145,7 +145,7 @@ def test_which_calls_carry_the_token_and_which_may_be_repeated() -> None:
     calls = (REQUEST, CHUNK, FINISH, CANCEL, DESCRIBE)
     assert [call for call in calls if call.request.secrets != {SecretName.ACCESS_TOKEN}] == [CHUNK]
     assert CHUNK.request.secrets == frozenset()
-    assert [call.operation for call in calls if not call.repeatable] == ["request_upload", "finish_upload"]
+    assert [call.operation for call in calls if not call.repeatable] == ["finish_upload"]
     assert [call.file_id for call in calls] == [None, FILE, FILE, FILE, FILE]
 
 

@@ -136,7 +136,9 @@ async def upload(server: ThreadedEmulatorServer, path: Path, journal: MemoryJour
         DEFAULT_APP_KEY,
         DEFAULT_APP_SECRET,
         endpoints=Endpoints.single(server.endpoint_url),
-        options=UploadOptions(max_workers=1, chunk_size=CHUNK, connect_timeout=0.5, stall_timeout=0.1),
+        options=UploadOptions(
+            max_workers=1, chunk_size=CHUNK, connect_timeout=0.5, stall_timeout=0.1, doubt_patience=0.05
+        ),
         retry=RetryPolicy(max_attempts=3, initial_backoff=0.001, max_backoff=0.002, retry_after_cap=0.01),
         journal=journal,
     ) as cloud:

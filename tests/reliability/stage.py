@@ -194,32 +194,43 @@ class DyingJournal:
         self.keys: set[str] = set()
         self.dead = False
 
+    shared = False
+
     def _living(self, key: str) -> UploadJournal:
         self.keys.add(key)
+        return self._alive()
+
+    def _alive(self) -> UploadJournal:
         if self.dead:
             raise OSError("the process is dead")
         return self.inner
 
-    async def acquire(self, key: str, owner: str, ttl: float) -> bool:
+    async def acquire(self, key: str, owner: str, ttl: float) -> int | None:
         return await self._living(key).acquire(key, owner, ttl)
 
-    async def release(self, key: str, owner: str) -> None:
-        await self._living(key).release(key, owner)
+    async def renew(self, key: str, fence: int, ttl: float) -> bool:
+        return await self._living(key).renew(key, fence, ttl)
+
+    async def release(self, key: str, fence: int) -> bool:
+        return await self._living(key).release(key, fence)
 
     async def load(self, key: str) -> JournalEntry | None:
         return await self._living(key).load(key)
 
-    async def begin(self, key: str, entry: JournalEntry) -> None:
-        await self._living(key).begin(key, entry)
+    async def begin(self, key: str, fence: int, entry: JournalEntry) -> bool:
+        return await self._living(key).begin(key, fence, entry)
 
-    async def record(self, key: str, file_id: str, chunk: ChunkReceipt) -> None:
-        await self._living(key).record(key, file_id, chunk)
+    async def record(self, key: str, fence: int, chunk: ChunkReceipt) -> bool:
+        return await self._living(key).record(key, fence, chunk)
 
-    async def advance(self, key: str, file_id: str, phase: Phase) -> None:
-        await self._living(key).advance(key, file_id, phase)
+    async def advance(self, key: str, fence: int, phase: Phase) -> bool:
+        return await self._living(key).advance(key, fence, phase)
 
-    async def forget(self, key: str) -> None:
-        await self._living(key).forget(key)
+    async def forget(self, key: str, fence: int | None = None) -> bool:
+        return await self._living(key).forget(key, fence)
+
+    async def find(self, size: int, digest: str) -> tuple[JournalEntry, ...]:
+        return await self._alive().find(size, digest)
 
     async def aclose(self) -> None:
         await self.inner.aclose()

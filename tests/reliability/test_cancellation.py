@@ -107,7 +107,7 @@ class Case:
         assert not left or min(RENEWAL - {"iqiyi-async connect"}) in left, f"step {at} left tasks: {left}"
         assert left <= RENEWAL, f"step {at} left tasks: {left}"
         assert open_files(self.path.name) == [], f"step {at} left the source open"
-        assert cloud._runtime.uploads == 0
+        assert len(cloud._runtime.uploads) == 0
         assert cloud._runtime.pool.free == 2, f"step {at} left a lane taken"
         await cloud.aclose()
         await asyncio.sleep(0)  # in which the loop closes the sockets of connections that were cut

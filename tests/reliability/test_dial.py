@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from iqiyi_async.transport.dial import HEAD_START, dial
+from iqiyi_async import ResponseError
+from iqiyi_async.transport import Connector
+from iqiyi_async.transport.dial import HEAD_START, NameService, dial
 
 from .checkpoints import Checkpoints, open_sockets
 
@@ -44,21 +47,21 @@ def silent() -> Iterator[int]:
             each.close()
 
 
-def known_as(*ports: int) -> Any:
-    """A resolver that gives these ports of this machine as the addresses of a name."""
+class KnownAs(NameService):
+    """Gives these ports of this machine as the addresses of a name."""
 
-    async def getaddrinfo(*args: Any, **options: Any) -> list[Any]:
+    def __init__(self, *ports: int) -> None:
+        super().__init__()
+        self._ports = ports
+
+    async def look_up(self, host: str, port: int) -> list[Any]:
         await asyncio.sleep(0)
-        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port)) for port in ports]
-
-    return getaddrinfo
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port)) for port in self._ports]
 
 
 async def dial_at(*ports: int) -> int:
     """Dial; the port that answered."""
-    loop = asyncio.get_running_loop()
-    loop.getaddrinfo = known_as(*ports)  # type: ignore[method-assign]
-    with await dial("a name", 80) as end:
+    with await dial("a name", 80, KnownAs(*ports)) as end:
         return int(end.getpeername()[1])
 
 
@@ -104,3 +107,84 @@ def test_cancelled_at_any_checkpoint_it_leaves_no_socket(listener: socket.socket
             assert step > 4
             return
     pytest.fail("it never came to its end")
+
+
+class Asked(NameService):
+    """Gives the addresses that a test has made up."""
+
+    def __init__(self, *found: Any) -> None:
+        super().__init__()
+        self._found = list(found)
+
+    async def look_up(self, host: str, port: int) -> list[Any]:
+        return self._found
+
+
+def test_a_socket_that_can_not_be_made_is_that_addresss_failure(listener: socket.socket) -> None:
+    """No IPv6 in the kernel, with an AAAA record: the other address works."""
+    unknown = (99, socket.SOCK_STREAM, 6, "", ("::1", port_of(listener), 0, 0))
+    fine = (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port_of(listener)))
+
+    async def connect(*found: Any) -> int:
+        with await dial("a name", 80, Asked(*found)) as end:
+            return int(end.getpeername()[1])
+
+    assert asyncio.run(connect(unknown, fine)) == port_of(listener)
+    assert asyncio.run(connect(fine, unknown)) == port_of(listener)
+    with pytest.raises(OSError, match="family"):
+        asyncio.run(connect(unknown))
+
+
+def test_a_name_is_resolved_once_and_judged_by_what_is_connected_to(listener: socket.socket) -> None:
+    """DNS rebinding: public when it is judged, loopback when it is connected to."""
+    answers = [("93.184.216.34", 0), ("127.0.0.1", 0)]
+
+    class Rebinding(NameService):
+        async def look_up(self, host: str, port: int) -> list[Any]:
+            address, _ = answers.pop(0)
+            return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port_of(listener)))]
+
+    async def connect(names: NameService) -> None:
+        connector = Connector(names, open_to=frozenset({"https://openapi.iqiyi.com:443"}))
+        await connector.connect("http", "rebinding.example.com", port_of(listener), 0.3)
+
+    names = Rebinding()
+    with pytest.raises((TimeoutError, OSError)):
+        asyncio.run(connect(names))
+    with pytest.raises(ResponseError, match="private address"):
+        asyncio.run(connect(names))
+    assert not answers
+
+
+def test_a_caller_that_is_cancelled_does_not_wait_for_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = threading.Event()
+    asked: list[str] = []
+
+    def silent(host: str, *_: Any, **__: Any) -> list[Any]:
+        asked.append(host)
+        known.wait(10)
+        raise socket.gaierror(socket.EAI_AGAIN, "later")
+
+    monkeypatch.setattr(socket, "getaddrinfo", silent)
+
+    async def ask() -> None:
+        names = NameService(most=2)
+        tasks = [asyncio.ensure_future(names.look_up(f"host{number % 4}.example", 80)) for number in range(40)]
+        await asyncio.sleep(0.1)
+        assert len(asked) == 2, "bounded, and one thread for each name"
+        began = time.monotonic()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        assert time.monotonic() - began < 0.5
+        # Names without a thread: those of others are not held up.
+        assert await names.look_up("127.0.0.1", 80) == [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", 80))]
+
+    asyncio.run(ask())
+    known.set()
+
+
+@pytest.mark.parametrize("host", ["a..b", ".x", "a" * 64 + ".example"])
+def test_what_is_no_name_is_an_os_error(host: str) -> None:
+    with pytest.raises(OSError):
+        asyncio.run(NameService().look_up(host, 80))

@@ -122,7 +122,7 @@ CARELESS = """
 def test_fault_that_never_strikes(iqiyi_cloud):
     asyncio.run(iqiyi_cloud.upload(DATA, META, file_type="mp4"))
 
-@pytest.mark.iqiyi_faults(operation="set_metadata", status=400)
+@pytest.mark.iqiyi_faults(operation="finish_upload", status=400)
 def test_half_open(iqiyi_cloud):
     with pytest.raises(UploadError):
         asyncio.run(iqiyi_cloud.upload(DATA, META, file_type="mp4"))
@@ -135,7 +135,7 @@ def test_end_check_finds_what_was_forgotten(suite: pytest.Pytester) -> None:
     result.assert_outcomes(passed=2, errors=2)
     result.stdout.fnmatch_lines(
         [
-            "a planned fault never struck*'upload_chunk', 'call': [[]1, 9[]]*the test made 5 such call(s)*=False*",
+            "a planned fault never fired*'upload_chunk', 'call': [[]1, 9[]]*the test made 5 such call(s)*=False*",
             "an upload was left half open: * 256000 of 256000 bytes*Finish or cancel*iqiyi_end_check(uploads=False)*",
         ]
     )

@@ -160,7 +160,7 @@ class Network(httpx.AsyncBaseTransport):
     def _before(self, asked: Asked, fate: str) -> None:
         token = asked.params.get("access_token")
         if fate == "token" and token:
-            self._service.grants.spoil(token, self._chance.choice(["expired", "revoked"]))
+            self._service.tokens.spoil(token, self._chance.choice(["expired", "revoked"]))
         if asked.operation == "upload_chunk" and self._chance.random() < self.weather.forgets:
             self._service.state.drop_file(asked.params["file_id"])
 

@@ -19,6 +19,9 @@ from .world import virtual_client
 OUTAGES = ("refused", "connect_hangs", "cut_on_the_way", "silence", "turned_away")
 #: What an upload asks for before its first range can be sent.
 BEGINNING = 1
+#: Probes while the calls of an upload wait: for `outage_patience`, at least half of `max_backoff` apart, but for the
+#: first few.
+PROBES = 600 / 10 + 8
 
 
 @attrs.frozen
@@ -38,7 +41,7 @@ class Storm:
     @property
     def bound(self) -> float:
         """The most that is allowed."""
-        return 1.1 * self.calls + self.budget
+        return 1.1 * self.calls + self.budget + PROBES
 
 
 def outage(how: str, *, calls: int, uploads: int, budget: int, seed: int = 0) -> Storm:

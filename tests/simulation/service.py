@@ -17,10 +17,10 @@ from iqiyi_async.emulator.catalogue import Catalogue
 from iqiyi_async.emulator.clock import Clock
 from iqiyi_async.emulator.config import EmulatorConfig
 from iqiyi_async.emulator.contract import Code, FileState, Refusal
-from iqiyi_async.emulator.grants import Grants
 from iqiyi_async.emulator.links import Links
 from iqiyi_async.emulator.service import Service
 from iqiyi_async.emulator.state import State
+from iqiyi_async.emulator.tokens import TokenIssuer
 
 BASE = "http://127.0.0.1:9"
 #: Where the loop's time begins, as seconds since the epoch.
@@ -89,7 +89,7 @@ class LocalService:
         self._strict = strict
         self.clock = LoopClock(time)
         self.state = State(lambda entry: None)
-        self.grants = Grants(config, self.state, self.clock)
+        self.tokens = TokenIssuer(config, self.state, self.clock)
         self.service = Service(config, self.state, self.clock)
         self.catalogue = Catalogue(self.state, self.service, Links(self.state, self.clock, 900.0), self.clock)
         self._data: dict[str, bytearray] = {}
@@ -105,16 +105,16 @@ class LocalService:
     def _do(self, asked: Asked, flip: bool, fewer: int) -> dict[str, Any]:
         params, key = asked.params, ""
         if asked.operation not in ("authorize", "refresh_token", "upload_chunk"):
-            key = self.grants.check(params.get("access_token"))
+            key = self.tokens.check(params.get("access_token"))
         if self._strict and asked.operation in ("set_metadata", "finish_upload"):
             record = self.service.find(key, params.get("file_id"))
             if record is not None and record.finished_at is not None:
                 raise Refusal(Code.FAILED, "it is finished already")
         match asked.operation:
             case "authorize":
-                return {"data": self.grants.authorize(params)}
+                return {"data": self.tokens.authorize(params)}
             case "refresh_token":
-                return self.grants.refresh(params)
+                return self.tokens.refresh(params)
             case "request_upload":
                 record = self.service.request_upload(key, params)
                 return {"data": {"upload_url": f"{BASE}/upload", "file_id": record.file_id}}
@@ -132,7 +132,7 @@ class LocalService:
 
     def _chunk(self, asked: Asked, flip: bool, fewer: int) -> dict[str, Any]:
         claim = self.service.open_chunk(asked.params)
-        self.service.check_length(claim, len(asked.data))
+        claim.check_length(len(asked.data))
         stored = bytearray(asked.data)
         if flip:
             stored[0] ^= 1
@@ -146,9 +146,9 @@ class LocalService:
 
     def content(self, file_id: str) -> bytes:
         """What the service holds of a video."""
-        record, extents = self.state.files[file_id], self.state.extents[file_id]
+        record, intervals = self.state.files[file_id], self.state.intervals[file_id]
         held = self._data.get(file_id, b"")
-        return b"".join(bytes(held[offset : offset + size]) for offset, size in extents.pieces(0, record.size))
+        return b"".join(bytes(held[offset : offset + size]) for offset, size in intervals.pieces(0, record.size))
 
     def finished(self) -> dict[str, bytes]:
         """The videos whose upload is finished, with their bytes."""

@@ -37,6 +37,9 @@ from .service import BASE, EPOCH, LocalService
 #: No upload of these takes longer, in seconds of the loop: every wait has a deadline, and there are only so many.
 LONGEST = 6 * 3600.0
 
+#: Tasks that may outlive a process: what is still on its way, and exchanges that no timeout of the network ends.
+OF_THE_NETWORK = ("late arrival", "iqiyi-async exchange")
+
 
 class ProcessJournal:
     """One process's way to the journal that all share: once it is dead, nothing of it gets there."""
@@ -45,32 +48,40 @@ class ProcessJournal:
         self._shared = shared
         self.dead = False
 
+    shared = False
+
     @property
     def _journal(self) -> MemoryJournal:
         if self.dead:
             raise OSError("the process is dead")
         return self._shared
 
-    async def acquire(self, key: str, owner: str, ttl: float) -> bool:
+    async def acquire(self, key: str, owner: str, ttl: float) -> int | None:
         return await self._journal.acquire(key, owner, ttl)
 
-    async def release(self, key: str, owner: str) -> None:
-        await self._journal.release(key, owner)
+    async def renew(self, key: str, fence: int, ttl: float) -> bool:
+        return await self._journal.renew(key, fence, ttl)
+
+    async def release(self, key: str, fence: int) -> bool:
+        return await self._journal.release(key, fence)
 
     async def load(self, key: str) -> JournalEntry | None:
         return await self._journal.load(key)
 
-    async def begin(self, key: str, entry: JournalEntry) -> None:
-        await self._journal.begin(key, entry)
+    async def begin(self, key: str, fence: int, entry: JournalEntry) -> bool:
+        return await self._journal.begin(key, fence, entry)
 
-    async def record(self, key: str, file_id: str, chunk: ChunkReceipt) -> None:
-        await self._journal.record(key, file_id, chunk)
+    async def record(self, key: str, fence: int, chunk: ChunkReceipt) -> bool:
+        return await self._journal.record(key, fence, chunk)
 
-    async def advance(self, key: str, file_id: str, phase: Phase) -> None:
-        await self._journal.advance(key, file_id, phase)
+    async def advance(self, key: str, fence: int, phase: Phase) -> bool:
+        return await self._journal.advance(key, fence, phase)
 
-    async def forget(self, key: str) -> None:
-        await self._journal.forget(key)
+    async def forget(self, key: str, fence: int | None = None) -> bool:
+        return await self._journal.forget(key, fence)
+
+    async def find(self, size: int, digest: str) -> tuple[JournalEntry, ...]:
+        return await self._journal.find(size, digest)
 
     async def aclose(self) -> None:
         """The shared one stays."""
@@ -114,13 +125,15 @@ def simulate(seed: int) -> Run:
 @contextmanager
 def virtual_client(loop: asyncio.AbstractEventLoop, seed: int) -> Iterator[None]:
     """Let clients that are made meanwhile go by the loop's time and the seed's chances."""
-    before = ClientRuntime.__dict__["wall_clock"], ClientRuntime.__dict__["random"]
+    before = {name: ClientRuntime.__dict__[name] for name in ("wall_clock", "random", "lease_clock")}
     ClientRuntime.wall_clock = staticmethod(lambda: EPOCH + loop.time())
     ClientRuntime.random = staticmethod(random.Random(seed + 1).random)
+    ClientRuntime.lease_clock = staticmethod(loop.time)
     try:
         yield
     finally:
-        ClientRuntime.wall_clock, ClientRuntime.random = before
+        for name, clock in before.items():
+            setattr(ClientRuntime, name, clock)
 
 
 class _World:
@@ -188,7 +201,7 @@ class _World:
             task.cancel()
         await asyncio.wait([task])
         await cloud.aclose()
-        left = {each for each in asyncio.all_tasks() - others if each.get_name() != "late arrival"}
+        left = {each for each in asyncio.all_tasks() - others if each.get_name() not in OF_THE_NETWORK}
         if left:
             self._run.problems.append(f"tasks are left: {left}")
         await network.drained()

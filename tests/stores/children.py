@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import os
 import resource
 import sys
@@ -16,7 +17,7 @@ from iqiyi_async.stores import FileTokenStore, Fingerprint, JournalEntry, Sqlite
 
 from .helpers import KEY, shown, token
 
-ENTRY = JournalEntry("file-1", "http://127.0.0.1/upload", Fingerprint(10, 20, 30, "digest"))
+ENTRY = JournalEntry("file-1", "http://127.0.0.1/upload", Fingerprint(100_000, 20, 30, "digest"))
 
 
 def store_at(place: str) -> TokenStore:
@@ -116,12 +117,12 @@ async def token_file_full(place: str) -> None:
 async def journal_full(place: str) -> None:
     """Record until the disk is full, see that what was told is there, and go on when there is room again."""
     journal = SqliteJournal(place)
-    await journal.begin(KEY, ENTRY)
+    fence = await begun(journal)
     resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, resource.RLIM_INFINITY))
     told = 0
     try:
         while told < 10_000:
-            await journal.record(KEY, ENTRY.file_id, ChunkReceipt(told, told, "0" * 32))
+            await journal.record(KEY, fence, ChunkReceipt(told, told, "0" * 32))
             told += 1
     except OSError as error:
         say(error)
@@ -130,20 +131,26 @@ async def journal_full(place: str) -> None:
     assert entry is not None
     assert [each.first for each in entry.accepted] == list(range(told))
     resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-    await journal.record(KEY, ENTRY.file_id, ChunkReceipt(told, told, "0" * 32))
+    await journal.record(KEY, fence, ChunkReceipt(told, told, "0" * 32))
     entry = await journal.load(KEY)
     assert entry is not None
     assert len(entry.accepted) == told + 1
     await journal.aclose()
 
 
-async def record_from(place: str, first: str, times: str = "1000000") -> None:
-    """Record ranges of one byte; tell each when it is written."""
+async def begun(journal: SqliteJournal) -> int:
+    """Begin an upload under a claim: the fence."""
+    fence = await journal.acquire(KEY, "the child", 3600)
+    assert fence is not None
+    assert await journal.begin(KEY, fence, ENTRY)
+    return fence
+
+
+async def record_from(place: str, fence: str, first: str, times: str = "1000000") -> None:
+    """Record ranges of one byte under a claim of the parent's; tell each when it is written."""
     journal = SqliteJournal(place)
-    if await journal.load(KEY) is None:
-        await journal.begin(KEY, ENTRY)
     for number in range(int(first), int(first) + int(times)):
-        await journal.record(KEY, ENTRY.file_id, ChunkReceipt(number, number, "0" * 32))
+        assert await journal.record(KEY, int(fence), ChunkReceipt(number, number, "0" * 32))
         say(number)
     await journal.aclose()
 
@@ -151,17 +158,18 @@ async def record_from(place: str, first: str, times: str = "1000000") -> None:
 def fork(folder: str) -> None:
     """Use stores, fork, and use them on both sides."""
     store, journal = FileTokenStore(Path(folder, "tokens.json")), SqliteJournal(Path(folder, "uploads.db"))
+    fences: list[int] = []
 
     async def before() -> None:
         await store.compare_and_set(KEY, None, token(1))
-        await journal.begin(KEY, ENTRY)
+        fences.append(await begun(journal))
 
     async def after(number: int) -> None:
         async with store.lease(KEY, ttl=30):
             found = await store.load(KEY)
             assert found is not None
             assert await store.compare_and_set(KEY, found.version, token(number)) is not None
-        await journal.record(KEY, ENTRY.file_id, ChunkReceipt(number, number, "0" * 32))
+        assert await journal.record(KEY, fences[0], ChunkReceipt(number, number, "0" * 32))
 
     async def ended() -> None:
         entry = await journal.load(KEY)
@@ -193,7 +201,7 @@ def _mark(log: str, what: str) -> None:
 
 if __name__ == "__main__":
     work = globals()[sys.argv[1]]
-    if asyncio.iscoroutinefunction(work):
+    if inspect.iscoroutinefunction(work):
         asyncio.run(work(*sys.argv[2:]))
     else:
         work(*sys.argv[2:])

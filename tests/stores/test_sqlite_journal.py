@@ -11,11 +11,12 @@ import sqlite3
 import time
 from pathlib import Path
 
+import attrs
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from iqiyi_async.models import ChunkReceipt
+from iqiyi_async.models import ChunkReceipt, JournalEntry
 from iqiyi_async.stores import MemoryJournal, Phase, SqliteJournal, _database
 
 from .children import ENTRY
@@ -34,12 +35,26 @@ def chunk(number: int) -> ChunkReceipt:
     return ChunkReceipt(number, number, "0" * 32)
 
 
-async def filled(path: Path, ranges: int = 3) -> None:
+async def begun(journal: SqliteJournal, key: str = KEY) -> int:
+    """Begin an upload under a claim: the fence."""
+    fence = await journal.acquire(key, "the test", 3600)
+    assert fence is not None
+    assert await journal.begin(key, fence, ENTRY)
+    return fence
+
+
+def plain(entry: JournalEntry | None) -> JournalEntry | None:
+    """An entry without what the journal itself adds to it."""
+    return None if entry is None else attrs.evolve(entry, changed=0.0, key="")
+
+
+async def filled(path: Path, ranges: int = 3) -> int:
     journal = SqliteJournal(path)
-    await journal.begin(KEY, ENTRY)
+    fence = await begun(journal)
     for number in range(ranges):
-        await journal.record(KEY, ENTRY.file_id, chunk(number))
+        assert await journal.record(KEY, fence, chunk(number))
     await journal.aclose()
+    return fence
 
 
 async def accepted(journal: SqliteJournal) -> list[int] | None:
@@ -65,14 +80,15 @@ async def test_its_files_are_their_owners_alone(tmp_path: Path, mask: int) -> No
     path = tmp_path / "one" / "two" / "uploads.db"
     journal = SqliteJournal(path)
     with umask(mask):
-        await journal.begin(KEY, ENTRY)
+        await begun(journal)
     assert mode(tmp_path / "one") == mode(path.parent) == 0o700
-    assert {each.name: mode(each) for each in path.parent.iterdir()} == {
+    assert {each.name: mode(each) for each in path.parent.iterdir() if ".alive-" not in each.name} == {
         "uploads.db": 0o600,
         "uploads.db-wal": 0o600,
         "uploads.db-shm": 0o600,
         "uploads.db.lock": 0o600,
     }
+    assert [mode(each) for each in path.parent.glob("*.alive-*")] == [0o600]
     await journal.aclose()
 
 
@@ -81,9 +97,9 @@ async def test_its_files_are_their_owners_alone(tmp_path: Path, mask: int) -> No
 async def test_by_default_it_is_in_the_private_state_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     journal = SqliteJournal()
-    await journal.begin(KEY, ENTRY)
+    await begun(journal)
     assert mode(tmp_path / "state" / "iqiyi-async") == 0o700
-    assert (tmp_path / "state" / "iqiyi-async" / "uploads.db").is_file()
+    assert (tmp_path / "state" / "iqiyi-async" / "uploads-3.db").is_file()
     await journal.aclose()
 
 
@@ -125,17 +141,20 @@ async def test_a_file_of_another_user_is_refused(path: Path) -> None:
 
 
 @pytest.mark.anyio
-async def test_a_file_that_is_no_database_is_put_aside(path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    content = random.Random(3).randbytes(5000)
-    path.write_bytes(content)
+@pytest.mark.parametrize("kind", ["bytes", "text", "an application's database"])
+async def test_a_file_that_is_not_ours_is_refused_and_left_alone(path: Path, kind: str) -> None:
+    if kind == "an application's database":
+        await asyncio.to_thread(_execute, path, "CREATE TABLE customers (name TEXT)")
+    else:
+        path.write_bytes(random.Random(3).randbytes(5000) if kind == "bytes" else b"notes\n")
+    content = path.read_bytes()
     journal = SqliteJournal(path)
-    await journal.begin(KEY, ENTRY)
-    assert await journal.load(KEY) == ENTRY
+    with pytest.raises(OSError, match="no upload journal of iqiyi-async") as caught:
+        await journal.load(KEY)
+    assert str(path) in str(caught.value)
     await journal.aclose()
-    (kept,) = aside(path)
-    assert kept.read_bytes() == content
-    assert len(warnings_in(caplog)) == 1
-    assert kept.name in warnings_in(caplog)[0]
+    assert path.read_bytes() == content
+    assert not aside(path)
 
 
 @pytest.mark.anyio
@@ -148,8 +167,8 @@ async def test_a_database_with_broken_pages_is_put_aside_when_that_shows(
     path.write_bytes(content)
     journal = SqliteJournal(path)
     assert await accepted(journal) is None
-    await journal.begin(KEY, ENTRY)
-    await journal.record(KEY, ENTRY.file_id, chunk(5))
+    fence = await begun(journal)
+    assert await journal.record(KEY, fence, chunk(5))
     assert await accepted(journal) == [5]
     await journal.aclose()
     assert len(aside(path)) == 1
@@ -170,8 +189,8 @@ async def test_damage_that_shows_only_later_is_mended_once_for_all(
         file.write(b"\xa5" * (path.stat().st_size // 2))
     for journal in opened:
         assert await journal.load(KEY) is None
-    await opened[0].begin(KEY, ENTRY)
-    await opened[-1].record(KEY, ENTRY.file_id, chunk(5))
+    fence = await begun(opened[0])
+    assert await opened[-1].record(KEY, fence, chunk(5))
     for journal in opened:
         assert await accepted(journal) == [5]
         await journal.aclose()
@@ -188,15 +207,15 @@ async def test_whatever_the_damage_an_upload_can_be_noted(tmp_path_factory, data
     await filled(path, ranges=30)
     content = bytearray(path.read_bytes())
     if data.draw(st.booleans(), label="cut"):
-        del content[data.draw(st.integers(0, len(content) - 1), label="length") :]
+        del content[data.draw(st.integers(100, len(content) - 1), label="length") :]
     for _ in range(data.draw(st.integers(0, 3), label="holes")):
-        start = data.draw(st.integers(0, max(0, len(content) - 1)), label="start")
+        start = data.draw(st.integers(100, max(100, len(content) - 1)), label="start")
         content[start : start + 64] = data.draw(st.binary(min_size=64, max_size=64), label="bytes")
     path.write_bytes(content)
     journal = SqliteJournal(path)
     await journal.load(KEY)
-    await journal.begin("other", ENTRY)
-    await journal.record("other", ENTRY.file_id, chunk(5))
+    fence = await begun(journal, "other")
+    assert await journal.record("other", fence, chunk(5))
     entry = await journal.load("other")
     assert entry is not None
     assert entry.accepted == (chunk(5),)
@@ -207,38 +226,49 @@ async def test_whatever_the_damage_an_upload_can_be_noted(tmp_path_factory, data
 async def test_an_empty_file_is_no_damage(path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path.touch()
     journal = SqliteJournal(path)
-    await journal.begin(KEY, ENTRY)
+    await begun(journal)
     await journal.aclose()
     assert not warnings_in(caplog)
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize(
-    "change", ["PRAGMA user_version = 99", "PRAGMA application_id = 1", "PRAGMA user_version = 0"], ids=str
-)
-async def test_a_database_of_another_version_is_put_aside_whole(
-    path: Path, change: str, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("version", [2, 99])
+async def test_two_releases_do_not_touch_each_other_s_file(
+    path: Path, version: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     await filled(path)
-    await asyncio.to_thread(_execute, path, change)
+    await asyncio.to_thread(_execute, path, f"PRAGMA user_version = {version}")
+    content = path.read_bytes()
     journal = SqliteJournal(path)
     assert await journal.load(KEY) is None
-    await filled(path)
+    await begun(journal)
     await journal.aclose()
-    (kept,) = aside(path)
-    assert await asyncio.to_thread(_execute, kept, "SELECT count(*) FROM ranges") == [(3,)]
-    assert len(warnings_in(caplog)) == 1
+    assert path.read_bytes() == content
+    assert path.with_name("uploads-3.db").is_file()
+    assert not aside(path)
+    assert not warnings_in(caplog)
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("change", ["phase = 'dreaming'", "inode = 'x'", "size = 'much'"])
+@pytest.mark.parametrize(
+    "change",
+    [
+        "phase = 'dreaming'",
+        "inode = 'x'",
+        "size = 'much'",
+        "upload_url = ''",
+        "upload_url = 'nonsense'",
+        "file_id = 'a b'",
+        "file_id = ''",
+    ],
+)
 async def test_an_entry_that_cannot_be_read_counts_as_none(path: Path, change: str) -> None:
     await filled(path)
     await asyncio.to_thread(_execute, path, f"UPDATE uploads SET {change}")
     journal = SqliteJournal(path)
     assert await journal.load(KEY) is None
-    await journal.begin(KEY, ENTRY)
-    assert await journal.load(KEY) == ENTRY
+    await begun(journal)
+    assert plain(await journal.load(KEY)) == ENTRY
     await journal.aclose()
 
 
@@ -247,18 +277,18 @@ async def test_an_entry_that_cannot_be_read_counts_as_none(path: Path, change: s
 @pytest.mark.parametrize("replaced", [False, True])
 async def test_a_file_that_is_removed_or_replaced_under_it_is_noticed(path: Path, replaced: bool) -> None:
     journal = SqliteJournal(path)
-    await journal.begin(KEY, ENTRY)
+    await begun(journal)
     open_before = descriptors()
     for ending in ("", "-wal", "-shm"):
         path.with_name(path.name + ending).unlink()
     if replaced:
         await filled(path)
     assert await accepted(journal) == ([0, 1, 2] if replaced else None)
-    await journal.begin(KEY, ENTRY)
+    await begun(journal)
     assert descriptors() == open_before
     await journal.aclose()
     later = SqliteJournal(path)
-    assert await later.load(KEY) == ENTRY
+    assert plain(await later.load(KEY)) == ENTRY
     await later.aclose()
 
 
@@ -284,15 +314,15 @@ async def test_a_database_that_another_process_keeps_busy_is_an_error_in_the_end
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(_database, "BUSY", 0.1)
-    await filled(path)
+    fence = await filled(path)
     journal = SqliteJournal(path)
     assert await accepted(journal) == [0, 1, 2]
     other = await asyncio.to_thread(_begin_in_any_thread, path)
     with pytest.raises(OSError, match="locked") as caught:
-        await journal.record(KEY, ENTRY.file_id, chunk(3))
+        await journal.record(KEY, fence, chunk(3))
     assert caught.value.errno == errno.EBUSY
     await asyncio.to_thread(other.close)
-    await journal.record(KEY, ENTRY.file_id, chunk(4))
+    await journal.record(KEY, fence, chunk(4))
     assert await accepted(journal) == [0, 1, 2, 4]
     await journal.aclose()
 
@@ -307,7 +337,7 @@ def _begin_in_any_thread(path: Path) -> sqlite3.Connection:
 async def test_nothing_is_left_open_when_it_is_closed(path: Path) -> None:
     before = descriptors()
     journal = SqliteJournal(path)
-    tasks = [asyncio.create_task(journal.begin(str(number), ENTRY)) for number in range(20)]
+    tasks = [asyncio.create_task(begun(journal, str(number))) for number in range(20)]
     await asyncio.sleep(0.001)
     for task in tasks[::2]:
         task.cancel()
@@ -324,7 +354,7 @@ async def test_nothing_is_left_open_when_it_is_closed(path: Path) -> None:
 async def test_closing_waits_for_what_is_under_way(path: Path) -> None:
     before = descriptors()
     journal = SqliteJournal(path)
-    first = asyncio.create_task(journal.begin(KEY, ENTRY))
+    first = asyncio.create_task(journal.acquire(KEY, "the test", 60))
     await asyncio.sleep(0)
     await journal.aclose()
     await first
@@ -332,11 +362,11 @@ async def test_closing_waits_for_what_is_under_way(path: Path) -> None:
 
 
 def test_what_was_told_survives_a_kill_at_any_moment(path: Path) -> None:
-    asyncio.run(filled(path, ranges=0))
+    fence = asyncio.run(filled(path, ranges=0))
     chance = random.Random(5)
     told = 0
     for _ in range(6):
-        with child("record_from", path, told) as recorder:
+        with child("record_from", path, fence, told) as recorder:
             assert recorder.stdout is not None
             recorder.stdout.readline()
             time.sleep(chance.random() * 0.05)
@@ -359,8 +389,8 @@ def test_what_was_told_survives_a_kill_at_any_moment(path: Path) -> None:
 
 
 def test_four_processes_record_at_once(path: Path) -> None:
-    asyncio.run(filled(path, ranges=0))
-    children = [child("record_from", path, 1000 * number, 100) for number in range(4)]
+    fence = asyncio.run(filled(path, ranges=0))
+    children = [child("record_from", path, fence, 1000 * number, 100) for number in range(4)]
     processes = [each.__enter__() for each in children]
     for process in processes:
         _, err = process.communicate(timeout=40)
@@ -385,29 +415,30 @@ def test_four_processes_record_at_once(path: Path) -> None:
 async def test_leases_are_counted_by_the_clock(path: Path, kind: type) -> None:
     now = 1_000_000.0
     journal = kind(path, clock=lambda: now) if kind is SqliteJournal else kind(clock=lambda: now)
-    assert await journal.acquire(KEY, "one", 60)
+    fence = await journal.acquire(KEY, "one", 60)
     now += 59.9
-    assert not await journal.acquire(KEY, "two", 60)
-    assert await journal.acquire(KEY, "one", 60)
+    assert await journal.acquire(KEY, "two", 60) is None
+    assert await journal.renew(KEY, fence, 60)
     now += 59.9
-    assert not await journal.acquire(KEY, "two", 60)
+    assert await journal.acquire(KEY, "two", 60) is None
     now += 0.1
-    assert await journal.acquire(KEY, "two", 60)
-    assert not await journal.acquire(KEY, "one", 60)
+    assert await journal.acquire(KEY, "two", 60) is not None
+    assert await journal.acquire(KEY, "one", 60) is None
     await journal.aclose()
 
 
 @pytest.mark.anyio
-async def test_a_finished_upload_is_forgotten_after_thirty_days_an_unfinished_one_never(path: Path) -> None:
+async def test_a_finished_upload_is_forgotten_in_small_lots_an_unfinished_one_never(path: Path) -> None:
     now = 1_000_000.0
     journal = SqliteJournal(path, clock=lambda: now)
     for key, phase in (("sending", Phase.SENDING), ("finishing", Phase.FINISHING), ("finished", Phase.FINISHED)):
-        await journal.begin(key, ENTRY)
-        await journal.record(key, ENTRY.file_id, chunk(0))
-        await journal.advance(key, ENTRY.file_id, phase)
+        fence = await begun(journal, key)
+        await journal.record(key, fence, chunk(0))
+        await journal.advance(key, fence, phase)
     for later, known in ((29.9, True), (0.2, False), (1000.0, False)):
-        await journal.aclose()
         now += later * DAY
+        for number in range(20):
+            await begun(journal, f"other {number}")
         assert (await journal.load("finished") is not None) is known
         assert await journal.load("sending") is not None
         assert await journal.load("finishing") is not None
@@ -415,10 +446,32 @@ async def test_a_finished_upload_is_forgotten_after_thirty_days_an_unfinished_on
     assert await asyncio.to_thread(_execute, path, "SELECT count(*) FROM ranges") == [(2,)]
 
 
+@posix_only
+@pytest.mark.anyio
+async def test_a_claim_of_a_process_whose_liveness_file_is_gone_is_free(path: Path) -> None:
+    journal = SqliteJournal(path)
+    assert await journal.acquire(KEY, "one", 3600) is not None
+    for each in path.parent.glob("*.alive-*"):
+        each.unlink()
+    other = SqliteJournal(path)
+    assert await other.acquire(KEY, "two", 3600) is not None
+    await journal.aclose()
+    await other.aclose()
+
+
+@pytest.mark.anyio
+async def test_many_writes_at_once_are_committed_together(path: Path) -> None:
+    journal = SqliteJournal(path)
+    fences = [await begun(journal, str(number)) for number in range(50)]
+    writes = [journal.record(str(number), fence, chunk(1)) for number, fence in enumerate(fences)]
+    assert await asyncio.gather(*writes) == [True] * 50
+    await journal.aclose()
+
+
 def test_it_serves_one_event_loop_after_the_other(path: Path) -> None:
     journal = SqliteJournal(path)
-    asyncio.run(journal.begin(KEY, ENTRY))
+    fence = asyncio.run(begun(journal))
     for number in range(3):
-        asyncio.run(journal.record(KEY, ENTRY.file_id, chunk(number)))
+        assert asyncio.run(journal.record(KEY, fence, chunk(number)))
     assert asyncio.run(accepted(journal)) == [0, 1, 2]
     asyncio.run(journal.aclose())

@@ -10,7 +10,7 @@ from functools import partial
 import anyio
 import pytest
 
-from iqiyi_async.stores._worker import Worker, settle
+from iqiyi_async.stores._worker import BackgroundThread, settle
 
 from .helpers import said_by
 
@@ -39,7 +39,7 @@ class Gate:
 
 
 async def test_a_job_gives_its_result_or_its_error() -> None:
-    worker = Worker("test")
+    worker = BackgroundThread("test")
     assert await worker.run(lambda: 7) == 7
     with pytest.raises(ZeroDivisionError):
         await worker.run(lambda: 1 // 0)
@@ -49,7 +49,7 @@ async def test_a_job_gives_its_result_or_its_error() -> None:
 
 
 async def test_jobs_share_one_thread_and_follow_each_other() -> None:
-    worker, order = Worker("test"), []
+    worker, order = BackgroundThread("test"), []
     threads = await asyncio.gather(*(worker.run(partial(_note, order, number)) for number in range(20)))
     assert order == list(range(20))
     assert len(set(threads)) == 1
@@ -57,7 +57,7 @@ async def test_jobs_share_one_thread_and_follow_each_other() -> None:
 
 
 async def test_who_is_cancelled_waits_for_the_job_that_has_started() -> None:
-    worker, gate = Worker("test"), Gate()
+    worker, gate = BackgroundThread("test"), Gate()
     task = asyncio.create_task(worker.run(gate))
     await gate.inside()
     for _ in range(3):
@@ -71,7 +71,7 @@ async def test_who_is_cancelled_waits_for_the_job_that_has_started() -> None:
 
 
 async def test_a_scope_that_ends_waits_too_without_spinning() -> None:
-    worker, gate = Worker("test"), Gate()
+    worker, gate = BackgroundThread("test"), Gate()
     steps = 0
 
     async def count() -> None:
@@ -92,7 +92,7 @@ async def test_a_scope_that_ends_waits_too_without_spinning() -> None:
 
 
 async def test_a_job_whose_turn_has_not_come_is_dropped_with_its_caller() -> None:
-    worker, first, second = Worker("test"), Gate(), Gate()
+    worker, first, second = BackgroundThread("test"), Gate(), Gate()
     running = asyncio.create_task(worker.run(first))
     await first.inside()
     waiting = asyncio.create_task(worker.run(second))
@@ -107,7 +107,7 @@ async def test_a_job_whose_turn_has_not_come_is_dropped_with_its_caller() -> Non
 
 
 async def test_finishing_is_not_dropped_even_if_its_turn_has_not_come() -> None:
-    worker, first, second = Worker("test"), Gate(), Gate()
+    worker, first, second = BackgroundThread("test"), Gate(), Gate()
     second.open.set()
     running = asyncio.create_task(worker.run(first))
     await first.inside()
@@ -124,7 +124,7 @@ async def test_finishing_is_not_dropped_even_if_its_turn_has_not_come() -> None:
 async def test_the_error_of_a_job_that_nobody_waits_for_is_no_complaint_of_the_loop() -> None:
     complaints: list[object] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
-    worker, gate = Worker("test"), Gate(OSError("disk full"))
+    worker, gate = BackgroundThread("test"), Gate(OSError("disk full"))
     task = asyncio.create_task(worker.run(gate))
     await gate.inside()
     task.cancel()
@@ -152,7 +152,7 @@ async def test_settling_raises_only_the_cancellation_of_the_waiter() -> None:
 
 
 async def test_a_worker_that_was_stopped_starts_again() -> None:
-    worker = Worker("test")
+    worker = BackgroundThread("test")
     worker.stop()
     first = await worker.run(threading.current_thread)
     worker.stop()
@@ -162,7 +162,7 @@ async def test_a_worker_that_was_stopped_starts_again() -> None:
 
 
 def test_a_worker_serves_one_event_loop_after_the_other() -> None:
-    worker = Worker("test")
+    worker = BackgroundThread("test")
     threads = {asyncio.run(worker.run(threading.get_ident)) for _ in range(3)}
     assert len(threads) == 1
 

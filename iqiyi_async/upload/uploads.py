@@ -1,0 +1,243 @@
+"""All uploads of one client: how they are started, counted, drained and ended."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import cast
+
+import anyio
+import attrs
+
+from .. import _validation
+from ..errors import ConfigurationError, ServiceUnavailableError, UploadError
+from ..models import ChunkReceipt, Fingerprint, JournalEntry, Metadata, UploadReceipt, UploadState, UploadTicket
+from ..protocol.uploads import metadata_digest
+from ..stores.base import UploadJournal
+from .fair_queue import Turn
+from .handle import UploadHandle
+from .journal_session import JournalSession, boottime, journal_key
+from .progress import OnProgress, check_on_progress
+from .range_attempt import send_range
+from .resources import SourceResources
+from .routes import Route
+from .sources import UploadInput, check_source, make_source
+from .upload import Service, Upload
+
+
+@attrs.frozen
+class UnfinishedUpload:
+    """An upload that was begun and is neither finished nor cancelled.
+
+    Attributes:
+        file_id: its name at the service.
+        name: what a person knows its source by: a path, or the caller's key.
+        size: of the source, in bytes.
+        accepted: bytes that the service holds.
+        group: as it was given, or None.
+        changed: when it last came further (Unix time, seconds).
+        key: its name in the journal.
+    """
+
+    file_id: str
+    name: str
+    size: int
+    accepted: int
+    group: str | None
+    changed: float
+    key: str
+
+
+@attrs.frozen
+class Wish:
+    """What a caller wants to be uploaded, checked as far as that needs no waiting."""
+
+    source: UploadInput
+    metadata: Metadata
+    file_type: str | None = None
+    size: int | None = None
+    key: str | None = None
+    again: bool = False
+    turn: Turn = Turn(None, 0)
+
+    def __attrs_post_init__(self) -> None:
+        check_source(self.source)
+        _validation.kind("metadata", self.metadata, Metadata)
+        _validation.boolean("again", self.again)
+        if self.key is not None:
+            _validation.text("key", self.key, limit=512)
+        if self.turn.group is not None:
+            _validation.text("group", self.turn.group, limit=512)
+        _validation.whole("priority", self.turn.priority, least=-1000, most=1000)
+
+
+class Uploads:
+    """All uploads of one client.
+
+    Args:
+        service: what they have in common.
+        resources: threads, open files and memory for their sources.
+        journal: what lets them go on after a crash, or None.
+        account: whose uploads they are.
+        lease_clock: seconds, also in suspend.
+    """
+
+    def __init__(
+        self,
+        service: Service,
+        *,
+        resources: SourceResources,
+        journal: UploadJournal | None,
+        account: str,
+        lease_clock: Callable[[], float] = boottime,
+    ) -> None:
+        self._service = service
+        self._resources = resources
+        self._journal = journal
+        self._account = account
+        self._lease_clock = lease_clock
+        self._handles: set[UploadHandle] = set()
+
+    def __len__(self) -> int:
+        return len(self._handles)
+
+    @property
+    def waiting(self) -> int:
+        """How many have not sent a byte yet."""
+        return sum(handle.state is UploadState.WAITING for handle in self._handles)
+
+    @property
+    def rate(self) -> float:
+        """Bytes a second that the service accepts of all uploads under way, on the average of each one's life."""
+        return sum(handle.counts.rate for handle in self._handles)
+
+    def start(
+        self, wish: Wish, on_progress: OnProgress | None = None, journal: UploadJournal | None = None
+    ) -> UploadHandle:
+        """Start an upload.
+
+        Args:
+            wish: what is to be uploaded.
+            on_progress: called with an `UploadProgress` up to ten times a second.
+            journal: in place of the client's.
+
+        Raises:
+            ConfigurationError: `on_progress` is no plain function.
+            ServiceUnavailableError: too many uploads are under way already (``max_pending_uploads``).
+        """
+        check_on_progress(on_progress)
+        most = self._service.options.max_pending_uploads
+        if most is not None and len(self._handles) >= most:
+            raise ServiceUnavailableError(
+                f"{len(self._handles)} uploads are under way, as many as max_pending_uploads allows; try again later",
+                code="max_pending_uploads",
+                operation="upload",
+            )
+        kept = self._journal if journal is None else journal
+
+        async def work(handle: UploadHandle) -> UploadReceipt:
+            return await self._upload(wish, kept, handle)
+
+        handle = UploadHandle(work, on_progress=on_progress, clock=asyncio.get_running_loop().time)
+        self._handles.add(handle)
+        handle.when_ended(self._handles.discard)
+        return handle
+
+    async def unfinished(self) -> AsyncIterator[UnfinishedUpload]:
+        """What earlier runs have left (see `AsyncVideoCloud.iter_unfinished`)."""
+        list_them = getattr(self._journal, "unfinished", None)
+        if list_them is None:
+            raise ConfigurationError(
+                "uploads that were left behind are known to a journal only: give the client one that has unfinished()"
+            )
+        for key, entry in await list_them(self._account):
+            page = cast("JournalEntry", entry)
+            yield UnfinishedUpload(
+                page.file_id,
+                page.name,
+                page.fingerprint.size,
+                sum(chunk.size for chunk in page.accepted),
+                page.group or None,
+                page.changed,
+                key,
+            )
+
+    async def send_range(self, ticket: UploadTicket, first: int, data: bytes | bytearray | memoryview) -> ChunkReceipt:
+        """Send one range by hand (see `AsyncVideoCloud.upload_chunk`)."""
+        service = self._service
+        route = Route((ticket.upload_url,), service.backups, asyncio.get_running_loop().time)
+        return await send_range(
+            service.session,
+            service.pool,
+            route,
+            ticket,
+            first,
+            data,
+            parameters=service.options.parameters,
+            hashed=self._resources.hashed,
+        )
+
+    async def drain(self, timeout: float) -> None:
+        """Let those finish that can within `timeout` seconds; stop the others where they can go on."""
+        waiting = list(self._handles)
+        for handle in waiting:
+            handle.stop(timeout)
+        with anyio.move_on_after(timeout):
+            for handle in waiting:
+                await handle.wait()
+        await self.abort()
+
+    async def abort(self) -> None:
+        """End all of them, and wait for it."""
+        ending = list(self._handles)
+        for handle in ending:
+            handle.abort(UploadError("the upload was stopped because the client was closed", retryable=True))
+        for handle in ending:
+            await handle.wait()
+
+    async def _upload(self, wish: Wish, journal: UploadJournal | None, handle: UploadHandle) -> UploadReceipt:
+        options = self._service.options
+        source = await make_source(
+            wish.source, size=wish.size, file_type=wish.file_type, resources=self._resources, turn=wish.turn
+        )
+        try:
+            handle.counts.begin(source.size)
+            identity = f"key:{wish.key}" if wish.key is not None else None
+            if identity is None and journal is not None:
+                identity = await source.identify()
+            page = JournalSession(
+                journal if identity is not None else None,
+                journal_key(self._account, wish.turn.group, identity or ""),
+                required=options.journal_required,
+                lease_seconds=options.lease_seconds,
+                on_lost=handle.abort,
+                clock=self._lease_clock,
+            )
+            upload = Upload(
+                self._service,
+                source=source,
+                metadata=wish.metadata,
+                entry=self._entry(wish, source.name, source.file_type),
+                journal=page,
+                progress=handle.counts,
+                turn=wish.turn,
+                again=wish.again,
+                running=handle.running,
+            )
+            handle.attach(upload)
+            return await upload.run()
+        finally:
+            await source.aclose()
+
+    def _entry(self, wish: Wish, name: str, file_type: str) -> JournalEntry:
+        return JournalEntry(
+            file_id="",
+            upload_url="",
+            fingerprint=Fingerprint(0, 0, 0, ""),
+            name=wish.key if wish.key is not None else name,
+            account=self._account,
+            group=wish.turn.group or "",
+            file_type=file_type,
+            metadata=metadata_digest(wish.metadata),
+            remember=self._service.options.remember,
+        )

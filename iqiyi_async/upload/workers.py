@@ -1,0 +1,117 @@
+"""The workers that all uploads of a client share: each is a permit and a buffer.
+
+A range borrows one for as long as its bytes move. Who is next is decided by group and priority (`fair_queue`); memory
+is bounded by ``max_workers x chunk_size``, however many uploads there are.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import time
+from mmap import mmap
+
+from ..config import UploadOptions
+from .adaptive import Tuner
+from .bandwidth import BandwidthLimiter
+from .fair_queue import FairQueue, Turn
+from .latency import LatencyTracker
+
+
+class Worker:
+    """A permit to send one range, and a buffer that is used again."""
+
+    def __init__(self) -> None:
+        self._buffer = memoryview(b"")
+
+    def buffer(self, size: int) -> memoryview:
+        """Memory for `size` bytes; kept for the next range. Sources that are in memory already never ask."""
+        if len(self._buffer) < size:
+            # Straight from the system: a bytearray would be filled with zeros first, here, on the event loop.
+            self._buffer = memoryview(mmap(-1, size))
+        return self._buffer[:size]
+
+
+class WorkerPool:
+    """The workers of one client, or of several that share them."""
+
+    def __init__(self, options: UploadOptions) -> None:
+        self.tuner: Tuner = Tuner(options.max_workers, options.chunk_size)
+        self.latency: LatencyTracker = LatencyTracker()
+        self.bandwidth: BandwidthLimiter = BandwidthLimiter(options.max_bandwidth, time.monotonic)
+        #: Parts the fields of a form; 128 bits that no content can foresee.
+        self.boundary: str = secrets.token_hex(16)
+        self._busy = 0
+        self._idle: list[Worker] = []
+        self._waiting: FairQueue[asyncio.Future[Worker]] = FairQueue()
+
+    @property
+    def busy(self) -> int:
+        """How many workers are borrowed."""
+        return self._busy
+
+    @property
+    def free(self) -> int:
+        """How many workers could be had at once."""
+        # Under a limit, more workers would only get less each.
+        return max(0, self.bandwidth.workers(self.tuner.workers) - self._busy)
+
+    async def acquire(self, turn: Turn, size: int) -> Worker:
+        """Wait for a worker; who takes one gives it back.
+
+        Args:
+            turn: whose range it is for.
+            size: bytes of the range: the shares of groups are counted by them.
+        """
+        if self.free and not len(self._waiting):
+            self._waiting.charge(turn, size)
+            return self._lend()
+        place: asyncio.Future[Worker] = asyncio.get_running_loop().create_future()
+        self._waiting.push(turn, place, size)
+        try:
+            return await place
+        except BaseException:
+            if place.cancel() or place.cancelled():
+                self._waiting.remove(place)
+            else:
+                # Cancelled at the very moment when its turn came.
+                self.release(place.result())
+            raise
+
+    def release(self, worker: Worker) -> None:
+        """Give a worker back: whose turn it is gets it at once."""
+        self._busy -= 1
+        self._idle.append(worker)
+        self._serve()
+
+    def set_bandwidth(self, rate: int | None) -> None:
+        """Limit what is sent to `rate` bytes a second; None is no limit, 0 a pause."""
+        self.bandwidth.set_rate(rate)
+        self._serve()
+
+    def arrived(self, size: int, since: float, now: float) -> None:
+        """A range of `size` bytes that was sent at `since` was accepted at `now` (loop time, seconds)."""
+        self.latency.note(size, since, now)
+        self.tuner.arrived(size, now - since, now)
+        self._serve()
+
+    def trouble(self) -> None:
+        """A range has to be sent again."""
+        self.tuner.trouble()
+
+    def _lend(self) -> Worker:
+        self._busy += 1
+        # The one used last: its buffer is warm.
+        return self._idle.pop() if self._idle else Worker()
+
+    def _serve(self) -> None:
+        while len(self._waiting) and self.free:
+            place = self._waiting.pop()
+            if not place.done():
+                place.set_result(self._lend())
+
+
+def processors() -> int:
+    """How many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
