@@ -91,6 +91,13 @@ class RangeUploadSource(UploadSource):
         return _InTime(self.name, self._resources.source_timeout)
 
 
+async def ask_size(source: RangeSource, resources: SourceResources) -> int:
+    """The bytes of a source that knows them only once it was asked for its identity."""
+    async with _InTime(str(getattr(source, "name", None) or type(source).__name__), resources.source_timeout):
+        await source.identity()
+    return source.size
+
+
 class _InTime:
     """What a caller's source raises, or does not give in time, is an error of the upload."""
 

@@ -44,12 +44,15 @@ class RangeSource(Protocol):
     It may also have a ``name: str``, by which its upload is found again, and an async ``aclose()``.
 
     Attributes:
-        size: in bytes.
+        size: in bytes; a source that has to ask for it may say 0 until `identity` was awaited.
     """
 
-    size: int
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        ...
 
-    async def read_range(self, first: int, size: int) -> bytes:
+    async def read_range(self, first: int, size: int) -> bytes | bytearray | memoryview:
         """Exactly `size` bytes from index `first` on. It does its own retries.
 
         Args:
@@ -290,7 +293,7 @@ async def make_source(
         ConfigurationError: nothing that can be uploaded, or what must be known of it is not.
     """
     from .file_source import FileSource
-    from .range_source import RangeUploadSource
+    from .range_source import RangeUploadSource, ask_size
     from .streams import StreamSource, pieces_of
 
     check_source(source)
@@ -307,6 +310,8 @@ async def make_source(
     known: object = getattr(source, "size", None) if size is None else size
     if is_range_source(source):
         named = str(getattr(source, "name", "")).partition("?")[0]
+        if not known:
+            known = await ask_size(cast("RangeSource", source), resources)
         return RangeUploadSource(cast("RangeSource", source), _size_of(known), _type_of(file_type, named), resources)
     kind = _type_of(file_type, getattr(source, "filename", None))
     read: object = getattr(source, "read", None)
