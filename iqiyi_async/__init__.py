@@ -50,6 +50,7 @@ if TYPE_CHECKING:
         VideoState,
         VideoStatus,
     )
+    from .sources import HttpSource, ObjectSource
     from .stores import (
         FileTokenStore,
         MemoryJournal,
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
         TokenStore,
         UploadJournal,
     )
+    from .upload.sources import RangeSource
 
 __all__ = [
     "AsyncVideoCloud",
@@ -70,14 +72,17 @@ __all__ = [
     "DuplicateVideoError",
     "Endpoints",
     "FileTokenStore",
+    "HttpSource",
     "IntegrityError",
     "InvalidParameterError",
     "MemoryJournal",
     "MemoryTokenStore",
     "Metadata",
+    "ObjectSource",
     "PlayUrls",
     "Quality",
     "QuotaExceededError",
+    "RangeSource",
     "RedisTokenStore",
     "ResponseError",
     "RetryPolicy",
@@ -110,6 +115,8 @@ _ROOMS = {
     "client": {"AsyncVideoCloud"},
     "config": {"Endpoints", "RetryPolicy", "UploadOptions"},
     "stores": {name for name in __all__ if name.endswith(("Store", "Journal"))},
+    "sources": {"HttpSource", "ObjectSource"},
+    "upload.sources": {"RangeSource"},
     "errors": {name for name in __all__ if name.endswith("Error")},
 }
 

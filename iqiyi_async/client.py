@@ -216,8 +216,8 @@ class AsyncVideoCloud:
             size: bytes of the source; needed for streams only.
             on_progress: called with an `UploadProgress` up to ten times a second, and once at the end. It must not
                 block. What it raises before finish is said ends the upload; from then on it is logged.
-            key: the caller's own name for the source (1 to 512 characters), in place of its path; a stream that is given
-                again under its key goes on.
+            key: the caller's own name for the source (1 to 512 characters), in place of its path; a stream that is
+                given again under its key goes on.
             again: upload it although its bytes are a video already.
             group: whose upload it is (a user, a tenant): workers are shared between groups first.
             priority: higher goes first within a group; the lowest is never starved.
@@ -289,7 +289,8 @@ class AsyncVideoCloud:
         """
         self._runtime.check_usable(new_upload=True)
         _validation.whole("concurrency", concurrency, least=1, most=10_000)
-        if isinstance(items, str | bytes) or not isinstance(items, Iterable | AsyncIterable):
+        given = cast("object", items)
+        if isinstance(given, str | bytes) or not isinstance(given, Iterable | AsyncIterable):
             raise ConfigurationError("items must be an iterable or an async iterable of UploadItem")
 
         async def upload(item: UploadItem) -> UploadReceipt:

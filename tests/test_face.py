@@ -31,11 +31,12 @@ from iqiyi_async import (
 
 NAMES: list[str] = sorted(
     """
-    AsyncVideoCloud AuthorizationError Bottleneck Category ChunkReceipt ConfigurationError DuplicateVideoError Endpoints FileTokenStore IntegrityError
-    InvalidParameterError MemoryJournal MemoryTokenStore Metadata PlayUrls Quality QuotaExceededError RedisTokenStore
-    ResponseError RetryPolicy ServiceError ServiceUnavailableError SourceChangedError SqliteJournal Token TokenStore
-    TransportError UnknownFileError UploadError UploadEvent UploadItem UploadJournal UploadOptions UploadOutcome UploadProgress UploadReceipt UploadState UploadTicket
-    Video VideoCloudError VideoPage VideoState VideoStatus
+    AsyncVideoCloud AuthorizationError Bottleneck Category ChunkReceipt ConfigurationError DuplicateVideoError
+    Endpoints FileTokenStore HttpSource IntegrityError InvalidParameterError MemoryJournal MemoryTokenStore Metadata
+    ObjectSource PlayUrls Quality QuotaExceededError RangeSource RedisTokenStore ResponseError RetryPolicy
+    ServiceError ServiceUnavailableError SourceChangedError SqliteJournal Token TokenStore TransportError
+    UnknownFileError UploadError UploadEvent UploadItem UploadJournal UploadOptions UploadOutcome UploadProgress
+    UploadReceipt UploadState UploadTicket Video VideoCloudError VideoPage VideoState VideoStatus
     """.split()  # noqa: SIM905 - as it is read
 )
 

@@ -54,7 +54,8 @@ class LaneTransport(httpx.AsyncBaseTransport):
     """One connection, for one request at a time.
 
     A request brings its target in ``extensions["target"]`` and its waits in ``extensions["timeout"]``, as for other
-    transports; a `RequestBody` is sent from where it is, neither iterated nor copied. The answer comes whole.
+    transports; a `RequestBody` is sent from where it is, neither iterated nor copied. The answer comes whole;
+    ``extensions["most"]`` takes the place of `most`.
 
     Args:
         connector: makes connections.
@@ -104,7 +105,7 @@ class LaneTransport(httpx.AsyncBaseTransport):
                 request.headers.raw,
                 parts,
                 timeouts=Timeouts.of(timeout),
-                most=self._most,
+                most=extensions.get("most") or self._most,
                 on_sent=on_sent,
                 allow=allow if parts else None,
             )

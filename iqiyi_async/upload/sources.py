@@ -266,12 +266,16 @@ async def make_source(
     if callable(getattr(source, "read_range", None)):
         given: object = getattr(source, "name", None)
         name = "" if given is None else _validation.text("the name of the range source", given)
+        kind = _type_of(file_type, name.partition("?")[0])
+        ranges = cast("RangeSource", source)
+        made = partial(RangeUploadSource, ranges, name=name, file_type=kind, resources=resources, turn=turn)
+        if not known:
+            # It knows its size only once it was asked for its identity.
+            await made(size=0).begin()
+            known = ranges.size
         whole = _size_of(known)
         _check_same_size(size, whole, name or "the range source")
-        kind = _type_of(file_type, name.partition("?")[0])
-        return RangeUploadSource(
-            cast("RangeSource", source), name=name, size=whole, file_type=kind, resources=resources, turn=turn
-        )
+        return made(size=whole)
     filename: object = getattr(source, "filename", None)
     read: object = getattr(source, "read", None)
     # What can be read and iterated over (files, sockets) is read: it iterates over lines, some up to a limit.

@@ -9,7 +9,7 @@ import attrs
 
 from ..errors import ConfigurationError
 
-_UNITS = {
+_UNITS: dict[str, int] = {
     "": 1,
     "B": 1,
     **{f"{letter}B": 1000**power for power, letter in enumerate("KMGT", 1)},

@@ -243,17 +243,19 @@ class Transfer:
 
     # One range
 
-    async def _send_until_accepted(self, attempt: RangeAttempt, chunk: Chunk | None) -> None:
+    async def _send_until_accepted(  # noqa: C901 - one attempt in one frame: each costs time for each range
+        self, attempt: RangeAttempt, chunk: Chunk | None
+    ) -> None:
         """One range until it is accepted. What a stream gave is held; the rest is read anew each time."""
         part = attempt.range
         source = self._source
 
-        async def once() -> str:
+        async def once() -> str:  # noqa: C901 - see above
             if attempt.hedged_md5 is not None:
                 return attempt.hedged_md5
             worker, address = attempt.take_worker(), self._route.address()
             data: Chunk | None = chunk
-            began: float | None = None
+            began, md5, sending = 0.0, "", False
             if self._session.is_down(address) and self._route.leave():
                 await self._moved()
                 address = self._route.address()
@@ -270,7 +272,8 @@ class Transfer:
                 if data is None:
                     attempt.cause = source.reading
                     data = await self._read(part, worker)
-                on_sent = self._on_sent(attempt)
+                md5 = data.md5
+                on_sent, sending = self._on_sent(attempt), True
                 began = asyncio.get_running_loop().time()
                 async with attempt.sending(began):
                     call = self._call(part, data, address)
@@ -285,7 +288,7 @@ class Transfer:
                 await self._not_accepted(error, part, address)
                 raise
             finally:
-                if began is not None:
+                if sending:
                     self._progress.in_flight -= 1
                 if data is not None and data is not chunk:
                     data.release()
@@ -297,7 +300,7 @@ class Transfer:
             self._progress.check()
             self._route.arrived()
             self._pool.arrived(part.size, began, asyncio.get_running_loop().time())
-            return check_stored(stored, self._ticket.file_id, part, data.md5)
+            return check_stored(stored, self._ticket.file_id, part, md5)
 
         def on_retry(error: VideoCloudError, wait: float) -> None:
             attempt.cause = Bottleneck.BACKOFF

@@ -58,7 +58,7 @@ class Wish:
     size: int | None = None
     key: str | None = None
     again: bool = False
-    turn: Turn = Turn(None, 0)
+    turn: Turn = attrs.field(factory=Turn)
 
     def __attrs_post_init__(self) -> None:
         check_source(self.source)
