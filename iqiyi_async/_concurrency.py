@@ -14,6 +14,9 @@ __all__ = ["Threads", "run_to_completion"]
 
 T = TypeVar("T")
 
+#: So long a cancelled caller waits for a job that may never end, in seconds.
+MOMENT = 1.0
+
 
 async def run_to_completion(work: Awaitable[T], patience: float | None = None) -> T:
     """Await `work`, and don't return before it has ended, even when cancelled.
@@ -66,8 +69,8 @@ class Threads:
         """Do a job in a thread.
 
         A caller that is cancelled waits for the end of a job that has begun; one that has not is never begun. With
-        `discard` the caller leaves at once, and what the job returns later is given to it, in the thread: for jobs
-        that a dead file system may hold for ever.
+        `discard` the caller waits for a moment only, and what the job returns later is given to it, in the thread: for
+        jobs that a dead file system may hold for ever.
         """
         running = self.executor.submit(job)
         done = asyncio.wrap_future(running)
@@ -83,6 +86,8 @@ class Threads:
                         with suppress(asyncio.CancelledError):
                             await asyncio.wait([done])
             else:
+                with anyio.CancelScope(shield=True), suppress(asyncio.CancelledError):
+                    await asyncio.wait([done], timeout=MOMENT)
                 thrown_away = discard
 
                 def ended(future: Future[T]) -> None:

@@ -103,7 +103,8 @@ IMPURE_CALLS = {
 #: Modules that are longer than the bound, how long they may be, and why.
 LIMIT = 400
 LONGER = {
-    "upload.transfer": (540, "one loop over the ranges of an upload: what is next, one range, late ranges"),
+    "sources.http_source": (420, "one source: asking, pinning, redirects, ranges"),
+    "upload.transfer": (560, "one loop over the ranges of an upload: what is next, one range, late ranges"),
     "models": (600, "one list of values, most of it their descriptions"),
     "client": (700, "one method per operation: most of it is their descriptions"),
 }
@@ -403,9 +404,9 @@ def test_a_sound_house_passes(tmp_path: Path) -> None:
             "transport.__init__": "from ..protocol import wire\nfrom ..protocol.a import x",
             "transport.lane": "import httpx",
             "upload.__init__": "",
-            "upload.source": "import aiofiles\nif TYPE_CHECKING:\n  from .upload import x",
-            "upload.upload": "from .source import x\nfrom .. import transport",
-            "client": "from .upload import engine\nfrom .upload.source import x\nimport iqiyi_async.errors",
+            "upload.file_access": "import aiofiles\nif TYPE_CHECKING:\n  from .upload import x",
+            "upload.upload": "from .file_access import x\nfrom .. import transport",
+            "client": "from .upload import engine\nfrom .upload.file_access import x\nimport iqiyi_async.errors",
             "__init__": "from .client import x\nfrom . import errors",
             "testing": "from . import x\nfrom .stores.base import y",
             "stores.base": "",

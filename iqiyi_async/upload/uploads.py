@@ -136,7 +136,10 @@ class Uploads:
         kept = self._journal if journal is None else journal
 
         async def work(handle: UploadHandle) -> UploadReceipt:
-            return await self._upload(wish, kept, handle)
+            try:
+                return await self._upload(wish, kept, handle)
+            finally:
+                self._handles.discard(handle)
 
         handle = UploadHandle(work, on_progress=on_progress, clock=asyncio.get_running_loop().time)
         self._handles.add(handle)
