@@ -17,6 +17,7 @@ import httpx
 
 from ._auth import Send, TokenManager
 from ._outage import Outage
+from ._patience import Patience
 from ._retry import Retries
 from ._session import Session
 from .config import Endpoints, RetryPolicy, UploadOptions
@@ -107,12 +108,13 @@ class ClientRuntime:
             make_auth=make_auth,
         )
         self.auth = self.session.auth
-        self.finisher = Finisher(
-            self.session, endpoints, patience=options.doubt_patience, sleep=wait, clock=loop_time
-        )
+        self.finisher = Finisher(self.session, endpoints, patience=options.doubt_patience, sleep=wait, clock=loop_time)
+        self.patience: Patience = Patience(retry.outage_patience, sleep=wait, clock=loop_time, random=self.random)
         self._resources = SourceResources(options)
         service = Service(self.session, endpoints, options, self.pool, BackupHosts(endpoints.backups), self.finisher)
-        self.uploads: Uploads = Uploads(service, resources=self._resources, journal=journal, account=self.auth.account, lease_clock=self.lease_clock)
+        self.uploads: Uploads = Uploads(
+            service, resources=self._resources, journal=journal, account=self.auth.account, lease_clock=self.lease_clock
+        )
         self._loop: asyncio.AbstractEventLoop | None = None
         self.state = "open"
 

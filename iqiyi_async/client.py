@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import ssl
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from types import TracebackType
 from typing import Self, cast
 
@@ -17,6 +17,7 @@ import attrs
 import httpx
 
 from . import _validation
+from ._listing import pages, pages_of_some
 from ._runtime import ClientRuntime
 from .config import Endpoints, RetryPolicy, UploadOptions
 from .errors import ConfigurationError, ServiceError, UnknownFileError
@@ -424,44 +425,64 @@ class AsyncVideoCloud:
         except TimeoutError:
             raise TimeoutError(f"video {file_id} is not published after {timeout:g} s ({state.value})") from None
 
-    async def list_videos(self, file_ids: Iterable[str] = (), *, page: int = 1, page_size: int = 20) -> VideoPage:
+    async def list_videos(
+        self, file_ids: Iterable[str] | None = None, *, page: int = 1, page_size: int = 20
+    ) -> VideoPage:
         """One page of the videos that are transcoded and approved (section 5).
 
         Args:
-            file_ids: only these, at most 100; all of the user's if there are none.
+            file_ids: only these, at most 100. None is all of the user's; an empty collection is none, and nothing is
+                asked.
             page: which page, from 1.
             page_size: entries of a page, 1 to 100.
+
+        Returns:
+            The page. An entry's field that the service spells in a way that can't be read is None.
 
         Raises:
             ConfigurationError: a number outside of its bounds.
             ServiceError: the service failed.
+            ResponseError: the answer can't be read, or it counts videos and holds no list of them.
         """
         self._runtime.check_usable()
-        ids = _validation.file_ids(file_ids, empty=True)
-        return await self._runtime.session.send(videos.list_videos(self._endpoints, ids, page, page_size))
+        ids = None if file_ids is None else _validation.file_ids(file_ids, empty=True)
+        videos.check_page(page, page_size)
+        if ids == ():
+            return VideoPage((), 0, page, page_size)
+        call = videos.list_videos(self._endpoints, ids, page, page_size)
+        return await self._runtime.session.send(call, interactive=True)
 
-    async def iter_videos(self, file_ids: Iterable[str] = (), *, page_size: int = 100) -> AsyncIterator[Video]:
-        """Every video of the list (section 5), page after page.
+    async def iter_videos(self, file_ids: Iterable[str] | None = None, *, page_size: int = 100) -> AsyncIterator[Video]:
+        """Every video of the list (section 5), page after page, each once.
+
+        Videos may be deleted while the list is read. Pages that could not be had are asked for again, for as long as
+        the policy's ``outage_patience``.
 
         Args:
-            file_ids: only these, any number; all of the user's if there are none.
+            file_ids: only these, any number. None is all of the user's; an empty collection is none.
             page_size: entries asked for at once, 1 to 100.
 
         Raises:
             ConfigurationError: a number outside of its bounds.
             ServiceError: the service failed.
+            ResponseError: a page can't be read.
         """
-        ids = _validation.file_ids(file_ids, empty=True)
-        for batch in videos.batches(ids) if ids else [()]:
-            page, seen = 1, 0
-            while True:
-                found = await self.list_videos(batch, page=page, page_size=page_size)
-                for video in found.videos:
-                    yield video
-                seen += len(found.videos)
-                if len(found.videos) < page_size or seen >= (len(batch) or found.total):
-                    break
-                page += 1
+        self._runtime.check_usable()
+        ids = None if file_ids is None else _validation.file_ids(file_ids, empty=True)
+        videos.check_page(1, page_size)
+
+        def looks(batch: tuple[str, ...] | None) -> Callable[[int], Awaitable[VideoPage]]:
+            return lambda page: self._runtime.patience.outlive(
+                lambda: self.list_videos(batch, page=page, page_size=page_size)
+            )
+
+        if ids is None:
+            async for video in pages(looks(None)):
+                yield video
+            return
+        for batch in videos.batches(tuple(dict.fromkeys(ids))):
+            async for video in pages_of_some(looks(batch), batch):
+                yield video
 
     async def get_urls(self, file_id: str) -> PlayUrls:
         """Where a video can be played, for about 15 minutes (section 6). Each URL needs `resolve_url` before it is

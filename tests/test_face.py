@@ -31,11 +31,12 @@ from iqiyi_async import (
 
 NAMES: list[str] = sorted(
     """
-    AsyncVideoCloud AuthorizationError Bottleneck Category ChunkReceipt ConfigurationError DuplicateVideoError Endpoints FileTokenStore IntegrityError
-    InvalidParameterError MemoryJournal MemoryTokenStore Metadata PlayUrls Quality QuotaExceededError RedisTokenStore
-    ResponseError RetryPolicy ServiceError ServiceUnavailableError SourceChangedError SqliteJournal Token TokenStore
-    TransportError UnknownFileError UploadError UploadEvent UploadItem UploadJournal UploadOptions UploadOutcome UploadProgress UploadReceipt UploadState UploadTicket
-    Video VideoCloudError VideoPage VideoState VideoStatus
+    AsyncVideoCloud AuthorizationError Bottleneck Category ChunkReceipt ConfigurationError DuplicateVideoError
+    Endpoints FileTokenStore IntegrityError InvalidParameterError MemoryJournal MemoryTokenStore Metadata PlayUrls
+    Quality QuotaExceededError RedisTokenStore ResponseError RetryPolicy ServiceError ServiceUnavailableError
+    SourceChangedError SqliteJournal Token TokenStore TransportError UnknownFileError UploadError UploadEvent
+    UploadItem UploadJournal UploadOptions UploadOutcome UploadProgress UploadReceipt UploadState UploadTicket Video
+    VideoCloudError VideoPage VideoState VideoStatus
     """.split()  # noqa: SIM905 - as it is read
 )
 
@@ -67,8 +68,8 @@ SIGNATURES = {
     "refresh_token": "(self) -> Token",
     "get_status": "(self, file_id: str) -> VideoStatus",
     "wait_until_published": "(self, file_id: str, *, timeout: float | None = None) -> VideoStatus",
-    "list_videos": "(self, file_ids: Iterable[str] = (), *, page: int = 1, page_size: int = 20) -> VideoPage",
-    "iter_videos": "(self, file_ids: Iterable[str] = (), *, page_size: int = 100) -> AsyncIterator[Video]",
+    "list_videos": "(self, file_ids: Iterable[str] | None = None, *, page: int = 1, page_size: int = 20) -> VideoPage",
+    "iter_videos": "(self, file_ids: Iterable[str] | None = None, *, page_size: int = 100) -> AsyncIterator[Video]",
     "get_urls": "(self, file_id: str) -> PlayUrls",
     "resolve_url": "(self, url: str) -> str",
     "delete_videos": "(self, file_ids: Iterable[str]) -> None",

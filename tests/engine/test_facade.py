@@ -19,6 +19,7 @@ from iqiyi_async import (
     Metadata,
     QuotaExceededError,
     ResponseError,
+    RetryPolicy,
     ServiceError,
     Token,
     UnknownFileError,
@@ -75,7 +76,8 @@ async def test_iter_videos_over_several_pages(emulator: ThreadedEmulatorServer) 
     async with cloud(emulator.endpoint_url) as client:
         ids = [await publish(client, f"film {number}") for number in range(7)]
         before = len(emulator.history)
-        for size, pages in [(3, 3), (7, 1), (100, 1), (1, 7), (6, 2)]:
+        # Where the first page holds as many as are counted, the count may mean the page: one more look tells.
+        for size, pages in [(3, 3), (7, 2), (100, 2), (1, 7), (6, 2)]:
             assert [video.file_id async for video in client.iter_videos(page_size=size)] == ids
             asked, before = len(emulator.history) - before, len(emulator.history)
             assert asked == pages, size
@@ -89,6 +91,44 @@ async def test_iter_videos_over_several_pages(emulator: ThreadedEmulatorServer) 
 async def test_iter_videos_of_nobody(emulator: ThreadedEmulatorServer) -> None:
     async with cloud(emulator.endpoint_url) as client:
         assert [video async for video in client.iter_videos()] == []
+
+
+async def test_an_empty_collection_of_ids_is_none_and_never_all(service: Service) -> None:
+    async with cloud(service.url) as client:
+        for nothing in ((), [], set(), iter(())):
+            page = await client.list_videos(nothing, page=2, page_size=7)
+            assert (page.videos, page.total, page.page, page.page_size) == ((), 0, 2, 7)
+        assert [video async for video in client.iter_videos([])] == []
+        with pytest.raises(ConfigurationError, match="page_size"):
+            await client.list_videos([], page_size=0)
+    assert service.asked == []
+
+
+async def test_deleting_in_the_loop_loses_none(emulator: ThreadedEmulatorServer) -> None:
+    async with cloud(emulator.endpoint_url) as client:
+        ids = [await publish(client, f"film {number}") for number in range(12)]
+        met: list[str] = []
+        async for video in client.iter_videos(page_size=4):
+            met.append(video.file_id)
+            await client.delete_videos([video.file_id])
+        assert sorted(met) == sorted(ids)
+        assert (await client.list_videos()).videos == ()
+
+
+async def test_a_page_that_fails_is_asked_for_again(service: Service) -> None:
+    failures = 2
+
+    async def listing(asked: Asked) -> bytes:
+        nonlocal failures
+        if asked.query["page"] == "2" and failures:
+            failures -= 1
+            return answer({"code": "A00000", "count": 3})
+        rows = [{"fileId": f"f{asked.query['page']}"}]
+        return answer({"code": "A00000", "count": 3, "data": rows})
+
+    service.hooks["list_videos"] = listing
+    async with cloud(service.url, call_retry=RetryPolicy(max_attempts=1)) as client:
+        assert [video.file_id async for video in client.iter_videos(page_size=1)] == ["f1", "f2", "f3"]
 
 
 async def test_iter_videos_of_many_ids(service: Service) -> None:

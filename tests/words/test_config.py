@@ -117,7 +117,7 @@ UPLOADS: list[tuple[str, Any, str]] = [
     ),
     *(
         (name, value, WHOLE)
-        for name in "max_waiting_buffers max_open_files max_bandwidth max_pending_uploads".split()
+        for name in ["max_waiting_buffers", "max_open_files", "max_bandwidth", "max_pending_uploads"]
         for value in (1.0, True, "8")
     ),
     *(("max_control_connections", value, WHOLE) for value in (1.0, True, "8", None)),
