@@ -68,6 +68,8 @@ SIGNATURES = {
     "refresh_token": "(self) -> Token",
     "get_status": "(self, file_id: str) -> VideoStatus",
     "wait_until_published": "(self, file_id: str, *, timeout: float | None = None) -> VideoStatus",
+    "wait_all_published": "(self, file_ids: Iterable[str], *, timeout: float | None = None) ->"
+    " AsyncIterator[VideoStatus]",
     "list_videos": "(self, file_ids: Iterable[str] | None = None, *, page: int = 1, page_size: int = 20) -> VideoPage",
     "iter_videos": "(self, file_ids: Iterable[str] | None = None, *, page_size: int = 100) -> AsyncIterator[Video]",
     "get_urls": "(self, file_id: str) -> PlayUrls",

@@ -21,6 +21,7 @@ from iqiyi_async import (
     ResponseError,
     RetryPolicy,
     ServiceError,
+    ServiceUnavailableError,
     Token,
     UnknownFileError,
     VideoState,
@@ -171,8 +172,7 @@ async def test_list_that_never_ends_is_left(service: Service) -> None:
 # Waiting for a video
 
 
-async def test_wait_until_published(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("iqiyi_async.client.POLL_FIRST", 0.01)
+async def test_wait_until_published() -> None:
     async with EmulatorServer(EmulatorConfig(publish_after=1000)) as server:
         async with cloud(server.endpoint_url) as client:
             file_id = await publish(client)
@@ -183,8 +183,7 @@ async def test_wait_until_published(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (status.state, status.file_id) == (VideoState.PUBLISHED, file_id)
 
 
-async def test_wait_that_takes_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("iqiyi_async.client.POLL_FIRST", 0.01)
+async def test_wait_that_takes_too_long() -> None:
     async with EmulatorServer(EmulatorConfig(publish_after=1000)) as server:
         async with cloud(server.endpoint_url) as client:
             file_id = await publish(client)
@@ -192,6 +191,58 @@ async def test_wait_that_takes_too_long(monkeypatch: pytest.MonkeyPatch) -> None
                 await in_time(client.wait_until_published(file_id, timeout=0.05))
             # The client is as good as before.
             assert (await client.get_status(file_id)).state is VideoState.PUBLISHING
+
+
+async def test_wait_of_no_time_looks_once(service: Service) -> None:
+    service.states["f"] = "finished"
+    async with cloud(service.url) as client:
+        with pytest.raises(TimeoutError, match=r"^video f is not published after 0 s .publishing.$"):
+            await in_time(client.wait_until_published("f", timeout=0))
+        assert service.count("get_status") == 1
+        service.hooks["get_status"] = published
+        status = await in_time(client.wait_until_published("f", timeout=0))
+        assert (status.state, service.count("get_status")) == (VideoState.PUBLISHED, 2)
+
+
+async def published(asked: Asked) -> bytes:
+    return answer({"code": "A00000"})
+
+
+async def test_a_wait_outlives_failed_looks(service: Service) -> None:
+    async def broken(asked: Asked) -> bytes:
+        if service.count("get_status") > 2:
+            service.hooks["get_status"] = published
+        return answer({}, status="500 Broken")
+
+    service.hooks["get_status"] = broken
+    once = RetryPolicy(max_attempts=1)
+    async with cloud(service.url, call_retry=once) as client:
+        assert (await in_time(client.wait_until_published("f"))).state is VideoState.PUBLISHED
+        service.hooks["get_status"] = broken
+    async with cloud(service.url, call_retry=once, retry=RetryPolicy(max_attempts=1, outage_patience=0)) as client:
+        service.asked.clear()
+        with pytest.raises(ServiceUnavailableError):
+            await in_time(client.wait_until_published("f"))
+
+
+async def test_waiting_for_many(emulator: ThreadedEmulatorServer) -> None:
+    async with cloud(emulator.endpoint_url) as client:
+        ids = [await publish(client, f"film {number}") for number in range(15)]
+        await asyncio.to_thread(emulator.set_outcome, ids[3], "review_failed")
+        before = len(emulator.history)
+        ended = {status.file_id: status async for status in client.wait_all_published([*ids, "unknown"], timeout=60)}
+        asked = [one.operation for one in emulator.history[before:]]
+    assert set(ended) == {*ids, "unknown"}
+    assert ended.pop("unknown").state is VideoState.ABSENT
+    assert ended.pop(ids[3]).state is VideoState.REVIEW_FAILED
+    assert all(status.state is VideoState.PUBLISHED and status.urls.mp4 for status in ended.values())
+    assert (asked.count("list_videos"), asked.count("get_status")) == (1, 16)
+
+
+async def test_waiting_for_none(service: Service) -> None:
+    async with cloud(service.url) as client:
+        assert [status async for status in client.wait_all_published([])] == []
+    assert service.asked == []
 
 
 async def test_wait_within_the_callers_own_timeout(service: Service) -> None:
@@ -242,8 +293,7 @@ async def test_wait_for_a_video_whose_review_failed(emulator: ThreadedEmulatorSe
             await client.wait_until_published(file_id)
 
 
-async def test_wait_through_a_state_that_nobody_knows(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("iqiyi_async.client.POLL_FIRST", 0.001)
+async def test_wait_through_a_state_that_nobody_knows(service: Service) -> None:
     codes = iter(["A99999", "A00001", "A00000"])
 
     async def status(asked: Asked) -> bytes:
