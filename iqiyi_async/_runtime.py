@@ -17,6 +17,7 @@ import httpx
 
 from ._auth import Send, TokenManager
 from ._outage import Outage
+from ._patience import Patience
 from ._retry import Retries
 from ._session import Session
 from .config import Endpoints, RetryPolicy, UploadOptions
@@ -111,6 +112,7 @@ class ClientRuntime:
         )
         self.auth = self.session.auth
         self.finisher = Finisher(self.session, endpoints, patience=options.doubt_patience, sleep=wait, clock=loop_time)
+        self.patience: Patience = Patience(retry.outage_patience, sleep=wait, clock=loop_time, random=self.random)
         service = Service(self.session, endpoints, options, self.pool, BackupHosts(endpoints.backups), self.finisher)
         self.uploads: Uploads = Uploads(
             service,

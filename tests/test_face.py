@@ -54,6 +54,9 @@ SIGNATURES = {
     "upload": "(self, source: UploadInput, metadata: Metadata, *, file_type: str | None = None,"
     " size: int | None = None, on_progress: OnProgress | None = None, key: str | None = None, again: bool = False,"
     " group: str | None = None, priority: int = 0) -> UploadReceipt",
+    "upload_many": "(self, items: Items, *, concurrency: int = 32, wait_until_published: bool = False)"
+    " -> AsyncGenerator[UploadOutcome, None]",
+    "set_bandwidth": "(self, bytes_per_second: int | None) -> None",
     "start_upload": "(self, source: UploadInput, metadata: Metadata, *, file_type: str | None = None,"
     " size: int | None = None, key: str | None = None, again: bool = False, group: str | None = None,"
     " priority: int = 0) -> UploadHandle",
@@ -68,8 +71,10 @@ SIGNATURES = {
     "refresh_token": "(self) -> Token",
     "get_status": "(self, file_id: str) -> VideoStatus",
     "wait_until_published": "(self, file_id: str, *, timeout: float | None = None) -> VideoStatus",
-    "list_videos": "(self, file_ids: Iterable[str] = (), *, page: int = 1, page_size: int = 20) -> VideoPage",
-    "iter_videos": "(self, file_ids: Iterable[str] = (), *, page_size: int = 100) -> AsyncIterator[Video]",
+    "wait_all_published": "(self, file_ids: Iterable[str], *, timeout: float | None = None) ->"
+    " AsyncIterator[VideoStatus]",
+    "list_videos": "(self, file_ids: Iterable[str] | None = None, *, page: int = 1, page_size: int = 20) -> VideoPage",
+    "iter_videos": "(self, file_ids: Iterable[str] | None = None, *, page_size: int = 100) -> AsyncIterator[Video]",
     "get_urls": "(self, file_id: str) -> PlayUrls",
     "resolve_url": "(self, url: str) -> str",
     "delete_videos": "(self, file_ids: Iterable[str]) -> None",
@@ -148,7 +153,7 @@ def test_docstrings(method: Callable[..., Any]) -> None:
     """Each says what it does and, where it asks the service, which section of the document it is."""
     text = inspect.getdoc(method) or ""
     assert text.split("\n")[0].strip()
-    if method.__name__ not in ("from_env", "drain", "aclose", "iter_unfinished", "stats", "start_upload"):
+    if method.__name__ not in ("from_env", "drain", "aclose", "iter_unfinished", "stats", "start_upload", "upload_many", "set_bandwidth"):
         assert "section" in text.lower()
     for name, parameter in inspect.signature(method).parameters.items():
         explained = name in text or name in ("self", "file_id", "file_ids", "metadata")

@@ -84,6 +84,16 @@ def structure(operation: str, fields: Json, shape: type[T], answer: Answer) -> T
     )
 
 
+def tolerant(value: object, kind: type[T], absent: T) -> T | None:
+    """A field that is no reason to refuse an answer: `absent` if it says nothing, None if it can't be read."""
+    if value is None or (isinstance(value, str) and not value.strip()):
+        return absent
+    try:
+        return _converter.structure(value, kind)
+    except (ValueError, TypeError, OverflowError):
+        return None
+
+
 def _stripped(fields: Json) -> Fields:
     return Fields((key.strip(), value) for key, value in fields.items())
 
