@@ -105,7 +105,9 @@ class Exchange:
         self._heard = 0
         self._status = 0
         self._headers: list[tuple[bytes, bytes]] = []
-        self._content = bytearray()
+        #: Joined once, at the end: what grows is copied again and again.
+        self._content: list[bytes] = []
+        self._size = 0
         #: What came before the head was complete; then None.
         self._head: list[bytes] | None = []
         self._rough = False
@@ -217,9 +219,9 @@ class Exchange:
         self._parse(data)
         if self._unfit:
             self.fail(BrokenError("what came is not HTTP"))
-        elif self._heard - len(self._content) > MOST_BESIDES:
+        elif self._heard - self._size > MOST_BESIDES:
             self.fail(BrokenError("the answer has too much besides its body"))
-        elif self._complete or len(self._content) > self._most:
+        elif self._complete or self._size > self._most:
             self._succeed()
 
     def feed_end(self) -> None:
@@ -277,7 +279,7 @@ class Exchange:
 
     def _succeed(self) -> None:
         if not self.over.done():
-            self.over.set_result(Reply(self._status, self._headers, bytes(self._content)))
+            self.over.set_result(Reply(self._status, self._headers, b"".join(self._content)))
 
     # What llhttp calls
 
@@ -309,7 +311,8 @@ class Exchange:
     def on_body(self, data: bytes) -> None:
         """A part of the body."""
         if not self._complete:
-            self._content += data
+            self._content.append(data)
+            self._size += len(data)
 
     def on_message_complete(self) -> None:
         """The end of the answer."""
