@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import ssl
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import aclosing
 from types import TracebackType
 from typing import Self, cast
@@ -279,7 +279,7 @@ class AsyncVideoCloud:
 
     def upload_many(
         self, items: Items, *, concurrency: int = 32, wait_until_published: bool = False
-    ) -> AsyncGenerator[UploadOutcome, None]:
+    ) -> AsyncIterator[UploadOutcome]:
         """Upload any number of items: they are read only as fast as they are sent, and a failure is a result.
 
         Leaving the loop early cancels what is under way (use `contextlib.aclosing` to have that done at once).
@@ -465,7 +465,7 @@ class AsyncVideoCloud:
             ServiceError: it will never be published: its review or its publishing failed, or it was cancelled.
         """
         _validation.file_id(file_id)
-        async with aclosing(self.wait_all_published((file_id,), timeout=timeout)) as ended:
+        async with aclosing(self._publication.ended((file_id,), timeout)) as ended:
             status = await anext(ended)
         if status.state is not VideoState.PUBLISHED:
             raise _never_published(status)
