@@ -11,7 +11,7 @@ import asyncio
 import heapq
 import logging
 import math
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -98,7 +98,7 @@ class Publication:
         self._not_before = -math.inf
         self._failing_since: float | None = None
 
-    async def ended(self, file_ids: Iterable[str], timeout: float | None) -> AsyncIterator[VideoStatus]:
+    async def ended(self, file_ids: Iterable[str], timeout: float | None) -> AsyncGenerator[VideoStatus, None]:
         """Videos as they reach a state that the service will not move them out of: published, failed, unknown.
 
         Args:
@@ -117,13 +117,13 @@ class Publication:
                 for watch in watches:
                     await watch.first_round.wait()
             for number in range(len(watches)):
-                watch = await self._next(queue, deadline)
-                if watch is None:
+                ended = await self._next(queue, deadline)
+                if ended is None:
                     raise _late(watches, number, timeout or 0.0)
-                if isinstance(watch.outcome, VideoStatus):
-                    yield watch.outcome
+                if isinstance(ended.outcome, VideoStatus):
+                    yield ended.outcome
                 else:
-                    refused = refused or watch.outcome
+                    refused = refused or ended.outcome
         if refused is not None:
             raise refused
 

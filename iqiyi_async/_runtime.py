@@ -65,6 +65,7 @@ class ClientRuntime:
         shared: ClientRuntime | None = None,
     ) -> None:
         self.endpoints = endpoints
+        self.options = options
         self.pool: WorkerPool = WorkerPool(options) if shared is None else shared.pool
         workers = self.pool.tuner.most_workers
         #: Connections for ranges. Clients that share a pool share their number.
@@ -98,7 +99,9 @@ class ClientRuntime:
                 impatience=max(5.0, call_retry.outage_patience),
             )
 
-        service_origins = frozenset({hosts.origin(endpoints.api), hosts.origin(endpoints.upload)})
+        # Where calls without a range go. A host of ranges alone has a gate of its own.
+        elsewhere = frozenset() if options.parameters == "body" else frozenset({hosts.origin(endpoints.forms)})
+        service_origins = (trusted - elsewhere) | {hosts.origin(endpoints.api), hosts.origin(endpoints.upload)}
         self._outage = Outage(service_origins, retry, self.random)
         self.session = Session(
             http=self._http,
@@ -108,7 +111,15 @@ class ClientRuntime:
             make_auth=make_auth,
         )
         self.auth = self.session.auth
-        self.finisher = Finisher(self.session, endpoints, patience=options.doubt_patience, sleep=wait, clock=loop_time)
+        self.finisher = Finisher(
+            self.session,
+            endpoints,
+            parameters=options.parameters,
+            boundary=self.pool.boundary,
+            patience=options.doubt_patience,
+            sleep=wait,
+            clock=loop_time,
+        )
         self.patience: Patience = Patience(retry.outage_patience, sleep=wait, clock=loop_time, random=self.random)
         self._resources = SourceResources(options)
         service = Service(self.session, endpoints, options, self.pool, BackupHosts(endpoints.backups), self.finisher)
