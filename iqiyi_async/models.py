@@ -110,6 +110,17 @@ class VideoState(Enum):
 _CHINESE_COMMAS = re.compile("[，、]")
 
 
+def _words(tag: str) -> list[str]:
+    """The words of a tag that holds Chinese commas; another stays as it came."""
+    words = _CHINESE_COMMAS.split(tag)
+    if len(words) == 1:
+        return words
+    words = [word.strip() for word in words if word.strip()]
+    if not words:
+        raise ConfigurationError("a tag must not be empty")
+    return words
+
+
 def _tags(value: object) -> tuple[str, ...]:
     if isinstance(value, str) or not isinstance(value, Iterable):
         raise ConfigurationError("tags must be a collection of strings, such as ('beach', 'Hainan')")
@@ -117,11 +128,9 @@ def _tags(value: object) -> tuple[str, ...]:
     if any("," in tag for tag in tags):
         raise ConfigurationError("a tag must not hold a comma: the service separates tags with commas")
     # What Chinese keyboards type between words; the service would take all of them for one tag.
-    split = [word.strip() for tag in tags for word in _CHINESE_COMMAS.split(tag)]
-    if not all(any(_CHINESE_COMMAS.sub(" ", tag).split()) for tag in tags):
-        raise ConfigurationError("a tag must not be empty")
+    words = [word for tag in tags for word in _words(tag)]
     # A set has another order in each process: what is told apart by its tags would be another thing in each.
-    return tuple(filter(None, sorted(split) if isinstance(value, AbstractSet) else split))
+    return tuple(sorted(words) if isinstance(value, AbstractSet) else words)
 
 
 def _category(value: object) -> Category | None:
