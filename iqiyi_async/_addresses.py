@@ -16,6 +16,8 @@ NOT_IN_URLS = ' \\"<>^`{|}'
 _AUTHORITY = re.compile(r"(?:\[[^\[\]]*\]|[^\[\]:]*)(?::[0-9]*)?")
 _NAME = re.compile(r"(?=.*[a-z0-9])[a-z0-9._-]+")
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
+#: What httpx takes for an IPv4 address, and refuses where it is none: any character separates its numbers.
+_LIKE_IPV4 = re.compile(r"[0-9]+.[0-9]+.[0-9]+.[0-9]+")
 #: RFC 1035, 2.3.4: no resolver asks for more.
 _LONGEST_LABEL, _LONGEST_NAME = 63, 253
 
@@ -61,8 +63,9 @@ def _is_usual(host: str) -> bool:
 
     Resolvers take 127.1 and 0x7f.1 for addresses, some HTTP libraries take them for names, and others raise.
     """
-    labels = host.rstrip(".").split(".")
-    return ":" in host or _NUMBER.fullmatch(labels[-1]) is None or _reads_as(IPv4Address, ".".join(labels))
+    name = host.rstrip(".")
+    numeric = _NUMBER.fullmatch(name.rpartition(".")[2]) or _LIKE_IPV4.fullmatch(host)
+    return ":" in host or numeric is None or _reads_as(IPv4Address, name)
 
 
 def _is_name(host: str) -> bool:

@@ -7,7 +7,9 @@ import logging
 import sys
 from collections.abc import Awaitable, Callable, Collection, Hashable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
+
+import attrs
 
 from ._auth import Send, TokenManager
 from ._concurrency import run_to_completion
@@ -20,10 +22,9 @@ from .errors import (
     ConfigurationError,
     ResponseError,
     ServiceError,
-    TransportError,
     VideoCloudError,
 )
-from .models import StoredToken, Token
+from .models import StoredToken, Token, VideoStatus
 from .protocol import hosts
 from .protocol.answers import TOKEN_OPERATIONS, is_about_token, is_outage, outcome_unknown
 from .protocol.wire import Answer, Call, SecretName, Secrets
@@ -85,9 +86,15 @@ class Session:
         def repeatable(error: VideoCloudError) -> bool:
             return error.retryable and (call.repeatable or not outcome_unknown(error))
 
-        return await (self._call_retries if interactive else self.retries).run(
-            attempt, repeatable=repeatable, on_retry=_log_retry
-        )
+        try:
+            return await (self._call_retries if interactive else self.retries).run(
+                attempt, repeatable=repeatable, on_retry=_log_retry
+            )
+        except VideoCloudError as error:
+            if not call.repeatable and outcome_unknown(error):
+                # Not by us, and not by a loop of the caller's either.
+                error.retryable = False
+            raise
 
     async def send_for_token(self, call: Call[Token], secrets: Secrets, interactive: bool) -> Token:
         """Send a call that gets a token: it carries other secrets, and no token."""
@@ -168,7 +175,7 @@ class Session:
             else:
                 answered = True
                 gate.succeeded(caller)
-                return value
+                return self._without_secrets(value, secrets)
             finally:
                 self._outage.left(origin, answered=answered)
             # Once: a service that refuses a new token too has something else against us.
@@ -180,14 +187,23 @@ class Session:
         """Whether the host of a URL is known to be down: a call to it would wait."""
         return self._outage.is_down(hosts.origin(url))
 
-    def redacted(self, text: str) -> str:
-        """Words of the service without our secrets, should it have repeated one."""
-        return redact(text, self.auth.secrets)
-
     async def aclose(self) -> None:
         """End the renewal of the token."""
         await self.auth.aclose()
         self._decoding.shutdown(wait=False)
+
+    def _without_secrets(self, value: T, carried: Secrets) -> T:
+        """A status repeats words of the service, which may repeat a secret of ours."""
+        if not isinstance(value, VideoStatus):
+            return value
+        known = Secrets({**self.auth.secrets, **carried})
+        clean = attrs.evolve(
+            value,
+            code=redact(value.code, known),
+            message=redact(value.message, known),
+            duplicate_of=value.duplicate_of and redact(value.duplicate_of, known),
+        )
+        return cast("T", clean)
 
     async def _decoded(self, call: Call[T], answer: Answer) -> T:
         if len(answer.content) < LONG_ANSWER:
@@ -218,7 +234,7 @@ class Session:
             error.operation = call.operation
             error.args = (f"{call.operation}: {error}",)
         error.file_id = error.file_id or call.file_id
-        if isinstance(error, TransportError) and error.sent and not call.repeatable:
+        if not call.repeatable and outcome_unknown(error):
             error.args = (f"{error}; whether the service has done it is not known",)
         known = Secrets({**self.auth.secrets, **secrets})
         for each in iter_causes(error, outside):

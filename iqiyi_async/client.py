@@ -13,7 +13,6 @@ from contextlib import aclosing
 from types import TracebackType
 from typing import Self, cast
 
-import attrs
 import httpx
 
 from . import _validation
@@ -349,6 +348,9 @@ class AsyncVideoCloud:
             file_type: such as ``"mp4"``.
             file_size: bytes.
 
+        Returns:
+            The ticket that `upload_chunk` takes; its ``file_id`` is what `finish_upload` and `cancel_upload` take.
+
         Raises:
             ConfigurationError: a type that is no file's ending, or no bytes.
             AuthorizationError: the application may not upload (yet).
@@ -362,12 +364,15 @@ class AsyncVideoCloud:
     async def upload_chunk(
         self, ticket: UploadTicket, first: int, data: bytes | bytearray | memoryview
     ) -> ChunkReceipt:
-        """Send one range (section 1.2) over a lane of the pool, and check its MD5; again if it has to be.
+        """Send one range (section 1.2) with a worker of the pool, and check its MD5; again if it has to be.
 
         Args:
             ticket: of `request_upload`.
             first: index of the range's first byte in the file, from 0.
             data: the bytes of the range.
+
+        Returns:
+            What the service holds now, after its MD5 and its count were compared with those of `data`.
 
         Raises:
             ConfigurationError: an empty range, or one outside of the file.
@@ -383,7 +388,12 @@ class AsyncVideoCloud:
     async def set_metadata(self, file_id: str, metadata: Metadata) -> None:
         """Describe an upload (section 1.5); before it is finished, or it never enters production.
 
+        Args:
+            file_id: the upload.
+            metadata: what the video is called and about; it takes the place of what was set before.
+
         Raises:
+            ConfigurationError: no file_id, or no `Metadata`.
             ServiceError: the service refused.
         """
         self._runtime.check_usable()
@@ -393,6 +403,9 @@ class AsyncVideoCloud:
     async def finish_upload(self, file_id: str) -> None:
         """Say that every range is there (section 1.3). If the answer is lost, the video's status is asked before it
         is said again.
+
+        Args:
+            file_id: the upload. Its metadata must be set before (`set_metadata`).
 
         Raises:
             ServiceError: the service refused, for instance because a range is missing.
@@ -406,7 +419,10 @@ class AsyncVideoCloud:
             raise doubt.error from doubt.error.__cause__
 
     async def cancel_upload(self, file_id: str) -> None:
-        """Call an upload off (section 1.4).
+        """Call an upload off (section 1.4). Its ranges are dropped; it can't be gone on with.
+
+        Args:
+            file_id: the upload.
 
         Raises:
             ServiceError: the service refused.
@@ -421,6 +437,9 @@ class AsyncVideoCloud:
     async def authorize(self) -> Token:
         """Get a new access token for key and secret (section 2). Normally automatic.
 
+        Returns:
+            The token, which the client uses from now on. While it lives, the service gives the same one again.
+
         Raises:
             AuthorizationError: key or secret are wrong.
         """
@@ -430,6 +449,9 @@ class AsyncVideoCloud:
     async def refresh_token(self) -> Token:
         """Renew the access token now (section 3), by key and secret if its refresh token is refused. Normally
         automatic.
+
+        Returns:
+            The token, which the client uses from now on.
 
         Raises:
             AuthorizationError: key or secret are wrong.
@@ -442,18 +464,17 @@ class AsyncVideoCloud:
     async def get_status(self, file_id: str) -> VideoStatus:
         """Where a video stands (section 4). A video that is absent or was refused is a state, not an error.
 
+        Args:
+            file_id: the video, or the upload that is to become one.
+
+        Returns:
+            The status; with play URLs once it is published.
+
         Raises:
             ServiceError: the service failed.
         """
         self._runtime.check_usable()
-        session = self._runtime.session
-        status = await session.send(videos.get_status(self._endpoints, file_id), interactive=True)
-        return attrs.evolve(
-            status,
-            code=session.redacted(status.code),
-            message=session.redacted(status.message),
-            duplicate_of=status.duplicate_of and session.redacted(status.duplicate_of),
-        )
+        return await self._runtime.session.send(videos.get_status(self._endpoints, file_id), interactive=True)
 
     async def wait_until_published(self, file_id: str, *, timeout: float | None = None) -> VideoStatus:
         """Look at a video's status (section 4), ever less often, until it is published.
@@ -545,6 +566,9 @@ class AsyncVideoCloud:
             file_ids: only these, any number. None is all of the user's; an empty collection is none.
             page_size: entries asked for at once, 1 to 100.
 
+        Returns:
+            An async iterator of videos; pages are asked for as it gets to them.
+
         Raises:
             ConfigurationError: a number outside of its bounds.
             ServiceError: the service failed.
@@ -568,8 +592,14 @@ class AsyncVideoCloud:
                 yield video
 
     async def get_urls(self, file_id: str) -> PlayUrls:
-        """Where a video can be played, for about 15 minutes (section 6). Each URL needs `resolve_url` before it is
-        played.
+        """Where a video can be played (section 6). Each URL needs the second exchange before it is played: see
+        `resolve_url`.
+
+        Args:
+            file_id: the video.
+
+        Returns:
+            The URLs by quality. They usually live for 15 minutes: ask for them each time a video is played.
 
         Raises:
             ServiceError: the service failed, or there is nothing to play.
@@ -580,8 +610,15 @@ class AsyncVideoCloud:
     async def resolve_url(self, url: str) -> str:
         """The second exchange of a play URL (note 1 of section 6): the URL of the media itself. No token is sent.
 
+        The service looks at the address that the request comes from, and what it gives may play there only. So
+        exchange a URL where the video is played: a web back end hands the URLs of `get_urls` to the player, which
+        exchanges them itself; what a back end exchanges may be bound to the back end.
+
         Args:
-            url: one of `get_urls`.
+            url: one of `get_urls`, not older than about 15 minutes.
+
+        Returns:
+            The URL of the media. It is short-lived too.
 
         Raises:
             ConfigurationError: not an http(s) URL, or one that leads into a private network.
@@ -605,10 +642,12 @@ class AsyncVideoCloud:
             await self._runtime.session.send(videos.delete_videos(self._endpoints, batch), interactive=True)
 
     async def delete_all_videos(self) -> None:
-        """Delete every video of the user (section 7).
+        """Delete every video of the user (section 7). Never sent again after an answer that was lost: videos may have
+        come in between.
 
         Raises:
             ServiceError: the service failed.
+            TransportError: no answer came; if ``sent``, whether the videos are deleted is not known.
         """
         self._runtime.check_usable()
         await self._runtime.session.send(videos.delete_all_videos(self._endpoints), interactive=True)

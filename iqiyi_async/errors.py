@@ -96,7 +96,7 @@ class ServiceError(VideoCloudError):
 
     Attributes:
         code: the service's code, such as ``Q00001``, or ``HTTP 404`` when the answer held none.
-        message: the service's own words, possibly empty.
+        message: the service's own words on one line, at most 500 characters, possibly empty.
     """
 
     def __init__(

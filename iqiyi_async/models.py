@@ -193,7 +193,13 @@ class Token:
 
 @attrs.frozen
 class UploadTicket:
-    """Permission to upload one file (section 1.1): where its ranges go, and under which name."""
+    """Permission to upload one file (section 1.1): where its ranges go, and under which name.
+
+    Attributes:
+        file_id: the upload's name at the service, and later the video's.
+        upload_url: where its ranges go; each ticket may name another host.
+        file_size: bytes of the file, as they were asked for.
+    """
 
     file_id: str
     upload_url: str
@@ -202,7 +208,14 @@ class UploadTicket:
 
 @attrs.frozen
 class ChunkReceipt:
-    """A range that the service holds: `first` to `last` inclusive, with an MD5 that both sides agree on."""
+    """A range that the service holds, with an MD5 that both sides agree on (section 1.2).
+
+    Attributes:
+        first: index of its first byte in the file, from 0.
+        last: index of its last byte.
+        md5: hexadecimal MD5 of its bytes, in lower case.
+        attempts: how often it was sent.
+    """
 
     first: int
     last: int
@@ -347,7 +360,7 @@ class UploadItem:
         key: the caller's own name for the source (1 to 512 characters), or None.
     """
 
-    source: Any
+    source: Any = attrs.field(hash=False)
     metadata: Metadata
     file_type: str | None = None
     size: int | None = None
@@ -444,7 +457,12 @@ class JournalEntry:
 
 @attrs.frozen
 class StoredToken:
-    """A token with the number of its write: each write of a key has a greater one than the write before."""
+    """A token as a store holds it.
+
+    Attributes:
+        version: the number of its write: each write of a key has a greater one than the write before.
+        token: the token.
+    """
 
     version: int
     token: Token

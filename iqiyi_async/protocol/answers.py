@@ -171,7 +171,7 @@ def expect_success(
         )
     if code in success:
         return
-    lost = code == "A00005" and reply.message.lower() == _HEADERS_LOST
+    lost = code == "A00005" and _HEADERS_LOST in reply.message.lower()
     meaning = (
         (HEADERS_LOST if lost else meanings.get(code))
         or OAUTH_CODES.get(code)

@@ -134,7 +134,8 @@ def _complaint(problem: BaseException, _: type[Any] | None) -> str:
     return str(problem) if str(problem) in ours else "a field is not what it should be"
 
 
-_decoder = json.JSONDecoder(object_hook=_stripped)
+#: Not strict: a line end or a tab that stands in a text as it is costs nothing but its escape.
+_decoder = json.JSONDecoder(object_hook=_stripped, strict=False)
 _converter = cattrs.Converter()
 _converter.register_structure_hook(int, _number)
 _converter.register_structure_hook(float, _number)

@@ -110,8 +110,45 @@ async def test_delete_all_is_never_sent_twice(service: Service, reset: bool) -> 
         with pytest.raises(TransportError) as caught:
             await client.delete_all_videos()
     assert caught.value.sent
+    assert not caught.value.retryable
     assert "not known" in str(caught.value)
     assert service.count("delete_videos") == 1
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        answer(status="500 Broken", body=b""),
+        answer(status="504 Late", body=b"<html>"),
+        answer(status="408 Late", body=b"{}"),
+        answer(status="302 Found", headers="Location: /x\r\n", body=b""),
+        answer(body=b"<html>busy</html>"),
+        answer(body=b'{"msg": "no code"}'),
+    ],
+)
+async def test_delete_all_whose_outcome_is_not_known_says_so(service: Service, said: bytes) -> None:
+    async def strange(asked: Asked) -> bytes:
+        return said
+
+    async with cloud(service.url) as client:
+        service.hooks["delete_videos"] = strange
+        with pytest.raises(VideoCloudError, match="whether the service has done it is not known") as caught:
+            await client.delete_all_videos()
+    # A loop of the caller's that repeats what is retryable must not delete what came in between.
+    assert not caught.value.retryable
+    assert service.count("delete_videos") == 1
+
+
+async def test_delete_all_that_was_turned_away_is_sent_again(service: Service) -> None:
+    said = [answer(status="503 Busy", body=b""), answer(status="429 Slow", body=b"")]
+
+    async def busy(asked: Asked) -> bytes | None:
+        return said.pop() if said else None
+
+    async with cloud(service.url) as client:
+        service.hooks["delete_videos"] = busy
+        await client.delete_all_videos()
+    assert service.count("delete_videos") == 3
 
 
 async def test_late_end_is_not_taken_for_a_closed_connection(service: Service) -> None:

@@ -264,6 +264,33 @@ async def test_words_that_are_shortened_in_the_middle_of_a_secret(canary: Canary
             assert not [form for form in forms(ACCESS) if form[:12] in about]
 
 
+@pytest.mark.parametrize("state", ["A00003", "A00006", "A00002", "A99999"])
+async def test_words_of_a_status_after_a_finish_in_doubt(canary: Canary, state: str) -> None:
+    """The status is looked at for the caller, so its words reach an error that is none of the status's own."""
+
+    async def cut(asked: Asked) -> bytes:
+        raise Cut
+
+    async def say(asked: Asked) -> bytes:
+        words = f"{heard(asked)} {ACCESS} {KEY} {SECRET}\x1b[2J\r\n" + "x" * 2_000_000
+        return answer({"code": state, "msg": words, "data": {"fileIdBefore": ACCESS}})
+
+    async with client_of(canary.url) as client:
+        await client.authorize()
+        canary.hooks |= {"finish_upload": cut, "get_status": say}
+        status = await client.get_status("f")
+        assert not [form for form in FORBIDDEN if form in repr(status)]
+        if state == "A00002":
+            await client.finish_upload("f")
+            return
+        with pytest.raises(VideoCloudError) as caught:
+            await client.finish_upload("f")
+    about = everything_about(caught.value)
+    assert not [form for form in FORBIDDEN if form in about]
+    assert str(caught.value).isprintable()
+    assert len(getattr(caught.value, "message", "")) <= 500
+
+
 TOKENS: dict[str, dict[str, Any]] = {
     "no life": {"access_token": ACCESS, "refresh_token": REFRESH},
     "strange life": {"access_token": ACCESS, "refresh_token": REFRESH, "expires_in": ACCESS},

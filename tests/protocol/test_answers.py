@@ -17,7 +17,7 @@ from iqiyi_async.protocol.answers import excerpt_of, read, seconds_of
 from iqiyi_async.protocol.wire import Answer
 
 from .operations import SAMPLES, Sample
-from .table import ASKED_AT, Fails, answer, check
+from .table import ASKED_AT, ENDPOINTS, Fails, answer, check
 
 each_operation = pytest.mark.parametrize("sample", SAMPLES, ids=str)
 
@@ -53,6 +53,12 @@ def test_the_samples_cover_every_operation() -> None:
 )
 def test_the_object_is_dug_out_of_what_is_around_it(sample: Sample, before: bytes, after: bytes) -> None:
     check(sample.call, before + b"{" + sample.inside.encode() + b"}" + after, sample.value)
+
+
+def test_line_ends_that_stand_in_a_text_as_they_are() -> None:
+    call = uploads.finish_upload(ENDPOINTS, "7")
+    check(call, b'{"code":"A00000","msg":"well\r\n\tdone"}', None)
+    check(call, b'{"code":"A00010","msg":"not\r\n\twell"}', Fails(ServiceError, message="not well"))
 
 
 @each_operation

@@ -142,6 +142,10 @@ REFUSED = [
     ("http://+[::1]:1/u", "host"),
     ("http://[::1][::2]/u", "URL"),
     ("http://a:1:2/u", "URL"),
+    # What httpx reads as an address in four parts, and refuses because it is none.
+    ("http://1a2b3c4/", "number"),
+    ("http://10-20-30-40/", "number"),
+    ("http://123456789012/", "number"),
     ("http://(a)/", "character"),
 ]
 
@@ -334,7 +338,7 @@ def test_what_is_no_url_can_not_be_taken_apart(url: str) -> None:
 urls = st.builds(
     "{}://{}{}/{}".format,
     st.sampled_from(["http", "https", "HTTP", "ftp", ""]),
-    st.sampled_from([*PRIVATE, *PUBLIC, *ODD_PRIVATE, *ODD_PUBLIC, "x" * 64, "a." * 130])
+    st.sampled_from([*PRIVATE, *PUBLIC, *ODD_PRIVATE, *ODD_PUBLIC, "x" * 64, "a." * 130, "1a2b3c4"])
     | st.text(alphabet="aZ0.-_[]:%@\\/?#x+", max_size=12)
     | st.text(max_size=8),
     st.sampled_from(["", ":", ":80", ":0", ":x", ":99999", ":٣", "x:1"]),

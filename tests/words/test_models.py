@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import pickle
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -110,6 +111,17 @@ def test_copies_are_equal(value: Any, names: str, copied: Any) -> None:
     assert copied(value) == value
     assert repr(copied(value)) == repr(value)
     assert copied(value) != attrs.evolve(value, **{names.split()[0]: "other"})
+
+
+def test_an_item_can_stand_in_a_set_whatever_its_source_is() -> None:
+    item = UploadItem(bytearray(b"abc"), Metadata("Holiday"))
+    assert {item} == {UploadItem(bytearray(b"abc"), Metadata("Holiday"))}
+
+
+@each_value
+def test_each_field_is_described(value: Any, names: str) -> None:
+    described = inspect.getdoc(type(value)) or ""
+    assert [name for name in names.split() if f"\n    {name}: " not in described] == []
 
 
 @each_value
