@@ -129,8 +129,8 @@ def build_request(
     if request.form:
         # Filled in here, like the headers: before, a request holds no secret.
         filled = [(name, secrets[value] if isinstance(value, SecretName) else value) for name, value in request.form]
-        body = RequestBody((fields_only(request.boundary, filled),))
-        size = len(body.parts[0])
+        form = fields_only(request.boundary, filled)
+        body, size = RequestBody((form,)), len(form)
     headers = [(b"Host", _bytes(where.authority)), _USER_AGENT, _NO_CODING, *_filled(request.headers, secrets)]
     if size or request.method == "POST":
         headers.append((b"Content-Length", b"%d" % size))
@@ -148,6 +148,11 @@ def build_request(
         # Some transports send any other stream in chunks, even if nothing comes out of it.
         made.read()
     return made
+
+
+def _quoted(value: str | SecretName, secrets: Secrets) -> str:
+    # A secret from a store may be any text: it is the service that refuses it, not an encoder that quotes it.
+    return quote(secrets[value] if isinstance(value, SecretName) else value, safe="", errors="surrogatepass")
 
 
 def _filled(fields: Fields, secrets: Secrets) -> list[tuple[bytes, bytes]]:
