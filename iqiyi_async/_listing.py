@@ -3,7 +3,7 @@
 A page may be short although more follow (videos that are not approved are left out; a service may give fewer than it
 was asked for), and the count may be missing or mean the page. So a list ends at an empty page, or when as many
 entries were seen as a count that is believed says. Where that count fell, entries have moved to pages that were read
-already, and those are read again.
+already, and those are read again. Without such a count the whole list is read again until it brings nothing new.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ async def pages(look: Callable[[int], Awaitable[VideoPage]]) -> AsyncIterator[Vi
         look: gets a page by its number, from 1.
     """
     seen: set[str] = set()
-    page, most, last, stale, longest = 1, 0, 0, 0, 1
+    page, furthest, most, last, stale, longest = 1, 0, 0, 0, 0, 1
     lowest: int | None = None
-    believed = news = False
+    believed = news = news_this_time = False
     while True:
         found = await look(page)
         before = len(seen)
@@ -35,21 +35,26 @@ async def pages(look: Callable[[int], Awaitable[VideoPage]]) -> AsyncIterator[Vi
             if video.file_id not in seen:
                 seen.add(video.file_id)
                 yield video
-        news = news or len(seen) > before
-        stale = 0 if len(seen) > before else stale + 1
+        new = len(seen) > before
+        news, news_this_time = news or new, news_this_time or new
+        # A page that is read again is expected to bring nothing new.
+        stale = 0 if new else stale + (page > furthest)
+        furthest = max(furthest, page)
         longest = max(longest, len(found.videos))
         most = max(most, found.total)
         # A count that is greater than its page can't mean the page.
         believed = believed or found.total > len(found.videos)
-        fell = last - found.total if believed or not found.videos else 0
-        last = found.total
-        if fell > 0 and page > 1 and (news or lowest is None or found.total < lowest):
-            back = -(-fell // longest) if believed else page
-            page, news, stale = max(1, page - back), False, -back
-            lowest = found.total
+        fell, last = last - found.total, found.total
+        if believed and fell > 0 and page > 1 and (news or lowest is None or found.total < lowest):
+            back = -(-fell // longest)
+            page, news, lowest = max(1, page - back), False, found.total
             continue
         if not found.videos or stale >= STALE_PAGES or (believed and len(seen) >= most):
-            return
+            if believed or page == 1 or not news_this_time:
+                return
+            # No count tells whether entries have moved meanwhile: again, until there is nothing new.
+            page, news_this_time, stale = 1, False, 0
+            continue
         page += 1
 
 

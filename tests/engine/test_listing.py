@@ -88,6 +88,21 @@ async def test_no_request_too_many_where_the_count_is_right() -> None:
     assert listing.asked == 3
 
 
+@pytest.mark.parametrize("count", ["the page", "nothing"])
+async def test_without_a_count_the_list_is_read_twice(count: str) -> None:
+    listing = Listing(names(250), page_size=100, count=COUNTS[count])
+    assert len([each async for each in pages(listing.look)]) == 250
+    assert listing.asked == 2 * 4
+
+
+async def test_a_service_that_repeats_one_page_without_a_count_is_left() -> None:
+    async def look(page: int) -> VideoPage:
+        assert page < 10
+        return VideoPage((video("a"), video("b")), 0, page, 2)
+
+    assert [each.file_id async for each in pages(look)] == ["a", "b"]
+
+
 async def test_a_service_that_repeats_one_page_is_left() -> None:
     async def look(page: int) -> VideoPage:
         assert page < 10
@@ -102,10 +117,14 @@ async def test_a_service_that_repeats_one_page_is_left() -> None:
     cap=st.integers(1, 12),
     gone=st.sets(st.integers(0, 59)),
     at_once=st.booleans(),
+    count=st.sampled_from(["all", "the page", "nothing"]),
 )
-async def test_deleting_in_the_loop_loses_none(number: int, size: int, cap: int, gone: set[int], at_once: bool) -> None:
-    """Whatever is deleted of what was met, at once or after the page: each video is met once."""
-    listing = Listing(names(number), page_size=size, cap=cap)
+async def test_deleting_in_the_loop_loses_none(
+    number: int, size: int, cap: int, gone: set[int], at_once: bool, count: str
+) -> None:
+    """Whatever is deleted of what was met, at once or after the page, however the service counts: each video is met
+    once."""
+    listing = Listing(names(number), page_size=size, cap=cap, count=COUNTS[count])
     met: list[str] = []
     waiting: list[str] = []
     async for each in pages(listing.look):
