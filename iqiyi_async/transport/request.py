@@ -161,11 +161,6 @@ def _filled(fields: Fields, secrets: Secrets) -> list[tuple[bytes, bytes]]:
     ]
 
 
-def _quoted(value: str | SecretName, secrets: Secrets) -> str:
-    # A token from a store may be any text: it is the service that refuses it, not an encoder that quotes it.
-    return quote(secrets[value] if isinstance(value, SecretName) else value, safe="", errors="surrogatepass")
-
-
 def _bytes(text: str) -> bytes:
     # Nothing outside of ASCII is ever sent: it is refused later, by an error that does not quote it.
     return text.encode("utf-8", "surrogatepass")
