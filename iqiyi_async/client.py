@@ -464,7 +464,10 @@ class AsyncVideoCloud:
             UnknownFileError: there is no such video.
             ServiceError: it will never be published: its review or its publishing failed, or it was cancelled.
         """
+        self._runtime.check_usable()
         _validation.file_id(file_id)
+        if timeout is not None:
+            _validation.seconds("timeout", timeout)
         async with aclosing(self._publication.ended((file_id,), timeout)) as ended:
             status = await anext(ended)
         if status.state is not VideoState.PUBLISHED:
