@@ -120,11 +120,10 @@ class Publication:
                 ended = await self._next(queue, deadline)
                 if ended is None:
                     raise _late(watches, number, timeout or 0.0)
-                watch = ended
-                if isinstance(watch.outcome, VideoStatus):
-                    yield watch.outcome
+                if isinstance(ended.outcome, VideoStatus):
+                    yield ended.outcome
                 else:
-                    refused = refused or watch.outcome
+                    refused = refused or ended.outcome
         if refused is not None:
             raise refused
 

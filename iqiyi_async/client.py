@@ -119,6 +119,7 @@ class AsyncVideoCloud:
             shared=None if pool is None else pool._runtime,  # noqa: SLF001 - one of its own class
         )
         self._endpoints = self._runtime.endpoints
+        self._form = {"parameters": self._runtime.options.parameters, "boundary": self._runtime.pool.boundary}
         self._publication = Publication(
             self.get_status,
             lambda file_ids: self.list_videos(file_ids, page_size=videos.MAX_PAGE),
@@ -355,7 +356,7 @@ class AsyncVideoCloud:
         """
         self._runtime.check_usable()
         return await self._runtime.session.send(
-            uploads.request_upload(self._endpoints, file_type, file_size), interactive=True
+            uploads.request_upload(self._endpoints, file_type, file_size, **self._form), interactive=True
         )
 
     async def upload_chunk(
@@ -411,7 +412,9 @@ class AsyncVideoCloud:
             ServiceError: the service refused.
         """
         self._runtime.check_usable()
-        await self._runtime.session.send(uploads.cancel_upload(self._endpoints, file_id), interactive=True)
+        await self._runtime.session.send(
+            uploads.cancel_upload(self._endpoints, file_id, **self._form), interactive=True
+        )
 
     # Sections 2 and 3: the token
 
@@ -465,10 +468,9 @@ class AsyncVideoCloud:
             ServiceError: it will never be published: its review or its publishing failed, or it was cancelled.
         """
         self._runtime.check_usable()
-        _validation.file_id(file_id)
         if timeout is not None:
             _validation.seconds("timeout", timeout)
-        async with aclosing(self._publication.ended((file_id,), timeout)) as ended:
+        async with aclosing(self._publication.ended((_validation.file_id(file_id),), timeout)) as ended:
             status = await anext(ended)
         if status.state is not VideoState.PUBLISHED:
             raise _never_published(status)

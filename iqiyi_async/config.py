@@ -5,7 +5,7 @@ What belongs here: numbers and addresses, each with its unit and the reason for 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from typing import Any, Literal, Self, cast
 from urllib.parse import urlsplit
@@ -44,12 +44,14 @@ def base_url(name: str, value: object) -> str:
     return value.rstrip("/")
 
 
-def _api(value: object) -> str:
-    return base_url("api", value)
+def _or_none(name: str, value: object) -> str | None:
+    return None if value is None else base_url(name, value)
 
 
-def _upload(value: object) -> str:
-    return base_url("upload", value)
+def _fallbacks(value: object) -> tuple[str, ...]:
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        raise ConfigurationError("fallbacks must be a collection of URLs, such as ('http://a', 'http://b')")
+    return tuple(base_url("fallbacks", each) for each in cast("Iterable[object]", value))
 
 
 def _backups(value: object) -> Mapping[str, str]:
@@ -63,20 +65,33 @@ def _backups(value: object) -> Mapping[str, str]:
 class Endpoints:
     """Where the service lives.
 
+    All but the hosts of ranges (`backups`, `fallbacks`) may get the token.
+
     Attributes:
-        api: authorizing, metadata, status, listing, URLs, deletion (the document shows https working for all of it).
+        api: authorizing, metadata, status, listing, URLs, deletion. The document shows https for authorizing, the
+            renewal of tokens, status, listing and deletion; `metadata` and `urls` can be moved alone.
         upload: request, finish and cancel of an upload; plain http is what the document gives.
         backups: for an upload host, the host that takes its ranges when it is down.
+        forms: request, finish and cancel of an upload with ``parameters="body"``, in place of `upload`.
+        fallbacks: hosts that take the ranges of an upload whose address stays unreachable, in order.
+        metadata: setting metadata (section 1.5), in place of `api`.
+        urls: lists of play URLs (section 6), in place of `api`.
 
     Raises:
         ConfigurationError: not an http(s) address, or one with a user name, query or fragment.
     """
 
-    api: str = attrs.field(default="https://openapi.iqiyi.com", converter=_api)
-    upload: str = attrs.field(default="http://upload.iqiyi.com", converter=_upload)
+    api: str = attrs.field(default="https://openapi.iqiyi.com", converter=lambda value: base_url("api", value))
+    upload: str = attrs.field(default="http://upload.iqiyi.com", converter=lambda value: base_url("upload", value))
     backups: Mapping[str, str] = attrs.field(
         default={"http://qichuan.iqiyi.com": "http://qc.iqiyi.com"}, converter=_backups
     )
+    forms: str = attrs.field(default="http://qichuan.iqiyi.com", converter=lambda value: base_url("forms", value))
+    fallbacks: tuple[str, ...] = attrs.field(
+        default=("http://qichuan.iqiyi.com", "http://qc.iqiyi.com"), converter=_fallbacks
+    )
+    metadata: str | None = attrs.field(default=None, converter=lambda value: _or_none("metadata", value))
+    urls: str | None = attrs.field(default=None, converter=lambda value: _or_none("urls", value))
 
     @classmethod
     def single(cls, base: str) -> Self:
@@ -85,7 +100,7 @@ class Endpoints:
         Raises:
             ConfigurationError: not an http(s) address.
         """
-        return cls(api=base, upload=base, backups={})
+        return cls(api=base, upload=base, backups={}, forms=base, fallbacks=())
 
 
 @attrs.frozen
@@ -169,8 +184,9 @@ class UploadOptions:
             many the link has use for, up to 16.
         chunk_size: bytes of one range (1 to 1 GiB); the last one of a file may be shorter. ``"auto"`` follows the
             link: 256 KiB to 16 MiB, and never more than 64 MiB in all.
-        parameters: how a range says what it is: ``"headers"``, as documented, or ``"body"``, as form fields with
-            ``?type=body``, for a proxy on the way that drops headers with underscores.
+        parameters: how the requests of an upload (1.1 to 1.4) say what they are about: ``"headers"``, as documented
+            first, or ``"body"``, as form fields with ``?type=body``, for a proxy on the way that drops headers with
+            underscores (nginx does by default).
         on_failure: what becomes of a failed or cancelled upload at the service: ``"keep"`` it, to resume later, or
             ``"cancel"`` it.
         max_control_connections: connections for everything that is not a range (1 to 1024); as many as callers keep

@@ -90,12 +90,18 @@ def origin(url: str) -> str:
 
 def trusted_origins(endpoints: Endpoints) -> frozenset[str]:
     """The origins that secrets may be sent to."""
-    return frozenset({origin(endpoints.api), origin(endpoints.upload)})
+    return frozenset(map(origin, _addresses(endpoints)))
 
 
 def is_public(endpoints: Endpoints) -> bool:
     """Whether the configured service is out in the world, rather than an emulator or a proxy near by."""
-    return not any(is_private_host(urlsplit(url).hostname or "") for url in (endpoints.api, endpoints.upload))
+    return not any(is_private_host(urlsplit(url).hostname or "") for url in _addresses(endpoints))
+
+
+def _addresses(endpoints: Endpoints) -> list[str]:
+    """Where calls with a token go."""
+    named = (endpoints.api, endpoints.upload, endpoints.forms, endpoints.metadata, endpoints.urls)
+    return [each for each in named if each is not None]
 
 
 @lru_cache(maxsize=256)
@@ -186,10 +192,21 @@ def _reads_as(kind: type[IPv4Address | IPv6Address], text: str) -> bool:
 
 
 def base_of(url: str) -> str:
-    """shim"""
+    """Scheme, host and port of a URL, as the URL spells them."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc}"
 
 
 def fallback_urls(upload_url: str, endpoints: Endpoints) -> tuple[str, ...]:
-    return (upload_url,)
+    """Where the ranges of an upload may go, in order: the address that the service named, then the fallbacks of the
+    endpoints (contract, C).
+
+    A service on a private network is not left for a public host: its videos are nobody else's.
+    """
+    private = not is_public(endpoints)
+    named = [upload_url]
+    for fallback in endpoints.fallbacks:
+        elsewhere = origin(fallback) not in map(origin, named)
+        if elsewhere and not (private and not is_private_host(address(fallback).host)):
+            named.append(f"{fallback}/upload")
+    return tuple(named)

@@ -148,7 +148,7 @@ def check_page(page: object, page_size: object) -> None:
 
 def get_urls(endpoints: Endpoints, file_id: str) -> Call[PlayUrls]:
     """Section 6."""
-    request = _get(endpoints, "urllist", ("file_id", _validation.file_id(file_id)))
+    request = _get(endpoints, "urllist", ("file_id", _validation.file_id(file_id)), base=endpoints.urls)
 
     def decode(answer: Answer) -> PlayUrls:
         reply = read("get_urls", answer)
@@ -208,9 +208,9 @@ def batches(file_ids: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
         yield file_ids[start : start + MAX_PAGE]
 
 
-def _get(endpoints: Endpoints, path: str, *query: tuple[str, str | SecretName]) -> Request:
+def _get(endpoints: Endpoints, path: str, *query: tuple[str, str | SecretName], base: str | None = None) -> Request:
     token: Fields = (("access_token", SecretName.ACCESS_TOKEN),)
-    return Request("GET", f"{endpoints.api}/api/file/{path}", query=(*token, *query))
+    return Request("GET", f"{base or endpoints.api}/api/file/{path}", query=(*token, *query))
 
 
 def _delete(endpoints: Endpoints, operation: str, *query: tuple[str, str]) -> Call[None]:

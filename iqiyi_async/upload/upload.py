@@ -205,7 +205,14 @@ class Upload:
 
     async def _begin(self) -> ResumePoint:
         self._progress.file_id, self._finish_said = "", False
-        call = uploads.request_upload(self._service.endpoints, self._source.file_type, self._source.size)
+        service = self._service
+        call = uploads.request_upload(
+            service.endpoints,
+            self._source.file_type,
+            self._source.size,
+            parameters=service.options.parameters,
+            boundary=service.pool.boundary,
+        )
 
         def decode(answer: Answer) -> UploadTicket:
             ticket = call.decode(answer)
@@ -314,7 +321,14 @@ class Upload:
                     await self._journal.finished()
                     return False
                 await self._journal.announce(Phase.CANCELLING)
-                await self._session.send(uploads.cancel_upload(self._service.endpoints, file_id))
+                service = self._service
+                call = uploads.cancel_upload(
+                    service.endpoints,
+                    file_id,
+                    parameters=service.options.parameters,
+                    boundary=service.pool.boundary,
+                )
+                await self._session.send(call)
         except UnknownFileError:
             return True
         except (VideoCloudError, FinishInDoubtError, TimeoutError) as error:

@@ -215,7 +215,13 @@ def test_what_has_no_origin(url: str) -> None:
 
 
 def test_origins_that_are_trusted() -> None:
-    assert hosts.trusted_origins(Endpoints()) == {"https://openapi.iqiyi.com:443", "http://upload.iqiyi.com:80"}
+    assert hosts.trusted_origins(Endpoints()) == {
+        "https://openapi.iqiyi.com:443",
+        "http://upload.iqiyi.com:80",
+        "http://qichuan.iqiyi.com:80",
+    }
+    moved = Endpoints(metadata="http://openapi.iqiyi.com", urls="http://urls.example")
+    assert {"http://openapi.iqiyi.com:80", "http://urls.example:80"} <= hosts.trusted_origins(moved)
     assert hosts.trusted_origins(Endpoints.single("http://127.0.0.1:9/x")) == {"http://127.0.0.1:9"}
 
 

@@ -46,6 +46,15 @@ FILE_PART = (
 )
 
 
+def fields(**named: str) -> bytes:
+    """A form of fields only."""
+    parts = [f'--b0undary\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{named[name]}\r\n' for name in named]
+    return "".join([*parts, "--b0undary--\r\n"]).encode()
+
+
+BODY: Any = {"parameters": "body", "boundary": "b0undary"}
+
+
 def described(query: str) -> Sent:
     return Sent("GET", f"https://openapi.iqiyi.com/api/file/info?access_token={TOKEN}&file_id={FILE}&{query}")
 
@@ -89,6 +98,34 @@ OUT = [
             b'--b0undary\r\nContent-Disposition: form-data; name="range"\r\n\r\n513-523\r\n'
             + FILE_PART
             + b"--b0undar\r\n\r\n--b0undary--\r\n",
+        ),
+    ),
+    # The document's "body 参数支持" (1.3, 1.4) and the recordings (1.1): no header with an underscore anywhere.
+    (
+        uploads.request_upload(ENDPOINTS, "mp4", 1024, **BODY),
+        Sent(
+            "POST",
+            "http://qichuan.iqiyi.com/openupload?type=body",
+            (FORM,),
+            fields(filetype="mp4", filesize="1024", access_token=TOKEN),
+        ),
+    ),
+    (
+        uploads.finish_upload(ENDPOINTS, FILE, **BODY),
+        Sent(
+            "POST",
+            "http://qichuan.iqiyi.com/upload?type=body",
+            (FORM,),
+            fields(range_finished="true", access_token=TOKEN, file_id=FILE),
+        ),
+    ),
+    (
+        uploads.cancel_upload(ENDPOINTS, FILE, **BODY),
+        Sent(
+            "POST",
+            "http://qichuan.iqiyi.com/cancelupload?type=body",
+            (FORM,),
+            fields(status="2", access_token=TOKEN, file_id=FILE),
         ),
     ),
     # The address is the server's word: whatever query it has stays.

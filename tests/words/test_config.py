@@ -60,6 +60,9 @@ def test_defaults_of_the_endpoints() -> None:
     assert endpoints.api == "https://openapi.iqiyi.com"
     assert endpoints.upload == "http://upload.iqiyi.com"
     assert dict(endpoints.backups) == {"http://qichuan.iqiyi.com": "http://qc.iqiyi.com"}
+    assert endpoints.forms == "http://qichuan.iqiyi.com"
+    assert endpoints.fallbacks == ("http://qichuan.iqiyi.com", "http://qc.iqiyi.com")
+    assert (endpoints.metadata, endpoints.urls) == (None, None)
 
 
 @pytest.mark.parametrize("value", [Endpoints(), Endpoints.single("http://a"), RetryPolicy(), UploadOptions()])
@@ -195,8 +198,10 @@ def test_the_policy_of_calls_is_quick_and_allows_no_more() -> None:
 )
 def test_addresses(given_: str, clean: str) -> None:
     endpoints = Endpoints.single(given_)
-    assert endpoints.api == endpoints.upload == clean
-    assert dict(endpoints.backups) == {}
+    assert endpoints.api == endpoints.upload == endpoints.forms == clean
+    assert (dict(endpoints.backups), endpoints.fallbacks, endpoints.metadata, endpoints.urls) == ({}, (), None, None)
+    assert Endpoints(metadata=given_, urls=given_).metadata == Endpoints(urls=given_).urls == clean
+    assert Endpoints(fallbacks=[given_]).fallbacks == (clean,)  # type: ignore[arg-type]
     assert dict(Endpoints(backups={given_: given_}).backups) == {clean: clean}
 
 
@@ -240,6 +245,9 @@ def test_addresses_that_are_refused(value: Any, problem: str) -> None:
     for values, name in (
         ({"api": value}, "api"),
         ({"upload": value}, "upload"),
+        ({"forms": value}, "forms"),
+        ({"fallbacks": (value,)}, "fallbacks"),
+        *(({name: value}, name) for name in ("metadata", "urls") if value is not None),
         ({"backups": {"http://a": value}}, "backups"),
         ({"backups": {value: "http://a"}}, "backups"),
     ):
