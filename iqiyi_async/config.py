@@ -48,6 +48,26 @@ def _or_none(name: str, value: object) -> str | None:
     return None if value is None else base_url(name, value)
 
 
+def _api(value: object) -> str:
+    return base_url("api", value)
+
+
+def _upload(value: object) -> str:
+    return base_url("upload", value)
+
+
+def _forms(value: object) -> str:
+    return base_url("forms", value)
+
+
+def _metadata(value: object) -> str | None:
+    return _or_none("metadata", value)
+
+
+def _urls(value: object) -> str | None:
+    return _or_none("urls", value)
+
+
 def _fallbacks(value: object) -> tuple[str, ...]:
     if isinstance(value, str) or not isinstance(value, Iterable):
         raise ConfigurationError("fallbacks must be a collection of URLs, such as ('http://a', 'http://b')")
@@ -81,17 +101,17 @@ class Endpoints:
         ConfigurationError: not an http(s) address, or one with a user name, query or fragment.
     """
 
-    api: str = attrs.field(default="https://openapi.iqiyi.com", converter=lambda value: base_url("api", value))
-    upload: str = attrs.field(default="http://upload.iqiyi.com", converter=lambda value: base_url("upload", value))
+    api: str = attrs.field(default="https://openapi.iqiyi.com", converter=_api)
+    upload: str = attrs.field(default="http://upload.iqiyi.com", converter=_upload)
     backups: Mapping[str, str] = attrs.field(
         default={"http://qichuan.iqiyi.com": "http://qc.iqiyi.com"}, converter=_backups
     )
-    forms: str = attrs.field(default="http://qichuan.iqiyi.com", converter=lambda value: base_url("forms", value))
+    forms: str = attrs.field(default="http://qichuan.iqiyi.com", converter=_forms)
     fallbacks: tuple[str, ...] = attrs.field(
         default=("http://qichuan.iqiyi.com", "http://qc.iqiyi.com"), converter=_fallbacks
     )
-    metadata: str | None = attrs.field(default=None, converter=lambda value: _or_none("metadata", value))
-    urls: str | None = attrs.field(default=None, converter=lambda value: _or_none("urls", value))
+    metadata: str | None = attrs.field(default=None, converter=_metadata)
+    urls: str | None = attrs.field(default=None, converter=_urls)
 
     @classmethod
     def single(cls, base: str) -> Self:
