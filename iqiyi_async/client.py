@@ -350,7 +350,7 @@ class AsyncVideoCloud:
             file_size: bytes.
 
         Raises:
-            ConfigurationError: a type that the service does not take, or no bytes.
+            ConfigurationError: a type that is no file's ending, or no bytes.
             AuthorizationError: the application may not upload (yet).
             QuotaExceededError: the application has no room left.
         """
@@ -448,7 +448,12 @@ class AsyncVideoCloud:
         self._runtime.check_usable()
         session = self._runtime.session
         status = await session.send(videos.get_status(self._endpoints, file_id), interactive=True)
-        return attrs.evolve(status, code=session.redacted(status.code), message=session.redacted(status.message))
+        return attrs.evolve(
+            status,
+            code=session.redacted(status.code),
+            message=session.redacted(status.message),
+            duplicate_of=status.duplicate_of and session.redacted(status.duplicate_of),
+        )
 
     async def wait_until_published(self, file_id: str, *, timeout: float | None = None) -> VideoStatus:
         """Look at a video's status (section 4), ever less often, until it is published.

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import attrs
 
 from . import _validation
+from ._addresses import NOT_IN_URLS, problem_of
 from .errors import ConfigurationError
 
 __all__ = ["Endpoints", "RetryPolicy", "UploadOptions"]
@@ -21,14 +22,16 @@ KIB = 1024
 MIB = 1024 * KIB
 GIB = 1024 * MIB
 
-#: What has to be escaped in a URL (RFC 3986, 2); what is put on the wire is never mended, so it is refused before.
-NOT_IN_URLS = ' \\"<>^`{|}'
+#: Paths and queries are put behind a base address.
+MAX_BASE = 1024
 
 
 def base_url(name: str, value: object) -> str:
     """An http(s) address that paths can be put behind, without a trailing slash."""
     if not isinstance(value, str):
         raise ConfigurationError(f"{name} must be a URL, not {type(value).__name__}")
+    if len(value) > MAX_BASE:
+        raise ConfigurationError(f"{name} has {len(value)} characters; the most is {MAX_BASE}")
     try:
         parts = urlsplit(value)
         port_is_fine = parts.port is None or parts.port > 0
@@ -41,11 +44,30 @@ def base_url(name: str, value: object) -> str:
     if not value.isascii() or not value.isprintable() or any(c in value for c in f"{NOT_IN_URLS}?#"):
         only = "no query, no fragment, and no character that a URL can't hold"
         raise ConfigurationError(f"{name} must be an address only: {only}")
+    problem = problem_of(value)
+    if problem is not None:
+        raise ConfigurationError(f"{name} is refused: {problem}")
     return value.rstrip("/")
 
 
-def _or_none(name: str, value: object) -> str | None:
-    return None if value is None else base_url(name, value)
+def _api(value: object) -> str:
+    return base_url("api", value)
+
+
+def _upload(value: object) -> str:
+    return base_url("upload", value)
+
+
+def _forms(value: object) -> str:
+    return base_url("forms", value)
+
+
+def _metadata(value: object) -> str | None:
+    return None if value is None else base_url("metadata", value)
+
+
+def _urls(value: object) -> str | None:
+    return None if value is None else base_url("urls", value)
 
 
 def _api(value: object) -> str:

@@ -24,6 +24,7 @@ FLOORS: dict[str, float] = {
     "models": 0,
     "config": 0,
     "_validation": 0,
+    "_addresses": 0,
     "protocol": 1,
     "transport": 3,
     "_outage": 2,

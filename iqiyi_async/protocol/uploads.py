@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import attrs
@@ -15,6 +16,7 @@ from .answers import (
     FAILED,
     INVALID_PARAMETER,
     OVER_QUOTA,
+    SUCCESS,
     UNKNOWN_FILE,
     Meaning,
     expect_success,
@@ -24,10 +26,11 @@ from .fields import structure
 from .forms import content_type, form
 from .wire import Answer, Call, Fields, Request, SecretName
 
-#: What the official uploader admits (contract, B14).
+#: What the official uploaders admit (contract, B14). Others are sent as well: only the service knows.
 FILE_TYPES = frozenset(
-    ["mpg", "mpeg", "mp4", "m4v", "flv", "f4v", "mkv", "avi", "rm", "rmvb", "wmv", "mov", "ts", "vob"]
+    "mpg mpeg mp4 m4v flv f4v mkv avi rm rmvb wmv mov ts vob asf wm 3gp ram dat mpe qt divx dv".split()  # noqa: SIM905
 )
+_FILE_TYPE = re.compile(r"[a-z0-9]{1,16}")
 
 _REQUEST_CODES = {
     "A00005": Meaning(AuthorizationError, "the application is still waiting for its review"),
@@ -38,6 +41,9 @@ _REQUEST_CODES = {
     "A00018": OVER_QUOTA,
 }
 _RANGE_CODES = {"A00005": UNKNOWN_FILE, "A00010": INVALID_PARAMETER}
+
+#: One client counts the second code of finish as success: it was finished before (contract, B15).
+_FINISHED = frozenset({SUCCESS, "A00012"})
 
 
 @attrs.frozen
@@ -72,14 +78,21 @@ def check_file_type(value: object) -> str:
     """The type of a file as the service wants it: ``mp4`` for ``.MP4``.
 
     Raises:
-        ConfigurationError: not a type that the service's own uploader admits.
+        ConfigurationError: not letters and digits, as the ending of a file's name.
     """
     kind = _validation.text("file_type", value).strip().removeprefix(".").lower()
-    if kind not in FILE_TYPES:
+    if _FILE_TYPE.fullmatch(kind) is None:
         raise ConfigurationError(
-            f"file_type {kind[:20]!r} is not one the service takes: {', '.join(sorted(FILE_TYPES))}"
+            f"file_type {kind[:20]!r} is not the ending of a file's name, such as 'mp4': up to 16 letters and digits"
         )
     return kind
+
+
+def doubt_about(file_type: str) -> str | None:
+    """A warning for a type that no official uploader is known to admit, or None."""
+    if file_type in FILE_TYPES:
+        return None
+    return f"file_type {file_type!r} is none that the official uploaders admit: the service may refuse it"
 
 
 def check_file_size(value: object) -> int:
@@ -212,7 +225,7 @@ def finish_upload(endpoints: Endpoints, file_id: str, *, parameters: str = "head
         request = _form(endpoints, "upload", fields, boundary)
     else:
         request = Request("POST", f"{endpoints.upload}/uploadfinish", headers=fields)
-    return Call("finish_upload", request, _done("finish_upload", file_id), repeatable=False, file_id=file_id)
+    return Call("finish_upload", request, _done("finish_upload", file_id, _FINISHED), repeatable=False, file_id=file_id)
 
 
 def cancel_upload(endpoints: Endpoints, file_id: str, *, parameters: str = "headers", boundary: str = "") -> Call[None]:
@@ -257,11 +270,11 @@ def _form(endpoints: Endpoints, path: str, fields: Fields, boundary: str) -> Req
     )
 
 
-def _done(operation: str, file_id: str) -> Callable[[Answer], None]:
+def _done(operation: str, file_id: str, success: frozenset[str] = frozenset({SUCCESS})) -> Callable[[Answer], None]:
     """How to read an answer that is a code and nothing more."""
 
     def decode(answer: Answer) -> None:
-        expect_success(operation, read(operation, answer), FAILED, file_id=file_id)
+        expect_success(operation, read(operation, answer), FAILED, file_id=file_id, success=success)
 
     return decode
 

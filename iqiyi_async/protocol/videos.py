@@ -20,8 +20,9 @@ from .answers import (
     SUCCESS,
     expect_success,
     read,
+    words_of,
 )
-from .fields import Json, clean_text, mapping, one_line, present, structure, tolerant
+from .fields import Json, clean_text, mapping, present, structure, tolerant
 from .wire import Answer, Call, Fields, Request, SecretName
 
 #: The most entries of one page (section 5). The same bound keeps lists of ids within what servers take as a URL.
@@ -79,12 +80,12 @@ def get_status(endpoints: Endpoints, file_id: str) -> Call[VideoStatus]:
             file_id=file_id,
             state=_STATES.get(reply.code or "", VideoState.UNKNOWN),
             code=reply.code or "",
-            message=reply.message or one_line(data.get("msg")),
+            message=reply.message or words_of(data.get("msg")),
             urls=_play_urls(mapping(data.get("urllist")), answer),
             image=clean_text(data.get("img")),
             thumbnail=clean_text(data.get("thumbnail")),
             flash_url=clean_text(data.get("swfurl")),
-            duplicate_of=clean_text(data.get("fileIdBefore")),
+            duplicate_of=_file_id(data.get("fileIdBefore")),
         )
 
     return Call("get_status", request, decode, file_id=file_id)
@@ -257,6 +258,14 @@ def _video(row: Json, answer: Answer) -> Video:
         thumbnail=clean_text(row.get("thumbnail")),
         page_url=clean_text(row.get("pageUrl")),
     )
+
+
+def _file_id(value: object) -> str | None:
+    """A file_id that the service names, or None for what can't be one."""
+    try:
+        return _validation.file_id(str(value).strip()) if isinstance(value, str | int) else None
+    except ConfigurationError:
+        return None
 
 
 def _moment(unix: float | None) -> datetime | None:
