@@ -103,7 +103,7 @@ class ClientRuntime:
             )
 
         # Where calls without a range go. A host of ranges alone has a gate of its own.
-        elsewhere = frozenset() if options.parameters == "body" else frozenset({hosts.origin(endpoints.forms)})
+        elsewhere = frozenset[str]() if options.parameters == "body" else frozenset({hosts.origin(endpoints.forms)})
         service_origins = (trusted - elsewhere) | {hosts.origin(endpoints.api), hosts.origin(endpoints.upload)}
         self._outage = Outage(service_origins, retry, self.random)
         self.session = Session(

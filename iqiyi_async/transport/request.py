@@ -134,8 +134,8 @@ def build_request(
     if request.form:
         # Filled in here, like the headers: before, a request holds no secret.
         filled = [(name, secrets[value] if isinstance(value, SecretName) else value) for name, value in request.form]
-        body = RequestBody((fields_only(request.boundary, filled),))
-        size = len(body.parts[0])
+        form = fields_only(request.boundary, filled)
+        body, size = RequestBody((form,)), len(form)
     headers = [(b"Host", _bytes(where.authority)), _USER_AGENT, _NO_CODING, *_filled(request.headers, secrets)]
     if size or request.method == "POST":
         headers.append((b"Content-Length", b"%d" % size))

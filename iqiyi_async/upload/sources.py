@@ -228,7 +228,7 @@ def check_source(source: object) -> None:
         if not isinstance(named, str):
             raise ConfigurationError(f"a path must be a string, not {type(named).__name__}: use os.fsdecode(path)")
     elif isinstance(source, bytes | bytearray | memoryview):
-        octets("source is", source, ConfigurationError)
+        octets("source is", cast("bytes", source), ConfigurationError)
     else:
         _check_object(source)
 
