@@ -70,26 +70,6 @@ def _urls(value: object) -> str | None:
     return None if value is None else base_url("urls", value)
 
 
-def _api(value: object) -> str:
-    return base_url("api", value)
-
-
-def _upload(value: object) -> str:
-    return base_url("upload", value)
-
-
-def _forms(value: object) -> str:
-    return base_url("forms", value)
-
-
-def _metadata(value: object) -> str | None:
-    return _or_none("metadata", value)
-
-
-def _urls(value: object) -> str | None:
-    return _or_none("urls", value)
-
-
 def _fallbacks(value: object) -> tuple[str, ...]:
     if isinstance(value, str) or not isinstance(value, Iterable):
         raise ConfigurationError("fallbacks must be a collection of URLs, such as ('http://a', 'http://b')")
