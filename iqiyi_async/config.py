@@ -106,7 +106,7 @@ class Endpoints:
     api: str = attrs.field(default="https://openapi.iqiyi.com", converter=_api)
     upload: str = attrs.field(default="http://upload.iqiyi.com", converter=_upload)
     backups: Mapping[str, str] = attrs.field(
-        default={"http://qichuan.iqiyi.com": "http://qc.iqiyi.com"}, converter=_backups
+        default={"http://qichuan.iqiyi.com": "http://qc.iqiyi.com"}, converter=_backups, hash=False
     )
     forms: str = attrs.field(default="http://qichuan.iqiyi.com", converter=_forms)
     fallbacks: tuple[str, ...] = attrs.field(

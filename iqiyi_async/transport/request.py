@@ -125,7 +125,7 @@ def build_request(
         # The names are the protocol's own, and hold nothing that needs an escape.
         query = "&".join(
             [
-                f"{name}={quote(secrets[value] if isinstance(value, SecretName) else value, safe='')}"
+                f"{name}={quote(secrets[value] if isinstance(value, SecretName) else value, safe='', errors='surrogatepass')}"
                 for name, value in request.query
             ]
         )

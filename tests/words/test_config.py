@@ -69,6 +69,7 @@ def test_defaults_of_the_endpoints() -> None:
 def test_options_are_values(value: Any) -> None:
     for copied in (copy.copy(value), copy.deepcopy(value), pickle.loads(pickle.dumps(value)), attrs.evolve(value)):
         assert copied == value
+        assert hash(copied) == hash(value)
         assert repr(copied) == repr(value)
     for field in attrs.fields(type(value)):
         with pytest.raises(attrs.exceptions.FrozenInstanceError):
