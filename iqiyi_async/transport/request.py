@@ -125,7 +125,7 @@ def build_request(
         # The names are the protocol's own, and hold nothing that needs an escape.
         query = "&".join(
             [
-                f"{name}={quote(secrets[value] if isinstance(value, SecretName) else value, safe='', errors='surrogatepass')}"
+                f"{name}={_quoted(secrets[value] if isinstance(value, SecretName) else value)}"
                 for name, value in request.query
             ]
         )
@@ -153,6 +153,11 @@ def build_request(
         # Some transports send any other stream in chunks, even if nothing comes out of it.
         made.read()
     return made
+
+
+def _quoted(value: str) -> str:
+    # A stored secret may be text that no encoder takes; its error would quote it.
+    return quote(value, safe="", errors="surrogatepass")
 
 
 def _filled(fields: Fields, secrets: Secrets) -> list[tuple[bytes, bytes]]:
