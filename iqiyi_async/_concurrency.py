@@ -1,69 +1,111 @@
-"""Waiting for work that must not be left half done, and threads of our own."""
+"""Waiting for work that must not be left half done, and threads of our own, each kind of work with its own few."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from typing import TypeVar
 
 import anyio
 
+__all__ = ["Threads", "run_to_completion"]
+
 T = TypeVar("T")
 
-#: So long, in seconds, a cancelled caller waits for a thread that may never come back.
+#: So long a cancelled caller waits for a job that may never end, in seconds.
 MOMENT = 1.0
 
 
 async def run_to_completion(work: Awaitable[T], patience: float | None = None) -> T:
-    """Await something, and do not leave before it has ended, even when cancelled.
+    """Await `work`, and don't return before it has ended, even when cancelled.
+
+    Otherwise a thread would still read into a buffer that the next range has got, or a request would change something
+    after its caller had cleaned up.
 
     Args:
-        work: what to wait for.
-        patience: seconds after which it is cancelled too, once the caller has been; for ever if None.
+        work: a coroutine, a task or a future.
+        patience: how long a cancelled caller waits, in seconds; then `work` is cancelled too, and its end awaited. As
+            long as it takes if None.
+
+    Returns:
+        The result of `work`.
 
     Raises:
-        asyncio.CancelledError: the caller was cancelled; raised when the work has ended, whose result is lost.
+        asyncio.CancelledError: the caller was cancelled; raised once `work` has ended. What it ended with is lost.
     """
     task = asyncio.ensure_future(work)
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:
-        # The scope holds back cancellation that is delivered again at every step; a task.cancel() comes through once.
+        deadline = None if patience is None else asyncio.get_running_loop().time() + patience
+        # The scope holds back a cancellation that is delivered again at every step; task.cancel() comes through.
         with anyio.CancelScope(shield=True):
-            deadline = None if patience is None else asyncio.get_running_loop().time() + patience
             while not task.done():
-                left = None if deadline is None else max(0.0, deadline - asyncio.get_running_loop().time())
+                left = None if deadline is None else deadline - asyncio.get_running_loop().time()
+                if left is not None and left <= 0:
+                    task.cancel()
+                    left = deadline = None
                 with suppress(asyncio.CancelledError):
                     await asyncio.wait([task], timeout=left)
-                if left == 0.0:
-                    task.cancel()
-                    deadline = None
         if not task.cancelled():
-            task.exception()
+            task.exception()  # counts as seen
         raise
 
 
-async def in_thread(threads: ThreadPoolExecutor, work: Callable[[], T], *, undo: Callable[[T], object]) -> T:
-    """Do something in a thread. A caller that is cancelled waits for it a moment only: a dead mount may keep it for
-    ever. What comes back then is undone.
+class Threads:
+    """A bounded number of threads for one kind of blocking work.
 
     Args:
-        threads: where.
-        work: what.
-        undo: called with a result that nobody waits for any more.
+        most: so many jobs run at a time; further ones wait in order.
+        name: what the threads are called.
     """
-    ticket = threads.submit(work)
-    done = asyncio.wrap_future(ticket)
-    try:
-        await asyncio.wait([done])
-        return done.result()
-    except asyncio.CancelledError:
-        if not ticket.cancel():
-            with anyio.CancelScope(shield=True), suppress(asyncio.CancelledError):
-                await asyncio.wait([done], timeout=MOMENT)
-            ticket.add_done_callback(
-                lambda done: undo(done.result()) if not done.cancelled() and done.exception() is None else None
-            )
-        raise
+
+    def __init__(self, most: int, name: str) -> None:
+        self.executor: ThreadPoolExecutor = ThreadPoolExecutor(most, name)
+
+    async def run(self, job: Callable[[], T], *, discard: Callable[[T], object] | None = None) -> T:
+        """Do a job in a thread.
+
+        A caller that is cancelled waits for the end of a job that has begun; one that has not is never begun. With
+        `discard` the caller waits for a moment only, and what the job returns later is given to it, in the thread: for
+        jobs that a dead file system may hold for ever.
+        """
+        running = self.executor.submit(job)
+        done = asyncio.wrap_future(running)
+        try:
+            return await asyncio.shield(done)
+        except asyncio.CancelledError:
+            if running.cancel():
+                raise
+            done.add_done_callback(lambda each: each.cancelled() or each.exception())
+            if discard is None:
+                with anyio.CancelScope(shield=True):
+                    while not running.done():
+                        with suppress(asyncio.CancelledError):
+                            await asyncio.wait([done])
+            else:
+                with anyio.CancelScope(shield=True), suppress(asyncio.CancelledError):
+                    await asyncio.wait([done], timeout=MOMENT)
+                thrown_away = discard
+
+                def ended(future: Future[T]) -> None:
+                    if not future.cancelled() and future.exception() is None:
+                        thrown_away(future.result())
+
+                running.add_done_callback(ended)
+            raise
+
+    async def finish(self, job: Callable[[], T]) -> T:
+        """Do a job in a thread, certainly and wholly, even if the caller is cancelled: what gives something back must
+        not be left out."""
+        return await run_to_completion(asyncio.wrap_future(self.executor.submit(job)))
+
+    def submit(self, job: Callable[[], object]) -> None:
+        """Do a job in a thread, some time; nobody waits for it."""
+        self.executor.submit(job)
+
+    def shutdown(self) -> None:
+        """Let the threads end after the jobs that have begun or wait. Nothing is waited for."""
+        self.executor.shutdown(wait=False)

@@ -17,6 +17,7 @@ import httpx
 
 from ._auth import Send, TokenManager
 from ._outage import Outage
+from ._patience import Patience
 from ._retry import Retries
 from ._session import Session
 from .config import Endpoints, RetryPolicy, UploadOptions
@@ -31,7 +32,6 @@ from .transport.lane import LaneTransport
 from .upload.bandwidth import RequestLimiter
 from .upload.finish import Finisher, loop_time, wait
 from .upload.journal_session import boottime
-from .upload.resources import SourceResources
 from .upload.routes import BackupHosts
 from .upload.upload import Service
 from .upload.uploads import Uploads
@@ -65,6 +65,8 @@ class ClientRuntime:
         shared: ClientRuntime | None = None,
     ) -> None:
         self.endpoints = endpoints
+        self._shared = shared
+        self.options = options
         self.pool: WorkerPool = WorkerPool(options) if shared is None else shared.pool
         workers = self.pool.tuner.most_workers
         #: Connections for ranges. Clients that share a pool share their number.
@@ -100,7 +102,9 @@ class ClientRuntime:
                 impatience=max(5.0, call_retry.outage_patience),
             )
 
-        service_origins = frozenset({hosts.origin(endpoints.api), hosts.origin(endpoints.upload)})
+        # Where calls without a range go. A host of ranges alone has a gate of its own.
+        elsewhere = frozenset[str]() if options.parameters == "body" else frozenset({hosts.origin(endpoints.forms)})
+        service_origins = (trusted - elsewhere) | {hosts.origin(endpoints.api), hosts.origin(endpoints.upload)}
         self._outage = Outage(service_origins, retry, self.random)
         self.session = Session(
             http=self._http,
@@ -110,11 +114,23 @@ class ClientRuntime:
             make_auth=make_auth,
         )
         self.auth = self.session.auth
-        self.finisher = Finisher(self.session, endpoints, patience=options.doubt_patience, sleep=wait, clock=loop_time)
-        self._resources = SourceResources(options)
+        self.finisher = Finisher(
+            self.session,
+            endpoints,
+            parameters=options.parameters,
+            boundary=self.pool.boundary,
+            patience=options.doubt_patience,
+            sleep=wait,
+            clock=loop_time,
+        )
+        self.patience: Patience = Patience(retry.outage_patience, sleep=wait, clock=loop_time, random=self.random)
         service = Service(self.session, endpoints, options, self.pool, BackupHosts(endpoints.backups), self.finisher)
         self.uploads: Uploads = Uploads(
-            service, resources=self._resources, journal=journal, account=self.auth.account, lease_clock=self.lease_clock
+            service,
+            resources=self.pool.resources,
+            journal=journal,
+            account=self.auth.account,
+            lease_clock=self.lease_clock,
         )
         self._loop: asyncio.AbstractEventLoop | None = None
         self.state = "open"
@@ -166,4 +182,5 @@ class ClientRuntime:
             self._http.close()
             if self._foreign is not None:
                 await self._foreign.wait_closed(LEFTOVER_SECONDS)
-            await self._resources.aclose()
+            if self._shared is None:
+                await self.pool.aclose()

@@ -6,10 +6,10 @@ of the protocol, any step of an upload, and any wiring.
 
 from __future__ import annotations
 
-import asyncio
 import os
 import ssl
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import aclosing
 from types import TracebackType
 from typing import Self, cast
 
@@ -17,6 +17,8 @@ import attrs
 import httpx
 
 from . import _validation
+from ._listing import pages, pages_of_some
+from ._publication import Publication
 from ._runtime import ClientRuntime
 from .config import Endpoints, RetryPolicy, UploadOptions
 from .errors import ConfigurationError, ServiceError, UnknownFileError
@@ -40,7 +42,7 @@ from .protocol.wire import SecretName, Secrets
 from .stores import MemoryTokenStore
 from .stores.base import TokenStore, UploadJournal, check_journal
 from .upload.fair_queue import Turn
-from .upload.finish import FinishInDoubtError
+from .upload.finish import FinishInDoubtError, loop_time, wait
 from .upload.handle import UploadHandle
 from .upload.many import Items, upload_many
 from .upload.progress import OnProgress
@@ -48,9 +50,6 @@ from .upload.sources import UploadInput
 from .upload.uploads import UnfinishedUpload, Wish
 
 __all__ = ["AsyncVideoCloud"]
-
-#: The first wait between two looks at a video that is being published, and the longest, in seconds.
-POLL_FIRST, POLL_LONGEST = 0.5, 15.0
 
 
 class AsyncVideoCloud:
@@ -120,6 +119,15 @@ class AsyncVideoCloud:
             shared=None if pool is None else pool._runtime,  # noqa: SLF001 - one of its own class
         )
         self._endpoints = self._runtime.endpoints
+        self._form = {"parameters": self._runtime.options.parameters, "boundary": self._runtime.pool.boundary}
+        self._publication = Publication(
+            self.get_status,
+            lambda file_ids: self.list_videos(file_ids, page_size=videos.MAX_PAGE),
+            patience=retry.outage_patience,
+            sleep=wait,
+            clock=loop_time,
+            random=self._runtime.random,
+        )
 
     @classmethod
     def from_env(
@@ -176,6 +184,7 @@ class AsyncVideoCloud:
     async def aclose(self) -> None:
         """Close the client. Uploads under way end with `UploadError`; a store, a journal or a transport that was
         given stays open."""
+        await self._publication.aclose()
         await self._runtime.aclose()
 
     async def drain(self, timeout: float) -> None:
@@ -216,8 +225,8 @@ class AsyncVideoCloud:
             size: bytes of the source; needed for streams only.
             on_progress: called with an `UploadProgress` up to ten times a second, and once at the end. It must not
                 block. What it raises before finish is said ends the upload; from then on it is logged.
-            key: the caller's own name for the source (1 to 512 characters), in place of its path; a stream that is given
-                again under its key goes on.
+            key: the caller's own name for the source (1 to 512 characters), in place of its path; a stream that is
+                given again under its key goes on.
             again: upload it although its bytes are a video already.
             group: whose upload it is (a user, a tenant): workers are shared between groups first.
             priority: higher goes first within a group; the lowest is never starved.
@@ -271,7 +280,7 @@ class AsyncVideoCloud:
 
     def upload_many(
         self, items: Items, *, concurrency: int = 32, wait_until_published: bool = False
-    ) -> AsyncGenerator[UploadOutcome, None]:
+    ) -> AsyncIterator[UploadOutcome]:
         """Upload any number of items: they are read only as fast as they are sent, and a failure is a result.
 
         Leaving the loop early cancels what is under way (use `contextlib.aclosing` to have that done at once).
@@ -289,7 +298,8 @@ class AsyncVideoCloud:
         """
         self._runtime.check_usable(new_upload=True)
         _validation.whole("concurrency", concurrency, least=1, most=10_000)
-        if isinstance(items, str | bytes) or not isinstance(items, Iterable | AsyncIterable):
+        given = cast("object", items)
+        if isinstance(given, str | bytes) or not isinstance(given, Iterable | AsyncIterable):
             raise ConfigurationError("items must be an iterable or an async iterable of UploadItem")
 
         async def upload(item: UploadItem) -> UploadReceipt:
@@ -340,12 +350,14 @@ class AsyncVideoCloud:
             file_size: bytes.
 
         Raises:
-            ConfigurationError: a type that the service does not take, or no bytes.
+            ConfigurationError: a type that is no file's ending, or no bytes.
             AuthorizationError: the application may not upload (yet).
             QuotaExceededError: the application has no room left.
         """
         self._runtime.check_usable()
-        return await self._runtime.session.send(uploads.request_upload(self._endpoints, file_type, file_size))
+        return await self._runtime.session.send(
+            uploads.request_upload(self._endpoints, file_type, file_size, **self._form), interactive=True
+        )
 
     async def upload_chunk(
         self, ticket: UploadTicket, first: int, data: bytes | bytearray | memoryview
@@ -376,7 +388,7 @@ class AsyncVideoCloud:
         """
         self._runtime.check_usable()
         _validation.kind("metadata", metadata, Metadata)
-        await self._runtime.session.send(uploads.set_metadata(self._endpoints, file_id, metadata))
+        await self._runtime.session.send(uploads.set_metadata(self._endpoints, file_id, metadata), interactive=True)
 
     async def finish_upload(self, file_id: str) -> None:
         """Say that every range is there (section 1.3). If the answer is lost, the video's status is asked before it
@@ -400,7 +412,9 @@ class AsyncVideoCloud:
             ServiceError: the service refused.
         """
         self._runtime.check_usable()
-        await self._runtime.session.send(uploads.cancel_upload(self._endpoints, file_id))
+        await self._runtime.session.send(
+            uploads.cancel_upload(self._endpoints, file_id, **self._form), interactive=True
+        )
 
     # Sections 2 and 3: the token
 
@@ -433,77 +447,125 @@ class AsyncVideoCloud:
         """
         self._runtime.check_usable()
         session = self._runtime.session
-        status = await session.send(videos.get_status(self._endpoints, file_id))
-        return attrs.evolve(status, code=session.redacted(status.code), message=session.redacted(status.message))
+        status = await session.send(videos.get_status(self._endpoints, file_id), interactive=True)
+        return attrs.evolve(
+            status,
+            code=session.redacted(status.code),
+            message=session.redacted(status.message),
+            duplicate_of=status.duplicate_of and session.redacted(status.duplicate_of),
+        )
 
     async def wait_until_published(self, file_id: str, *, timeout: float | None = None) -> VideoStatus:
         """Look at a video's status (section 4), ever less often, until it is published.
 
+        Looks that fail are outlived for the policy's ``outage_patience``. All waits of a client share one poller.
+
         Args:
             file_id: the video.
-            timeout: seconds to wait at most; for ever if None.
+            timeout: seconds to wait at most; for ever if None; with 0 there is one look.
+
+        Returns:
+            The status of the published video, with its play URLs.
 
         Raises:
             TimeoutError: it is not published yet.
             UnknownFileError: there is no such video.
             ServiceError: it will never be published: its review or its publishing failed, or it was cancelled.
         """
-        wait = POLL_FIRST
+        self._runtime.check_usable()
         if timeout is not None:
             _validation.seconds("timeout", timeout)
-        state = VideoState.UNKNOWN
-        try:
-            async with asyncio.timeout(timeout):
-                while True:
-                    status = await self.get_status(file_id)
-                    state = status.state
-                    if state is VideoState.PUBLISHED:
-                        return status
-                    if state.final:
-                        raise _never_published(status)
-                    await asyncio.sleep(wait * (0.9 + 0.2 * self._runtime.random()))
-                    wait = min(wait * 1.5, POLL_LONGEST)
-        except TimeoutError:
-            raise TimeoutError(f"video {file_id} is not published after {timeout:g} s ({state.value})") from None
+        async with aclosing(self._publication.ended((_validation.file_id(file_id),), timeout)) as ended:
+            status = await anext(ended)
+        if status.state is not VideoState.PUBLISHED:
+            raise _never_published(status)
+        return status
 
-    async def list_videos(self, file_ids: Iterable[str] = (), *, page: int = 1, page_size: int = 20) -> VideoPage:
+    async def wait_all_published(
+        self, file_ids: Iterable[str], *, timeout: float | None = None
+    ) -> AsyncIterator[VideoStatus]:
+        """Videos as they are published, or as it turns out that they never will be (sections 4 and 5).
+
+        One poller serves all who wait with one client: it asks for the published ones by pages of 100, and looks at
+        ten others in each round, so that one that failed is noticed later than one that was published.
+
+        Args:
+            file_ids: the videos; each is given once, in the order in which they end.
+            timeout: seconds to wait at most; for ever if None; with 0 there is one round of looks.
+
+        Returns:
+            The status of each, of unknown and failed videos too: look at its ``state``.
+
+        Raises:
+            TimeoutError: some are still not published; raised after those that have ended.
+            ServiceError: a video could not be looked at; raised after all others.
+        """
+        self._runtime.check_usable()
+        if timeout is not None:
+            _validation.seconds("timeout", timeout)
+        ids = _validation.file_ids(file_ids, empty=True)
+        async with aclosing(self._publication.ended(ids, timeout)) as ended:
+            async for status in ended:
+                yield status
+
+    async def list_videos(
+        self, file_ids: Iterable[str] | None = None, *, page: int = 1, page_size: int = 20
+    ) -> VideoPage:
         """One page of the videos that are transcoded and approved (section 5).
 
         Args:
-            file_ids: only these, at most 100; all of the user's if there are none.
+            file_ids: only these, at most 100. None is all of the user's; an empty collection is none, and nothing is
+                asked.
             page: which page, from 1.
             page_size: entries of a page, 1 to 100.
+
+        Returns:
+            The page. An entry's field that the service spells in a way that can't be read is None.
 
         Raises:
             ConfigurationError: a number outside of its bounds.
             ServiceError: the service failed.
+            ResponseError: the answer can't be read, or it counts videos and holds no list of them.
         """
         self._runtime.check_usable()
-        ids = _validation.file_ids(file_ids, empty=True)
-        return await self._runtime.session.send(videos.list_videos(self._endpoints, ids, page, page_size))
+        ids = None if file_ids is None else _validation.file_ids(file_ids, empty=True)
+        videos.check_page(page, page_size)
+        if ids == ():
+            return VideoPage((), 0, page, page_size)
+        call = videos.list_videos(self._endpoints, ids, page, page_size)
+        return await self._runtime.session.send(call, interactive=True)
 
-    async def iter_videos(self, file_ids: Iterable[str] = (), *, page_size: int = 100) -> AsyncIterator[Video]:
-        """Every video of the list (section 5), page after page.
+    async def iter_videos(self, file_ids: Iterable[str] | None = None, *, page_size: int = 100) -> AsyncIterator[Video]:
+        """Every video of the list (section 5), page after page, each once.
+
+        Videos may be deleted while the list is read. Pages that could not be had are asked for again, for as long as
+        the policy's ``outage_patience``.
 
         Args:
-            file_ids: only these, any number; all of the user's if there are none.
+            file_ids: only these, any number. None is all of the user's; an empty collection is none.
             page_size: entries asked for at once, 1 to 100.
 
         Raises:
             ConfigurationError: a number outside of its bounds.
             ServiceError: the service failed.
+            ResponseError: a page can't be read.
         """
-        ids = _validation.file_ids(file_ids, empty=True)
-        for batch in videos.batches(ids) if ids else [()]:
-            page, seen = 1, 0
-            while True:
-                found = await self.list_videos(batch, page=page, page_size=page_size)
-                for video in found.videos:
-                    yield video
-                seen += len(found.videos)
-                if len(found.videos) < page_size or seen >= (len(batch) or found.total):
-                    break
-                page += 1
+        self._runtime.check_usable()
+        ids = None if file_ids is None else _validation.file_ids(file_ids, empty=True)
+        videos.check_page(1, page_size)
+
+        def looks(batch: tuple[str, ...] | None) -> Callable[[int], Awaitable[VideoPage]]:
+            return lambda page: self._runtime.patience.outlive(
+                lambda: self.list_videos(batch, page=page, page_size=page_size)
+            )
+
+        if ids is None:
+            async for video in pages(looks(None)):
+                yield video
+            return
+        for batch in videos.batches(tuple(dict.fromkeys(ids))):
+            async for video in pages_of_some(looks(batch), batch):
+                yield video
 
     async def get_urls(self, file_id: str) -> PlayUrls:
         """Where a video can be played, for about 15 minutes (section 6). Each URL needs `resolve_url` before it is
@@ -513,7 +575,7 @@ class AsyncVideoCloud:
             ServiceError: the service failed, or there is nothing to play.
         """
         self._runtime.check_usable()
-        return await self._runtime.session.send(videos.get_urls(self._endpoints, file_id))
+        return await self._runtime.session.send(videos.get_urls(self._endpoints, file_id), interactive=True)
 
     async def resolve_url(self, url: str) -> str:
         """The second exchange of a play URL (note 1 of section 6): the URL of the media itself. No token is sent.
@@ -526,7 +588,7 @@ class AsyncVideoCloud:
             ResponseError: the answer holds no URL.
         """
         self._runtime.check_usable()
-        return await self._runtime.session.send(videos.resolve_url(self._endpoints, url))
+        return await self._runtime.session.send(videos.resolve_url(self._endpoints, url), interactive=True)
 
     async def delete_videos(self, file_ids: Iterable[str]) -> None:
         """Delete these videos and no others (section 7), 100 at a time.
@@ -540,7 +602,7 @@ class AsyncVideoCloud:
         """
         self._runtime.check_usable()
         for batch in videos.batches(_validation.file_ids(file_ids, empty=False)):
-            await self._runtime.session.send(videos.delete_videos(self._endpoints, batch))
+            await self._runtime.session.send(videos.delete_videos(self._endpoints, batch), interactive=True)
 
     async def delete_all_videos(self) -> None:
         """Delete every video of the user (section 7).
@@ -549,7 +611,7 @@ class AsyncVideoCloud:
             ServiceError: the service failed.
         """
         self._runtime.check_usable()
-        await self._runtime.session.send(videos.delete_all_videos(self._endpoints))
+        await self._runtime.session.send(videos.delete_all_videos(self._endpoints), interactive=True)
 
 
 def _check_credential(name: str, credentials: Secrets, secret: SecretName) -> None:

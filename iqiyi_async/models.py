@@ -475,16 +475,31 @@ class VideoStatus:
 
 @attrs.frozen
 class Video:
-    """One entry of the list of videos (section 5)."""
+    """One entry of the list of videos (section 5). What the service spells in a way that can't be read is None.
+
+    Attributes:
+        file_id: the video.
+        name: its title.
+        description: what it shows.
+        size: bytes of the file that was uploaded.
+        state: where it stands.
+        created_at: when it was uploaded.
+        play_count: how often it was played.
+        duration: its length in seconds.
+        image: the cover picture.
+        original_image: the cover picture as it was before it was scaled.
+        thumbnail: the small picture.
+        page_url: the page that plays it.
+    """
 
     file_id: str
     name: str
     description: str
-    size: int
+    size: int | None
     state: VideoState
     created_at: datetime | None
-    play_count: int
-    duration: float
+    play_count: int | None
+    duration: float | None
     image: str | None
     original_image: str | None
     thumbnail: str | None

@@ -31,11 +31,12 @@ from iqiyi_async import (
 
 NAMES: list[str] = sorted(
     """
-    AsyncVideoCloud AuthorizationError Bottleneck Category ChunkReceipt ConfigurationError DuplicateVideoError Endpoints FileTokenStore HttpSource IntegrityError
-    InvalidParameterError MemoryJournal MemoryTokenStore Metadata ObjectSource PlayUrls Quality QuotaExceededError RangeSource RedisTokenStore
-    ResponseError RetryPolicy ServiceError ServiceUnavailableError SourceChangedError SqliteJournal Token TokenStore
-    TransportError UnknownFileError UploadError UploadEvent UploadItem UploadJournal UploadOptions UploadOutcome UploadProgress UploadReceipt UploadState UploadTicket
-    Video VideoCloudError VideoPage VideoState VideoStatus
+    AsyncVideoCloud AuthorizationError Bottleneck Category ChunkReceipt ConfigurationError DuplicateVideoError
+    Endpoints FileTokenStore HttpSource IntegrityError InvalidParameterError MemoryJournal MemoryTokenStore Metadata
+    ObjectSource PlayUrls Quality QuotaExceededError RangeSource RedisTokenStore ResponseError RetryPolicy
+    ServiceError ServiceUnavailableError SourceChangedError SqliteJournal Token TokenStore TransportError
+    UnknownFileError UploadError UploadEvent UploadItem UploadJournal UploadOptions UploadOutcome UploadProgress
+    UploadReceipt UploadState UploadTicket Video VideoCloudError VideoPage VideoState VideoStatus
     """.split()  # noqa: SIM905 - as it is read
 )
 
@@ -50,8 +51,17 @@ _MAKING = (
 SIGNATURES = {
     "__init__": f"(self, app_key: str, app_secret: str, {_MAKING}) -> None",
     "from_env": f"({_MAKING}) -> Self",
-    "upload": "(self, source: Input, metadata: Metadata, *, file_type: str | None = None, size: int | None = None,"
-    " on_progress: OnProgress | None = None) -> UploadReceipt",
+    "upload": "(self, source: UploadInput, metadata: Metadata, *, file_type: str | None = None,"
+    " size: int | None = None, on_progress: OnProgress | None = None, key: str | None = None, again: bool = False,"
+    " group: str | None = None, priority: int = 0) -> UploadReceipt",
+    "upload_many": "(self, items: Items, *, concurrency: int = 32, wait_until_published: bool = False)"
+    " -> AsyncIterator[UploadOutcome]",
+    "set_bandwidth": "(self, bytes_per_second: int | None) -> None",
+    "start_upload": "(self, source: UploadInput, metadata: Metadata, *, file_type: str | None = None,"
+    " size: int | None = None, key: str | None = None, again: bool = False, group: str | None = None,"
+    " priority: int = 0) -> UploadHandle",
+    "iter_unfinished": "(self) -> AsyncIterator[UnfinishedUpload]",
+    "stats": "(self) -> ClientStats",
     "request_upload": "(self, file_type: str, file_size: int) -> UploadTicket",
     "upload_chunk": "(self, ticket: UploadTicket, first: int, data: bytes | bytearray | memoryview) -> ChunkReceipt",
     "set_metadata": "(self, file_id: str, metadata: Metadata) -> None",
@@ -61,8 +71,10 @@ SIGNATURES = {
     "refresh_token": "(self) -> Token",
     "get_status": "(self, file_id: str) -> VideoStatus",
     "wait_until_published": "(self, file_id: str, *, timeout: float | None = None) -> VideoStatus",
-    "list_videos": "(self, file_ids: Iterable[str] = (), *, page: int = 1, page_size: int = 20) -> VideoPage",
-    "iter_videos": "(self, file_ids: Iterable[str] = (), *, page_size: int = 100) -> AsyncIterator[Video]",
+    "wait_all_published": "(self, file_ids: Iterable[str], *, timeout: float | None = None) ->"
+    " AsyncIterator[VideoStatus]",
+    "list_videos": "(self, file_ids: Iterable[str] | None = None, *, page: int = 1, page_size: int = 20) -> VideoPage",
+    "iter_videos": "(self, file_ids: Iterable[str] | None = None, *, page_size: int = 100) -> AsyncIterator[Video]",
     "get_urls": "(self, file_id: str) -> PlayUrls",
     "resolve_url": "(self, url: str) -> str",
     "delete_videos": "(self, file_ids: Iterable[str]) -> None",
@@ -82,7 +94,7 @@ FIELDS: dict[type[Any], str] = {
     Video: "file_id name description size state created_at play_count duration image original_image thumbnail page_url",
     VideoPage: "videos total page page_size",
     PlayUrls: "mp4 m3u8 expires_at",
-    Endpoints: "api upload backups",
+    Endpoints: "api upload backups forms fallbacks metadata urls",
     RetryPolicy: "max_attempts initial_backoff max_backoff retry_after_cap budget outage_patience",
 }
 
@@ -141,11 +153,13 @@ def test_docstrings(method: Callable[..., Any]) -> None:
     """Each says what it does and, where it asks the service, which section of the document it is."""
     text = inspect.getdoc(method) or ""
     assert text.split("\n")[0].strip()
-    if method.__name__ not in ("from_env", "drain", "aclose"):
+    without_section = {"from_env", "drain", "aclose", "iter_unfinished", "stats", "start_upload", "upload_many"}
+    if method.__name__ not in {*without_section, "set_bandwidth"}:
         assert "section" in text.lower()
     for name, parameter in inspect.signature(method).parameters.items():
         explained = name in text or name in ("self", "file_id", "file_ids", "metadata")
-        assert explained or (method.__name__ == "from_env" and parameter.kind is parameter.KEYWORD_ONLY), name
+        alike = method.__name__ in ("from_env", "start_upload") and "like all others" in text
+        assert explained or (alike and parameter.kind is parameter.KEYWORD_ONLY), name
 
 
 def test_importing_is_cheap() -> None:

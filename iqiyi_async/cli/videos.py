@@ -111,7 +111,7 @@ def _list_row(video: Video) -> tuple[str, ...]:
     created = "" if video.created_at is None else f"{video.created_at.astimezone():%Y-%m-%d}"
     length = words.span(video.duration) if video.duration else ""
     state = "" if video.state is VideoState.PUBLISHED else f" ({video.state.value.replace('_', ' ')})"
-    return (video.file_id, video.name + state, words.size(video.size), length, created)
+    return (video.file_id, video.name + state, "" if video.size is None else words.size(video.size), length, created)
 
 
 async def show_urls(cloud: AsyncVideoCloud, screen: Screen, file_id: str, *, resolve: bool) -> int:

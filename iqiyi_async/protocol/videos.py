@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import cast
@@ -19,12 +20,19 @@ from .answers import (
     SUCCESS,
     expect_success,
     read,
+    words_of,
 )
-from .fields import Json, clean_text, mapping, one_line, present, structure
+from .fields import Json, clean_text, mapping, present, structure, tolerant
 from .wire import Answer, Call, Fields, Request, SecretName
 
 #: The most entries of one page (section 5). The same bound keeps lists of ids within what servers take as a URL.
 MAX_PAGE = 100
+
+#: A service that brings a little more than was asked for is borne; decoding hundred thousands of entries is not.
+_FAR_TOO_MANY = 2 * MAX_PAGE
+
+#: Seconds from 1970 to the year 9998.
+_END_OF_CALENDAR = 253_339_228_800
 
 #: "Usually 15 minutes" (note 2 of section 6).
 PLAY_URL_LIFETIME = timedelta(minutes=15)
@@ -50,19 +58,8 @@ _QUALITIES: Mapping[str, Quality] = {quality.value: quality for quality in Quali
 
 
 @attrs.frozen
-class _VideoFields:
-    fileId: str  # noqa: N815 - the wire's spelling, here and below
-    fileName: str = ""  # noqa: N815
-    description: str = ""
-    fileSize: int = 0  # noqa: N815
-    fileStatus: int = 0  # noqa: N815
-    createTime: float | None = None  # noqa: N815
-    playCount: int = 0  # noqa: N815
-    duration: float = 0.0
-    img: str | None = None
-    originalImg: str | None = None  # noqa: N815
-    thumbnail: str | None = None
-    pageUrl: str | None = None  # noqa: N815
+class _Entry:
+    fileId: str  # noqa: N815 - the wire's spelling
 
 
 @attrs.frozen
@@ -83,50 +80,76 @@ def get_status(endpoints: Endpoints, file_id: str) -> Call[VideoStatus]:
             file_id=file_id,
             state=_STATES.get(reply.code or "", VideoState.UNKNOWN),
             code=reply.code or "",
-            message=reply.message or one_line(data.get("msg")),
+            message=reply.message or words_of(data.get("msg")),
             urls=_play_urls(mapping(data.get("urllist")), answer),
             image=clean_text(data.get("img")),
             thumbnail=clean_text(data.get("thumbnail")),
             flash_url=clean_text(data.get("swfurl")),
-            duplicate_of=clean_text(data.get("fileIdBefore")),
+            duplicate_of=_file_id(data.get("fileIdBefore")),
         )
 
     return Call("get_status", request, decode, file_id=file_id)
 
 
-def list_videos(endpoints: Endpoints, file_ids: tuple[str, ...], page: int, page_size: int) -> Call[VideoPage]:
+def list_videos(endpoints: Endpoints, file_ids: tuple[str, ...] | None, page: int, page_size: int) -> Call[VideoPage]:
     """Section 5: one page of the videos that are transcoded and approved (or published before their review).
 
+    Args:
+        endpoints: where the service lives.
+        file_ids: only these, 1 to 100; None for all. There is no request for none of them.
+        page: which page, from 1.
+        page_size: entries of a page, 1 to 100.
+
     Raises:
-        ConfigurationError: a page below 1, a page size outside of 1 to 100, or more than 100 file_ids.
+        ConfigurationError: a page below 1, a page size outside of 1 to 100, no file_id or more than 100.
     """
-    _validation.whole("page", page, least=1)
-    _validation.whole("page_size", page_size, least=1, most=MAX_PAGE)
+    check_page(page, page_size)
     query: Fields = (("page_size", str(page_size)), ("page", str(page)))
-    if file_ids:
+    if file_ids is not None:
         query = (("file_ids", _joined(file_ids)), *query)
     request = _get(endpoints, "videoListForExternal", *query)
 
     def decode(answer: Answer) -> VideoPage:
         reply = read("list_videos", answer)
         expect_success("list_videos", reply, FAILED)
-        entries: object = reply.fields.get("data") or []
+        fields = present(reply.fields)
+        entries: object = fields.get("data") or []
         if not isinstance(entries, list):
             # Never an empty page for what can't be read: whoever goes through the pages would miss videos.
             raise ResponseError("list_videos: data is not a list", status=answer.status, operation="list_videos")
-        videos = tuple(
-            _video(structure("list_videos", mapping(entry), _VideoFields, answer))
-            for entry in cast("list[object]", entries)
-        )
-        counted = structure("list_videos", {"count": len(videos), **present(reply.fields)}, _Count, answer)
-        return VideoPage(videos, counted.count, page, page_size)
+        rows = cast("list[object]", entries)
+        if len(rows) > _FAR_TOO_MANY:
+            raise ResponseError(
+                f"list_videos: {len(rows)} entries came where at most {page_size} were asked for",
+                status=answer.status,
+                operation="list_videos",
+            )
+        count = structure("list_videos", {"count": len(rows), **fields}, _Count, answer).count
+        if count > 0 and "data" not in fields:
+            raise ResponseError(
+                f"list_videos: the answer counts {count} videos and holds no list of them",
+                status=answer.status,
+                operation="list_videos",
+                retryable=True,
+            )
+        return VideoPage(tuple(_video(mapping(row), answer) for row in rows), count, page, page_size)
 
     return Call("list_videos", request, decode)
 
 
+def check_page(page: object, page_size: object) -> None:
+    """The bounds of section 5.
+
+    Raises:
+        ConfigurationError: a page below 1, or a page size outside of 1 to 100.
+    """
+    _validation.whole("page", page, least=1)
+    _validation.whole("page_size", page_size, least=1, most=MAX_PAGE)
+
+
 def get_urls(endpoints: Endpoints, file_id: str) -> Call[PlayUrls]:
     """Section 6."""
-    request = _get(endpoints, "urllist", ("file_id", _validation.file_id(file_id)))
+    request = _get(endpoints, "urllist", ("file_id", _validation.file_id(file_id)), base=endpoints.urls)
 
     def decode(answer: Answer) -> PlayUrls:
         reply = read("get_urls", answer)
@@ -186,9 +209,9 @@ def batches(file_ids: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
         yield file_ids[start : start + MAX_PAGE]
 
 
-def _get(endpoints: Endpoints, path: str, *query: tuple[str, str | SecretName]) -> Request:
+def _get(endpoints: Endpoints, path: str, *query: tuple[str, str | SecretName], base: str | None = None) -> Request:
     token: Fields = (("access_token", SecretName.ACCESS_TOKEN),)
-    return Request("GET", f"{endpoints.api}/api/file/{path}", query=(*token, *query))
+    return Request("GET", f"{base or endpoints.api}/api/file/{path}", query=(*token, *query))
 
 
 def _delete(endpoints: Endpoints, operation: str, *query: tuple[str, str]) -> Call[None]:
@@ -219,30 +242,40 @@ def _by_quality(urls: object) -> dict[str, str]:
     return {_QUALITIES.get(key, key): url for key, url in found.items() if url is not None}
 
 
-def _video(fields: _VideoFields) -> Video:
+def _video(row: Json, answer: Answer) -> Video:
+    """One entry of the list. A field that can't be read costs that field; without a file_id there is no entry."""
     return Video(
-        file_id=fields.fileId,
-        name=fields.fileName,
-        description=fields.description,
-        size=fields.fileSize,
-        state=_FILE_STATUS.get(fields.fileStatus, VideoState.UNKNOWN),
-        created_at=_moment(fields.createTime),
-        play_count=fields.playCount,
-        duration=fields.duration,
-        image=fields.img,
-        original_image=fields.originalImg,
-        thumbnail=fields.thumbnail,
-        page_url=fields.pageUrl,
+        file_id=structure("list_videos", row, _Entry, answer).fileId,
+        name=tolerant(row.get("fileName"), str, "") or "",
+        description=tolerant(row.get("description"), str, "") or "",
+        size=tolerant(row.get("fileSize"), int, 0),
+        state=_FILE_STATUS.get(tolerant(row.get("fileStatus"), int, 0) or 0, VideoState.UNKNOWN),
+        created_at=_moment(tolerant(row.get("createTime"), float, math.nan)),
+        play_count=tolerant(row.get("playCount"), int, 0),
+        duration=tolerant(row.get("duration"), float, 0.0),
+        image=clean_text(row.get("img")),
+        original_image=clean_text(row.get("originalImg")),
+        thumbnail=clean_text(row.get("thumbnail")),
+        page_url=clean_text(row.get("pageUrl")),
     )
 
 
-def _moment(unix: float | None) -> datetime | None:
+def _file_id(value: object) -> str | None:
+    """A file_id that the service names, or None for what can't be one."""
     try:
-        return None if unix is None else datetime.fromtimestamp(unix, UTC)
-    except (ValueError, OverflowError, OSError):
+        return _validation.file_id(str(value).strip()) if isinstance(value, str | int) else None
+    except ConfigurationError:
         return None
 
 
-#: shim
+def _moment(unix: float | None) -> datetime | None:
+    """A moment that every time zone can show: the ends of the calendar can't be told in local time."""
+    if unix is None or not abs(unix) < _END_OF_CALENDAR:
+        return None
+    return datetime.fromtimestamp(unix, UTC)
+
+
+#: States of an upload that was finished.
 FINISHED = frozenset({VideoState.PUBLISHING, VideoState.PUBLISHED, VideoState.REVIEW_FAILED, VideoState.PUBLISH_FAILED})
+#: States of an upload that can't go on.
 GONE = frozenset({VideoState.ABSENT, VideoState.CANCELLED})

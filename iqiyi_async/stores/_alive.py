@@ -14,14 +14,17 @@ import re
 import secrets
 import weakref
 from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
 from . import _private
 
+fcntl: ModuleType | None
 try:
-    import fcntl
+    fcntl = import_module("fcntl")
 except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
+    fcntl = None
 
 __all__ = ["Presence", "dead", "sweep"]
 
@@ -97,6 +100,7 @@ def glob_safe(name: str) -> str:
 
 
 def _locked(beside: Path) -> tuple[Path, int]:
+    assert fcntl is not None
     while True:
         path = beside.with_name(f"{beside.name}{_MARK}{secrets.token_hex(8)}")
         _private.create(path)

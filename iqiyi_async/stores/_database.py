@@ -107,10 +107,11 @@ class Database:
         try:
             try:
                 self._transaction(work, durable)
-                return
             except _Failure as error:
                 if not _broken(error):
                     raise
+            else:
+                return
             # Outside the handler, so that a second error does not drag the first one along.
             self._mend()
             self._transaction(work, durable)

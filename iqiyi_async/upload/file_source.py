@@ -1,342 +1,365 @@
-"""A file as a source: looked at early, opened late, and trusted only as far as its looks can be.
+"""A file as a source: opened late and checked early, read by position with aiofiles, in threads of our own.
 
-The one rule of what is the same file: size, device, inode and times equal, and none of the times young at either look,
-is trusted together with samples of the content. Anything else is read again and compared.
+One rule says whether it is still the same file. Size, device, inode, times of change: all equal, and none of the times
+so young that a second change would not show: trusted, with samples. Anything else: the ranges that were accepted are
+read again and compared. An inode is no identity: network mounts make up others each time, and a rename, a chmod or a
+backup changes no byte.
 """
 
 from __future__ import annotations
 
 import asyncio
-import errno
-import hashlib
+import logging
 import os
-import stat
-import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+import threading
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from pathlib import Path
-from threading import Lock
-from typing import TypeVar
+from typing import Self, TypeVar
 
 import attrs
-from aiofiles.base import wrap
 
-from .._concurrency import in_thread, run_to_completion
-from ..config import KIB
+from .._concurrency import run_to_completion
+from ..config import MIB
 from ..errors import ConfigurationError, SourceChangedError, UploadError
 from ..models import ChunkReceipt, Fingerprint
+from .base import Chunk, UploadSource, latest, printable
 from .fair_queue import Turn
+from .file_access import (
+    YOUNG_NS,
+    Found,
+    Look,
+    close_opened,
+    hash_range,
+    look_at,
+    look_sample_and_close,
+    open_file,
+    read_and_hash,
+    visit,
+)
 from .ranges import Range
-from .resources import STRETCH, SourceResources, give_way
-from .sources import Chunk, UploadSource
+from .resources import SourceResources
+
+logger: logging.Logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-#: Where a file can't be read by position (Windows), one thread at a time reads.
-_POSITION = Lock()
-
-#: How much is looked at in each of the three places of a fingerprint.
-SAMPLE = 64 * KIB
-
-#: A time that is younger than this says nothing: file systems count in steps, and a write within one does not show.
-YOUNG_NS = 50_000_000
-
-#: ctime is the time of creation there.
-_WINDOWS = os.name == "nt"
-
-#: The first wait for a file descriptor where the process has none left, and the longest, in seconds.
-FIRST_WAIT, LONGEST_WAIT = 0.02, 0.5
-
-#: The end of an upload waits so long for its file to be closed, in seconds.
-CLOSE_SECONDS = 2.0
+#: A file of this size that has only just been written is looked at again a moment later: that takes less time than to
+#: read all of it twice, in bytes.
+WORTH_WAITING = 32 * MIB
 
 
-@attrs.frozen
-class Look:
-    """What a file looked like at one moment."""
+class PathSource(UploadSource):
+    """A file; made by `of`. It is open while it is read, and as long as nobody else needs its place."""
 
-    device: int
-    inode: int
-    size: int
-    mtime_ns: int
-    ctime_ns: int
-    settled: bool = attrs.field(eq=False)
-
-    @classmethod
-    def of(cls, found: os.stat_result) -> Look:
-        """The looks of a file that was asked for just now."""
-        ctime_ns = 0 if _WINDOWS else found.st_ctime_ns
-        newest = max(found.st_mtime_ns, ctime_ns)
-        return cls(
-            found.st_dev,
-            found.st_ino,
-            found.st_size,
-            found.st_mtime_ns,
-            ctime_ns,
-            settled=time.time_ns() - newest >= YOUNG_NS,
-        )
-
-
-class FileSource(UploadSource):
-    """A file."""
-
-    def __init__(
-        self, path: Path, file_type: str, expected_size: int | None, resources: SourceResources, turn: Turn
-    ) -> None:
-        self._path = path
-        self._place = path
-        self._expected_size = expected_size
+    def __init__(self, name: str, file_type: str, found: Found, resources: SourceResources, turn: Turn) -> None:
+        self.name = name
+        self.size: int = found.look.size
+        self.file_type = file_type
+        self._place = found.place
+        self._real = found.real
+        self._reference = found.look
+        self._samples = found.samples
         self._resources = resources
         self._turn = turn
         self._file: int | None = None
-        self._pins = 0
-        self._closing: Future[None] | None = None
         self._opening = asyncio.Lock()
-        self._first: Look | None = None
-        self._digest = ""
-        self.name = str(path)
-        self.size = 0
-        self.file_type = file_type
+        self._position = threading.Lock()
+        self._reads = 0
+        self._pins = 0
+        self._begun = False
+        #: Whether the file has looked different since; then what was accepted is read again.
+        self._doubtful = False
+        #: What was read for the service, by its first byte.
+        self._sent: dict[int, ChunkReceipt] = {}
+        #: Whether bytes of it have been read that count for this upload.
+        self._used = False
 
-    async def look(self) -> None:
-        """Open the file, remember what it looks like, and close it again.
+    @classmethod
+    async def of(
+        cls, path: Path, file_type: str, expected_size: int | None, resources: SourceResources, turn: Turn
+    ) -> Self:
+        """Look whether a file can be uploaded: it is opened, looked at, sampled and closed.
 
         Raises:
             ConfigurationError: it is not there, can't be read, or is not a file with anything in it.
         """
+        name = printable(str(path))
+        found = await _check(path, name, resources, turn)
+        if found.look.size == 0:
+            raise ConfigurationError(f"{name} is empty: nothing can be published of it")
+        if expected_size not in (None, found.look.size):
+            raise ConfigurationError(f"size is {expected_size!r}, but {name} has {found.look.size} bytes")
+        return cls(name, file_type, found, resources, turn)
+
+    # For `OpenFiles`
+
+    @property
+    def in_use(self) -> bool:
+        """Whether a range is being read at this moment."""
+        return self._reads > 0
+
+    @property
+    def needed(self) -> bool:
+        """Whether a range will be read soon."""
+        return self._pins > 0
+
+    def give_up(self) -> int | None:
+        """Let go of the file without closing it."""
+        file, self._file = self._file, None
+        return file
+
+    # For the engine
+
+    async def begin(self) -> None:
+        if not self._begun:
+            self._begun = True
+            if self._reference.young and self.size >= WORTH_WAITING:
+                await self._resources.sleep(YOUNG_NS / 1e9)
+                found = await self._check_again()
+                if found.look.size != self.size:
+                    raise self._resized(found.look.size)
+                self._reference, self._samples = found.look, found.samples
+            return
+        await self._close()
+        found = await self._check_again()
+        same = found.look.proves(self._reference) and found.samples == self._samples and not self._doubtful
+        # What was sent the first time may have become a video: this must be the same one.
+        if not same and not await self._proven(latest(self._sent.values()), found.look):
+            raise self._changed("bytes of it are not those that were sent")
+        self._samples, self._doubtful = found.samples, False
+
+    async def _check_again(self) -> Found:
         try:
-            place, found, digest = await self._patiently(partial(_look_early, self._path))
-        except (OSError, ValueError) as problem:
-            why = problem.strerror if isinstance(problem, OSError) else "not a path"
-            raise ConfigurationError(f"{self._shown} can't be read: {why}") from None
-        if stat.S_ISDIR(found.st_mode):
-            raise ConfigurationError(f"{self._shown} is a folder: give the path of a file")
-        if not stat.S_ISREG(found.st_mode):
-            raise ConfigurationError(f"{self._shown} is not a regular file")
-        if found.st_size == 0:
-            raise ConfigurationError(f"{self._shown} is empty: nothing can be published of it")
-        if self._expected_size not in (None, found.st_size):
-            raise ConfigurationError(f"size is {self._expected_size!r}, but {self._shown} has {found.st_size} bytes")
-        self._place, self._first, self._digest = place, Look.of(found), digest
-        self.name = _printable(os.fspath(place))
-        self.size = found.st_size
-
-    async def pin(self) -> None:
-        """Open the file, if it is not open; within the bound, and in turn."""
-        async with self._opening:
-            if self._file is None:
-                await self._resources.files.acquire(self._turn)
-                try:
-                    self._file = await self._patiently(partial(_open, self._place), undo=os.close)
-                except OSError as problem:
-                    self._resources.files.release()
-                    raise self._unreadable(problem) from None
-                except BaseException:
-                    self._resources.files.release()
-                    raise
-            self._pins += 1
-            self._resources.files.busy(self)
-
-    def unpin(self) -> None:
-        """Give the file back between two ranges, if others wait for one."""
-        self._pins -= 1
-        if not self._pins and self._file is not None:
-            if self._resources.files.wanted:
-                self._close()
-            else:
-                self._resources.files.idle(self)
-
-    def give_up(self) -> None:
-        """Close the file: somebody else needs the place."""
-        self._close()
-
-    async def read(self, part: Range, buffer: Callable[[int], memoryview]) -> Chunk:
-        await self.pin()
-        try:
-            assert self._file is not None
-            view = buffer(part.size)
-            work = _read_and_hash(self._file, view, part.first, executor=self._resources.reading)
-            count, md5 = await run_to_completion(work)
-        except OSError as problem:
-            raise self._unreadable(problem) from None
-        finally:
-            self.unpin()
-        if count < part.size:
-            raise self._changed(f"it ends at byte {part.first + count}, and had {self.size}")
-        return Chunk(view, md5)
+            return await _check(self._place, self.name, self._resources, self._turn)
+        except ConfigurationError as problem:
+            raise SourceChangedError(f"{problem}; nothing was published") from None
 
     async def identify(self) -> str:
-        loop = asyncio.get_running_loop()
-        return f"path:{await loop.run_in_executor(self._resources.opening, os.path.realpath, self._place)}"
+        return f"path:{self._real}"
 
     async def fingerprint(self) -> Fingerprint:
-        look = self._first
-        assert look is not None
-        if not look.settled:
-            # Nothing that looks like this is ever trusted.
-            return Fingerprint(look.size, 0, 0, self._digest)
-        return Fingerprint(look.size, look.mtime_ns, look.inode, self._digest, look.device, look.ctime_ns)
+        look = self._reference
+        # A later run can't know how young it was: so it is written down as one that proves nothing.
+        mtime, ctime = (0, 0) if look.young else (look.mtime_ns, look.ctime_ns)
+        return Fingerprint(self.size, mtime, look.inode, self._samples, look.device, ctime)
+
+    async def pin(self) -> None:
+        self._pins += 1
+        self._reads += 1
+        try:
+            await self._open(now=False)
+        except OSError as problem:
+            self._pins -= 1
+            raise self._unreadable(problem) from None
+        except BaseException:
+            self._pins -= 1
+            raise
+        finally:
+            self._reads -= 1
+
+    def unpin(self) -> None:
+        self._pins -= 1
+        self._resources.files.rest(self)
+
+    async def read(self, part: Range, buffer: Callable[[int], memoryview]) -> Chunk:
+        view = buffer(part.size)
+        executor = self._resources.reading.executor
+        count, md5 = await self._reading(
+            lambda file: read_and_hash(file, self._position, view, part.first, executor=executor), now=True
+        )
+        if count < part.size:
+            raise self._changed(f"it ends at byte {part.first + count}, and had {self.size}")
+        self._sent[part.first] = ChunkReceipt(part.first, part.end - 1, md5)
+        return Chunk(part.first, view, md5)
 
     async def matches(
         self, fingerprint: Fingerprint, accepted: Sequence[ChunkReceipt], *, all_ranges: bool = False
     ) -> bool:
-        mine = await self.fingerprint()
-        if mine.size != fingerprint.size:
+        if fingerprint.size != self.size:
             return False
-        if mine == fingerprint and mine.mtime_ns and not all_ranges:
-            return True
-        if mine.digest != fingerprint.digest and not accepted:
-            return False
-        return await self._same_ranges(accepted)
+        known = latest(accepted)
+        look = self._reference
+        same_look = (look.device, look.inode, look.mtime_ns, look.ctime_ns) == (
+            fingerprint.device,
+            fingerprint.inode,
+            fingerprint.mtime_ns,
+            fingerprint.ctime_ns,
+        )
+        same_samples = fingerprint.digest == self._samples
+        if not known or (same_look and not look.young and not all_ranges and not same_samples):
+            return same_samples
+        if same_look and not look.young and not all_ranges:
+            # Three ranges more, for file systems whose times can't be trusted.
+            return await self._equal([known[0], known[len(known) // 2], known[-1]])
+        return await self._proven(known, await self._look())
+
+    async def compare(self, accepted: Sequence[ChunkReceipt]) -> None:
+        if not await self._proven(latest(accepted), await self._look()):
+            raise self._changed("bytes of it are not those that were sent")
 
     async def conclude(self, accepted: Sequence[ChunkReceipt], *, read_all: bool = False) -> None:
-        first = self._first
-        assert first is not None
-        look, digest = await self._look_again()
-        if look.size != first.size:
-            raise self._changed(f"it had {first.size} bytes, and now {look.size}")
-        if look == first and look.settled and first.settled and not read_all:
-            if digest != self._digest:
-                raise self._changed("it was written to")
-        else:
-            await self._compare(look, accepted)
-        self._close()
-
-    async def _compare(self, look: Look, accepted: Sequence[ChunkReceipt]) -> None:
-        """Its looks say nothing: read again what was sent, until two looks in a row are the same."""
-        for _ in range(2):
-            if not await self._same_ranges(accepted):
-                raise self._changed("it was written to")
-            before, (look, _) = look, await self._look_again()
-            if look == before:
-                return
-        raise self._changed("it is being written to")
-
-    async def _look_again(self) -> tuple[Look, str]:
-        """What is in the file's place by now; or, if nothing can be seen there, the open file: it may have been
-        deleted, its bytes remain."""
-        try:
-            found, digest, in_place = await run_to_completion(
-                _look_late(self._place, self._file, executor=self._resources.opening)
-            )
-        except OSError as problem:
-            raise self._unreadable(problem) from None
-        if in_place and not self._pins:
-            # What is read again is what is there now, not what was.
-            self._close()
-        return Look.of(found), digest
+        if not read_all and not self._doubtful and await self._untouched():
+            return
+        await self.compare(accepted)
+        await self._close()
 
     async def aclose(self) -> None:
-        self._close()
-        if self._closing is not None and not self._closing.done():
-            # Not for ever: the file may be on a network that is gone.
-            await run_to_completion(asyncio.wait([asyncio.wrap_future(self._closing)], timeout=CLOSE_SECONDS))
+        try:
+            await self._close()
+        except OSError as problem:
+            logger.warning("%s could not be closed: %s", self.name, problem.strerror)
 
-    def _close(self) -> None:
-        file, self._file = self._file, None
-        self._resources.files.busy(self)
-        if file is not None:
-            self._resources.files.release()
-            self._closing = self._resources.opening.submit(os.close, file)
-
-    async def _patiently(self, work: Callable[[], T], *, undo: Callable[[T], object] = lambda _: None) -> T:
-        """Do something that opens a file; where the process has no descriptor left, again after a while."""
-        wait, deadline = FIRST_WAIT, asyncio.get_running_loop().time() + self._resources.source_timeout
+    async def _proven(self, known: Sequence[ChunkReceipt], look: Look) -> bool:
+        """Read accepted ranges again, until two looks in a row agree; False if one differs."""
+        differed = look != self._reference
         while True:
-            try:
-                return await in_thread(self._resources.opening, work, undo=undo)
-            except OSError as problem:
-                if problem.errno not in (errno.EMFILE, errno.ENFILE):
-                    raise
-                if asyncio.get_running_loop().time() + wait > deadline:
-                    raise
-            await asyncio.sleep(wait)
-            wait = min(2 * wait, LONGEST_WAIT)
+            if look.size != self.size:
+                raise self._resized(look.size)
+            self._reference = look
+            await self._reopen()
+            if not await self._equal(known):
+                return False
+            again = await self._look()
+            if again == look:
+                return True
+            if differed:
+                raise self._changed("it is being written to")
+            differed, look = True, again
 
-    @property
-    def _shown(self) -> str:
-        return _printable(os.fspath(self._path))
+    async def _equal(self, known: Sequence[ChunkReceipt]) -> bool:
+        self._used = True
+        executor = self._resources.reading.executor
+        for chunk in known:
+            if not 0 <= chunk.first <= chunk.last < self.size:
+                return False
+            hashing = partial(
+                hash_range, position=self._position, first=chunk.first, size=chunk.size, executor=executor
+            )
+            if await self._reading(hashing) != chunk.md5:
+                return False
+        return True
+
+    async def _untouched(self) -> bool:
+        """Whether the file is the same by its looks and samples; then it is closed."""
+        resources = self._resources
+        self._reads += 1
+        closed: list[bool] = []
+        file = None
+        try:
+            await self._open(now=False)
+            # Whatever becomes of this task, nobody else closes it meanwhile.
+            file, self._file = self._file, None
+            assert file is not None
+            job = partial(
+                look_sample_and_close, file, self._place, self._reference, self._samples, resources.wall_clock
+            )
+            await resources.opening.finish(lambda: job(closed.append))
+        except OSError as problem:
+            raise self._unreadable(problem) from None
+        finally:
+            self._reads -= 1
+            if closed:
+                resources.files.leave(self)
+            elif file is not None:
+                self._file = file
+                resources.files.rest(self)
+        return bool(closed)
+
+    async def _look(self) -> Look:
+        """What is in the file's place by now; or, if nothing can be seen there, the open file: it may have been
+        deleted, its bytes remain."""
+        self._reads += 1
+        try:
+            job = partial(look_at, self._file, self._place, self._resources.wall_clock)
+            return await self._resources.opening.run(job)
+        except OSError as problem:
+            raise self._unreadable(problem) from None
+        finally:
+            self._reads -= 1
+
+    async def _reading(self, job: Callable[[int], Awaitable[T]], *, now: bool = False) -> T:
+        """Do something with the open file; `now` if a worker waits for it."""
+        self._reads += 1
+        try:
+            await self._open(now=now)
+            assert self._file is not None
+            self._used = True
+            return await run_to_completion(job(self._file))
+        except OSError as problem:
+            raise self._unreadable(problem) from None
+        finally:
+            self._reads -= 1
+            self._resources.files.rest(self)
+
+    async def _open(self, *, now: bool) -> None:
+        if self._file is not None:
+            return
+        if now and self._opening.locked():
+            self._resources.files.hurry(self)
+        async with self._opening:
+            if self._file is not None:
+                return
+            files = self._resources.files
+            try:
+                await files.enter(self, self._turn, now=now)
+                opened = await files.open(partial(open_file, self._place, self._resources.wall_clock), close_opened)
+            except BaseException:
+                files.leave(self)
+                raise
+            self._file = opened.file
+            self._judge(opened.look)
+
+    def _judge(self, look: Look) -> None:
+        """The file was opened anew: is it the one that was looked at first?"""
+        if look.size != self.size:
+            raise self._resized(look.size)
+        if look != self._reference:
+            self._doubtful = True
+        elif not self._used:
+            # Not a byte was read of it so far, and by now a change would show.
+            self._reference = look
+
+    async def _reopen(self) -> None:
+        """Open what is in the file's place now."""
+        if await self._resources.opening.run(self._place.exists):
+            await self._close()
+
+    async def _close(self) -> None:
+        file, self._file = self._file, None
+        if file is not None:
+            try:
+                await self._resources.opening.finish(partial(os.close, file))
+            finally:
+                self._resources.files.leave(self)
+
+    def _resized(self, size: int) -> SourceChangedError:
+        return self._changed(f"it had {self.size} bytes, and now {size}")
 
     def _unreadable(self, problem: OSError) -> UploadError:
-        return UploadError(f"{self._name} can't be read any more: {problem.strerror}")
-
-    @property
-    def _name(self) -> str:
-        return _printable(self._path.name)
-
-    def _changed(self, how: str) -> SourceChangedError:
-        return SourceChangedError(f"{self._name} changed while it was uploaded: {how}; nothing was published")
+        return UploadError(f"{self.name} can't be read any more: {problem.strerror}")
 
 
-def _printable(name: str) -> str:
-    """A name that is no UTF-8 (GBK on a Linux machine) as text that can be printed and stored."""
-    return name.encode("utf-8", "backslashreplace").decode()
+@attrs.frozen(eq=False)
+class _Visitor:
+    """Holds a file open only while it is checked."""
+
+    in_use: bool = True
+    needed: bool = True
+
+    def give_up(self) -> int | None:
+        return None
 
 
-def _look_early(path: Path) -> tuple[Path, os.stat_result, str]:
-    place = path.absolute()  # The process may go elsewhere.
-    file = _open(place)
+async def _check(path: Path, name: str, resources: SourceResources, turn: Turn) -> Found:
+    visitor = _Visitor()
     try:
-        found = os.fstat(file)
-        regular = stat.S_ISREG(found.st_mode)
-        return place, found, _sample(file, found.st_size) if regular else ""
-    finally:
-        os.close(file)
-
-
-def _open(place: Path) -> int:
-    # Without O_NONBLOCK, opening a pipe would wait for its other end for ever.
-    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
-    return os.open(place, flags)
-
-
-@wrap
-def _look_late(place: Path, file: int | None) -> tuple[os.stat_result, str, bool]:
-    try:
-        now = _open(place)
-    except OSError:
-        if file is None:
+        await resources.files.enter(visitor, turn)
+        return await resources.files.open(partial(visit, path, name, resources.wall_clock), lambda _: None)
+    except (OSError, ValueError) as problem:
+        if isinstance(problem, ConfigurationError):
             raise
-        found = os.fstat(file)
-        return found, _sample(file, found.st_size), False
-    try:
-        found = os.fstat(now)
-        return found, _sample(now, found.st_size), True
+        why = problem.strerror if isinstance(problem, OSError) else "not a path"
+        raise ConfigurationError(f"{name} can't be read: {why}") from None
     finally:
-        os.close(now)
-
-
-@wrap
-def _read_and_hash(file: int, view: memoryview, first: int) -> tuple[int, str]:
-    """Fill `view` from a place in a file: how many bytes there were, and their MD5."""
-    hashing = hashlib.md5(usedforsecurity=False)
-    done = 0
-    while done < len(view):
-        count = _read_at(file, view[done : done + STRETCH], first + done)
-        if count == 0:
-            break
-        hashing.update(view[done : done + count])
-        done += count
-        if done < len(view):
-            give_way()
-    return done, hashing.hexdigest()
-
-
-def _read_at(file: int, view: memoryview, first: int) -> int:
-    """Read from a place in a file. Its position stays untouched, where the system can do that."""
-    if hasattr(os, "preadv"):
-        return os.preadv(file, [view], first)
-    with _POSITION:
-        os.lseek(file, first, os.SEEK_SET)
-        data = os.read(file, len(view))
-    view[: len(data)] = data
-    return len(data)
-
-
-def _sample(file: int, size: int) -> str:
-    hashing = hashlib.blake2b(digest_size=16)
-    sample = memoryview(bytearray(min(SAMPLE, size)))
-    for first in sorted({0, max(0, size // 2 - SAMPLE // 2), max(0, size - SAMPLE)}):
-        hashing.update(sample[: _read_at(file, sample, first)])
-    return hashing.hexdigest()
+        resources.files.leave(visitor)

@@ -64,8 +64,10 @@ class UploadHandle:
         return self.counts.snapshot()
 
     def pause(self) -> None:
-        """Send no further ranges; those under way are finished, and their workers given back. The state is `paused` when
-        the last of them has ended. Without effect once the upload is finishing or over."""
+        """Send no further ranges; those under way are finished, and their workers given back.
+
+        The state is `paused` when the last of them has ended. Without effect once the upload is finishing or over.
+        """
         if not self.state.ended and self.state is not UploadState.FINISHING:
             self.running.clear()
             if self._upload is not None:
@@ -74,6 +76,8 @@ class UploadHandle:
     def resume(self) -> None:
         """Go on after `pause`."""
         self.running.set()
+        if self._upload is not None:
+            self._upload.resumed()
 
     async def cancel(self, *, at_service: bool = False) -> None:
         """Stop the upload and wait for its end. Awaiting the handle raises `UploadError` then.
@@ -164,8 +168,7 @@ class UploadHandle:
         try:
             async with self._scope:
                 self._entered = True
-                if self._why is not None:
-                    raise self._stopped(self._why)
+                self._check_stopped()
                 receipt = await work(self)
         except TimeoutError as problem:
             if self._why is None or not self._scope.expired():
@@ -182,6 +185,11 @@ class UploadHandle:
             raise
         self.counts.ended(UploadState.FINISHED, receipt)
         return receipt
+
+    def _check_stopped(self) -> None:
+        """Before its first step it may have been stopped already."""
+        if self._why is not None:
+            raise self._stopped(self._why)
 
     def _stopped(self, why: UploadError) -> UploadError:
         return why if self._upload is None else self._upload.stopped(why)

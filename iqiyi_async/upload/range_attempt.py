@@ -109,8 +109,8 @@ async def send_range(
     return ChunkReceipt(part.first, part.end - 1, md5, attempts)
 
 
-def check_stored(stored: uploads.RangeAnswer, file_id: str, part: Range, md5: str) -> None:
-    """Compare what the service says it stored with what was sent.
+def check_stored(stored: uploads.RangeAnswer, file_id: str, part: Range, md5: str) -> str:
+    """Compare what the service says it stored with what was sent: the MD5 of both.
 
     Raises:
         IntegrityError: they differ; sending the range again puts it right.
@@ -122,7 +122,7 @@ def check_stored(stored: uploads.RangeAnswer, file_id: str, part: Range, md5: st
     elif stored.file_id not in (None, file_id):
         problem = "the service stored it under another file_id"
     else:
-        return
+        return md5
     raise IntegrityError(
         f"range {part.first}-{part.end - 1}: {problem}", file_id=file_id, operation="upload_chunk", retryable=True
     )

@@ -16,9 +16,9 @@ import attrs
 from ..errors import DuplicateVideoError, UnknownFileError, UploadError
 from ..models import ChunkReceipt, JournalEntry, Phase, UploadTicket, VideoState
 from ..protocol import videos
+from .base import UploadSource
 from .finish import Finisher
 from .journal_session import JournalSession
-from .sources import UploadSource
 
 logger: logging.Logger = logging.getLogger(__name__)
 
@@ -158,10 +158,12 @@ class Resumption:
                 continue
             if entry.phase is Phase.FINISHED:
                 await self._check_duplicate(entry)
-            elif entry.phase is not Phase.CANCELLING and await self._matches_fully(entry):
-                if await self._journal.adopt(entry):
-                    logger.info("upload %s of %s goes on as %s", entry.file_id, entry.name, self._wanted.name)
-                    return await self._of_entry(entry)
+                continue
+            if entry.phase is Phase.CANCELLING or not await self._matches_fully(entry):
+                continue
+            if await self._journal.adopt(entry):
+                logger.info("upload %s of %s goes on as %s", entry.file_id, entry.name, self._wanted.name)
+                return await self._of_entry(entry)
         return None
 
     async def _check_duplicate(self, entry: JournalEntry) -> None:

@@ -1,31 +1,39 @@
-"""Where the bytes of an upload come from: what callers hand in, and what the engine asks of it.
-
-The kinds are here (bytes, range sources), in `file_source` and in `streams`.
-"""
+"""What callers hand in, as a source: a path, bytes, an async iterable, an object with an async `read`, or one that is
+read by ranges."""
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import inspect
 import io
 import mmap
 import os
-from abc import ABC, abstractmethod
-from collections.abc import AsyncIterable, Callable, Sequence
-from pathlib import Path
-from typing import Protocol, cast, runtime_checkable
-
-import attrs
+import re
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Sequence
+from functools import partial
+from pathlib import Path, PurePath
+from typing import Any, Protocol, TypeVar, cast, runtime_checkable
 
 from .. import _validation
-from .._concurrency import run_to_completion
-from ..errors import ConfigurationError, SourceChangedError, UploadError
+from ..config import KIB, MIB
+from ..errors import ConfigurationError, SourceChangedError, UploadError, VideoCloudError
 from ..models import Bottleneck, ChunkReceipt, Fingerprint
 from ..protocol.uploads import check_file_size, check_file_type
+from .base import Chunk, UploadSource, octets, printable
 from .fair_queue import Turn
+from .file_source import PathSource
 from .ranges import Range
-from .resources import SourceResources
+from .resources import SourceResources, digest
+from .streams import StreamSource
+
+__all__ = ["AsyncReader", "Chunk", "RangeSource", "UploadInput", "UploadSource", "check_source", "make_source"]
+
+T = TypeVar("T")
+
+#: A range of a slow peer may take as long as it needs at this rate, in bytes a second, beside ``source_timeout``.
+SLOWEST = 16 * KIB
+
+_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
 
 
 @runtime_checkable
@@ -39,30 +47,23 @@ class AsyncReader(Protocol):
 
 @runtime_checkable
 class RangeSource(Protocol):
-    """A source that is read by ranges, in parallel, and resumed like a file: an object in a store, for instance.
+    """An object whose bytes can be had range by range, in parallel, and again: a file of another service, a store.
 
-    It may also have a ``name: str``, by which its upload is found again, and an async ``aclose()``.
-
-    Attributes:
-        size: in bytes; a source that has to ask for it may say 0 until `identity` was awaited.
+    It may also have a ``name: str``, by which its upload is found again, and its type, where it ends with one: the same
+    name for the same object, whatever is in it.
     """
 
     @property
     def size(self) -> int:
-        """Bytes."""
+        """How many bytes it has."""
         ...
 
-    async def read_range(self, first: int, size: int) -> bytes | bytearray | memoryview:
-        """Exactly `size` bytes from index `first` on. It does its own retries.
-
-        Args:
-            first: index of the first byte, from 0.
-            size: bytes.
-        """
+    async def read_range(self, first: int, size: int, /) -> bytes | bytearray | memoryview:
+        """Exactly `size` bytes from index `first` on; what can be tried again is tried again here."""
         ...
 
     async def identity(self) -> str:
-        """A text that changes when the bytes do, such as a strong ETag; empty if there is none, and then an upload
+        """A text that changes whenever the bytes do, such as a strong ETag; empty if there is none, and then an upload
         can't be resumed."""
         ...
 
@@ -70,156 +71,18 @@ class RangeSource(Protocol):
 UploadInput = str | os.PathLike[str] | bytes | bytearray | memoryview | AsyncIterable[bytes] | AsyncReader | RangeSource
 
 
-@attrs.frozen
-class Chunk:
-    """The bytes of a range and their MD5 in lower-case hex."""
-
-    view: bytes | memoryview = attrs.field(repr=False)
-    md5: str
-    _release: Callable[[], None] = attrs.field(default=lambda: None, repr=False, eq=False, alias="release")
-
-    @property
-    def size(self) -> int:
-        """How many bytes there are."""
-        return len(self.view)
-
-    def release(self) -> None:
-        """The bytes are not needed any more; once."""
-        self._release()
-
-
-class UploadSource(ABC):
-    """Bytes of a known number.
-
-    Attributes:
-        name: what a person knows it by.
-        size: in bytes.
-        file_type: what the service calls its kind.
-        rereadable: whether a range can be read again; otherwise its bytes are gathered in order, once.
-        reads_ahead: whether a range is read before a worker is taken: reading waits for somebody else.
-        reading: what a range waits for while it is read.
-    """
-
-    name: str
-    size: int
-    file_type: str
-    rereadable: bool = True
-    reads_ahead: bool = False
-    reading: Bottleneck = Bottleneck.SOURCE
-
-    async def begin(self) -> None:  # noqa: B027 - most kinds have shown what they are already
-        """Show that bytes can be had, before anything is sent; once more if an upload has to start over.
-
-        Raises:
-            ConfigurationError: they can't.
-            SourceChangedError: they are not those of the first time.
-        """
-
-    async def pin(self) -> None:  # noqa: B027 - only files are opened
-        """Get ready to be read once, before a worker is taken."""
-
-    def unpin(self) -> None:  # noqa: B027
-        """What `pin` got ready was read, or will not be."""
-
-    async def read(self, part: Range, buffer: Callable[[int], memoryview]) -> Chunk:
-        """The bytes of a range; for sources that can be read again.
-
-        Args:
-            part: which.
-            buffer: gives the memory to read into, if the source needs any.
-
-        Raises:
-            SourceChangedError: the source is shorter than it was.
-            UploadError: it can't be read any more.
-        """
-        raise NotImplementedError
-
-    async def gather(self, most: int) -> Chunk:
-        """The next bytes, up to `most`; for streams.
-
-        Raises:
-            SourceChangedError: the stream is shorter or longer than it should be.
-            UploadError: it failed, or gave nothing for too long.
-        """
-        raise NotImplementedError
-
-    async def compare(self, accepted: Sequence[ChunkReceipt]) -> None:
-        """Read on over ranges that the service holds, which follow one another; for streams.
-
-        Raises:
-            SourceChangedError: the bytes are others.
-        """
-        raise NotImplementedError
-
-    async def identify(self) -> str | None:
-        """What tells this source from others, for the journal; None if it can't be found again."""
-        return None
-
-    async def fingerprint(self) -> Fingerprint:
-        """What the source looks like."""
-        return Fingerprint(self.size, 0, 0, "")
-
-    async def matches(
-        self, fingerprint: Fingerprint, accepted: Sequence[ChunkReceipt], *, all_ranges: bool = False
-    ) -> bool:
-        """Whether the source has the bytes that an upload began with.
-
-        Args:
-            fingerprint: what the source looked like then.
-            accepted: the ranges that the service holds.
-            all_ranges: trust no looks: read all of them again.
-        """
-        mine = await self.fingerprint()
-        return mine == fingerprint and (mine.digest != "" or await self._same_ranges(accepted))
-
-    async def conclude(self, accepted: Sequence[ChunkReceipt], *, read_all: bool = False) -> None:  # noqa: B027
-        """Everything was sent: look whether the source is still what it was, and let go of it.
-
-        Args:
-            accepted: the ranges that the service holds.
-            read_all: read them all again, whatever the source looks like.
-
-        Raises:
-            SourceChangedError: it has changed.
-        """
-
-    @abstractmethod
-    async def aclose(self) -> None:
-        """Let go of the source, as far as it was opened here."""
-
-    async def _same_ranges(self, accepted: Sequence[ChunkReceipt]) -> bool:
-        """Whether the ranges that the service holds are read again with the same MD5."""
-        for each in accepted:
-            if not 0 <= each.first <= each.last < self.size:
-                return False
-            chunk = await self.read(Range(each.first, each.size), _new_memory)
-            try:
-                if chunk.md5 != each.md5:
-                    return False
-            finally:
-                chunk.release()
-        return True
-
-    def _changed(self, how: str) -> SourceChangedError:
-        return SourceChangedError(f"{self.name} changed while it was uploaded: {how}; nothing was published")
-
-
 class BytesSource(UploadSource):
     """Bytes in memory, sent from where they are."""
 
     reading = Bottleneck.HASHING
 
-    def __init__(self, data: memoryview, file_type: str, resources: SourceResources) -> None:
-        self._view = data
+    def __init__(self, view: memoryview, file_type: str, resources: SourceResources) -> None:
+        self._view = view
         self._resources = resources
         self._digest: str | None = None
-        self.name = f"{len(data)} bytes"
-        self.size = len(data)
+        self.name = f"the source of {len(view)} bytes"
+        self.size = len(view)
         self.file_type = file_type
-
-    async def read(self, part: Range, buffer: Callable[[int], memoryview]) -> Chunk:
-        view = self._view[part.first : part.end]
-        return Chunk(view, await self._resources.hashed(view))
 
     async def identify(self) -> str:
         return f"bytes:{await self._content()}"
@@ -227,110 +90,282 @@ class BytesSource(UploadSource):
     async def fingerprint(self) -> Fingerprint:
         return Fingerprint(self.size, 0, 0, await self._content())
 
-    async def aclose(self) -> None:
-        """Nothing was opened."""
+    async def read(self, part: Range, buffer: Callable[[int], memoryview]) -> Chunk:
+        view = self._view[part.first : part.end]
+        return Chunk(part.first, view, await self._resources.hashed(view))
+
+    async def matches(
+        self, fingerprint: Fingerprint, accepted: Sequence[ChunkReceipt], *, all_ranges: bool = False
+    ) -> bool:
+        if fingerprint.size != self.size:
+            return False
+        if fingerprint.digest == await self._content():
+            return True
+        # Begun from a file, perhaps.
+        return all_ranges and bool(accepted) and await self._equal(accepted)
+
+    async def conclude(self, accepted: Sequence[ChunkReceipt], *, read_all: bool = False) -> None:
+        # What can be written to may have been, while it was sent.
+        if read_all or not self._view.readonly:
+            await self._compare(accepted)
 
     async def _content(self) -> str:
         if self._digest is None:
-            loop = asyncio.get_running_loop()
-            self._digest = await run_to_completion(loop.run_in_executor(self._resources.reading, _blake2b, self._view))
+            self._digest = await self._resources.hashed(self._view, "blake2b")
         return self._digest
 
 
-def failed_source(name: str, problem: Exception) -> UploadError:
-    """The error of an upload whose source has raised."""
-    words = f": {problem}" if str(problem) else ""
-    return UploadError(f"{name} can't be read any more ({type(problem).__name__}{words})", retryable=False)
+class RangeUploadSource(UploadSource):
+    """An object that is read by ranges, over the network as a rule: so a range is read before a worker is taken."""
+
+    reads_ahead = True
+
+    def __init__(
+        self,
+        source: RangeSource,
+        *,
+        name: str,
+        size: int,
+        file_type: str,
+        resources: SourceResources,
+        turn: Turn,
+    ) -> None:
+        self.name = printable(name) or f"the {type(source).__name__}"
+        self.size = size
+        self.file_type = file_type
+        self._source = source
+        self._real_name = name
+        self._resources = resources
+        self._turn = turn
+        self._identity: str | None = None
+
+    async def begin(self) -> None:
+        await self._known_identity()
+
+    async def identify(self) -> str | None:
+        return f"range:{self._real_name}" if self._real_name and await self._known_identity() else None
+
+    async def fingerprint(self) -> Fingerprint:
+        identity = await self._known_identity()
+        return Fingerprint(self.size, 0, 0, digest(identity.encode("utf-8", "surrogatepass"), "blake2b"))
+
+    async def read(self, part: Range, buffer: Callable[[int], memoryview]) -> Chunk:
+        memory = self._resources.memory
+        await memory.reserve(self._turn, part.size)
+        try:
+            view = await self._range(part)
+            md5 = await self._resources.hashed(view)
+        except BaseException:
+            memory.release(part.size)
+            raise
+        return Chunk(part.first, view, md5, give_back=partial(memory.release, part.size))
+
+    async def matches(
+        self, fingerprint: Fingerprint, accepted: Sequence[ChunkReceipt], *, all_ranges: bool = False
+    ) -> bool:
+        if fingerprint.size != self.size:
+            return False
+        if all_ranges and accepted:
+            return await self._equal(accepted)
+        # Without a strong identity nothing says that the bytes are still the same.
+        return bool(await self._known_identity()) and fingerprint.digest == (await self.fingerprint()).digest
+
+    async def conclude(self, accepted: Sequence[ChunkReceipt], *, read_all: bool = False) -> None:
+        if await self._ask_identity() != await self._known_identity():
+            raise self._changed("its identity is another one")
+        await super().conclude(accepted, read_all=read_all)
+
+    async def _known_identity(self) -> str:
+        if self._identity is None:
+            self._identity = await self._ask_identity()
+        return self._identity
+
+    async def _ask_identity(self) -> str:
+        identity: object = await self._asked(self._source.identity(), 0)
+        if not isinstance(identity, str):
+            raise ConfigurationError(
+                f"identity() of {self.name} gave {type(identity).__name__} instead of a string: give one that changes"
+                " with the bytes, or an empty one"
+            )
+        return identity
+
+    async def _range(self, part: Range) -> memoryview:
+        given: object = await self._asked(self._source.read_range(part.first, part.size), part.size)
+        view = octets(f"read_range() of {self.name} gave", given, SourceChangedError)
+        if len(view) != part.size:
+            raise self._changed(f"{len(view)} bytes were given of the {part.size} from {part.first} on")
+        return view
+
+    async def _asked(self, work: Any, size: int) -> object:
+        patience = self._resources.options.source_timeout
+        limit = asyncio.timeout(patience + size / SLOWEST)
+        try:
+            async with limit:
+                return cast("object", await work)
+        except VideoCloudError:
+            raise
+        except Exception as problem:
+            if limit.expired():
+                raise UploadError(
+                    f"{self.name} has given no bytes for {patience + size / SLOWEST:g} s (source_timeout); nothing was"
+                    " published",
+                    retryable=False,
+                ) from None
+            said = f": {problem}" if str(problem) else ""
+            raise UploadError(f"{self.name} failed ({type(problem).__name__}{said})", retryable=False) from problem
 
 
 def check_source(source: object) -> None:
-    """Refuse what can't be uploaded, as far as that shows without waiting.
+    """Refuse what can't be uploaded, as far as that can be told without waiting. Nothing is opened.
 
     Raises:
-        ConfigurationError: it says what to give instead.
+        ConfigurationError: the text says what to give instead.
     """
-    if isinstance(source, str | os.PathLike):
-        named = cast("object", os.fspath(cast("str | os.PathLike[str]", source)))
+    if isinstance(source, str):
+        _check_text(source)
+    elif isinstance(source, os.PathLike):
+        named = cast("object", os.fspath(cast("os.PathLike[str]", source)))
         if not isinstance(named, str):
-            raise ConfigurationError(f"a path must be a string, not {type(named).__name__}; use os.fsdecode")
-        if not named:
-            raise ConfigurationError("source is an empty string: give the path of a file")
-        scheme = named.partition("://")[0].lower() if "://" in named[:16] else ""
-        if scheme in ("http", "https"):
-            raise ConfigurationError("source is a URL: give HttpSource(url)")
-        if scheme in ("s3", "gs", "az", "azure", "oss"):
-            raise ConfigurationError(f"source is a URL: give ObjectSource.from_url({scheme}://...)")
-        return
-    if isinstance(source, bytes | bytearray | memoryview):
-        check_file_size(len(_validation.octets("source", source)))
-        return
-    if isinstance(source, mmap.mmap):
-        raise ConfigurationError("source can't be an mmap: give the path of its file, or memoryview(it)")
-    if isinstance(source, io.IOBase):
-        raise ConfigurationError(
-            "source is a file that was opened to be read without await, which would block the event loop: give its"
-            " path, or its bytes"
-        )
-    if is_range_source(source) or hasattr(type(source), "__aiter__") or callable(getattr(source, "read", None)):
-        return
-    raise ConfigurationError(
-        f"source can't be a {type(source).__name__}: it must be a path, bytes, an async iterable of bytes, an object"
-        " with an async read(n), or a RangeSource"
-    )
-
-
-def is_range_source(source: object) -> bool:
-    """Whether something is read by ranges."""
-    return callable(getattr(source, "read_range", None)) and callable(getattr(source, "identity", None))
+            raise ConfigurationError(f"a path must be a string, not {type(named).__name__}: use os.fsdecode(path)")
+    elif isinstance(source, bytes | bytearray | memoryview):
+        octets("source is", cast("bytes", source), ConfigurationError)
+    else:
+        _check_object(source)
 
 
 async def make_source(
-    source: object, *, size: int | None, file_type: str | None, resources: SourceResources, turn: Turn
+    source: object,
+    *,
+    size: int | None,
+    file_type: str | None,
+    resources: SourceResources,
+    turn: Turn = Turn(None, 0),  # noqa: B008 - frozen
 ) -> UploadSource:
     """Find out what kind of source this is, and whether it can be uploaded. A file is opened, looked at and closed.
+
+    Args:
+        source: what a caller handed in.
+        size: bytes of it; needed for streams only.
+        file_type: such as ``"mp4"``; by default from the name of the source.
+        resources: threads, open files and memory.
+        turn: whose upload it is.
 
     Raises:
         ConfigurationError: nothing that can be uploaded, or what must be known of it is not.
     """
-    from .file_source import FileSource
-    from .range_source import RangeUploadSource, ask_size
-    from .streams import StreamSource, pieces_of
-
     check_source(source)
     if isinstance(source, str | os.PathLike):
-        path = Path(cast("str", os.fspath(cast("str | os.PathLike[str]", source))))
-        file = FileSource(path, _type_of(file_type, path.name), size, resources, turn)
-        await file.look()
-        return file
+        path = Path(cast("str | os.PathLike[str]", source))
+        return await PathSource.of(path, _type_of(file_type, path.name), size, resources, turn)
     if isinstance(source, bytes | bytearray | memoryview):
-        view = _validation.octets("source", cast("object", source))
-        if size is not None and size != len(view):
-            raise ConfigurationError(f"size is {size!r}, but source has {len(view)} bytes")
+        view = octets("source is", cast("bytes", source), ConfigurationError)
+        _check_same_size(size, len(view), "source")
+        check_file_size(len(view))
         return BytesSource(view, _type_of(file_type, None), resources)
-    known: object = getattr(source, "size", None) if size is None else size
-    if is_range_source(source):
-        named = str(getattr(source, "name", "")).partition("?")[0]
+    known: object = getattr(source, "size", None)
+    if callable(getattr(source, "read_range", None)):
+        given: object = getattr(source, "name", None)
+        name = "" if given is None else _validation.text("the name of the range source", given)
+        kind = _type_of(file_type, name.partition("?")[0])
+        ranges = cast("RangeSource", source)
+        made = partial(RangeUploadSource, ranges, name=name, file_type=kind, resources=resources, turn=turn)
         if not known:
-            known = await ask_size(cast("RangeSource", source), resources)
-        return RangeUploadSource(cast("RangeSource", source), _size_of(known), _type_of(file_type, named), resources)
-    kind = _type_of(file_type, getattr(source, "filename", None))
+            # It knows its size only once it was asked for its identity.
+            await made(size=0).begin()
+            known = ranges.size
+        whole = _size_of(known)
+        _check_same_size(size, whole, name or "the range source")
+        return made(size=whole)
+    filename: object = getattr(source, "filename", None)
     read: object = getattr(source, "read", None)
     # What can be read and iterated over (files, sockets) is read: it iterates over lines, some up to a limit.
-    iterable = hasattr(type(source), "__aiter__")
-    name = str(getattr(source, "filename", None) or f"the stream {type(source).__name__}")
-    if iterable and not inspect.iscoroutinefunction(read):
-        return StreamSource(cast("AsyncIterable[bytes]", source), name, _size_of(known), kind, resources)
-    return StreamSource(pieces_of(source), name, _size_of(known), kind, resources, is_reader=True)
+    iterated = hasattr(type(source), "__aiter__") and not inspect.iscoroutinefunction(read)
+    kind = _type_of(file_type, filename)
+    return StreamSource(
+        cast("AsyncIterable[bytes]", source) if iterated else _pieces(source),
+        name=printable(filename) if isinstance(filename, str) and filename else "the stream",
+        size=_size_of(known if size is None else size),
+        file_type=kind,
+        resources=resources,
+        turn=turn,
+    )
+
+
+def _check_text(path: str) -> None:
+    if not path:
+        raise ConfigurationError('source is "", not a path: give the path of a file')
+    url = _URL.match(path)
+    if url is None:
+        return
+    scheme = url[1].lower()
+    if scheme in ("http", "https"):
+        instead = "HttpSource(url)"
+    elif scheme == "file":
+        instead = "the path of the file"
+    else:
+        instead = f'ObjectSource.from_url("{scheme}://...")'
+    raise ConfigurationError(f"source is a URL ({scheme}://...), not a path: give {instead}")
+
+
+def _check_object(source: Any) -> None:
+    kind = type(source).__name__
+    if isinstance(source, io.IOBase):
+        raise ConfigurationError(f"source is an open file ({kind}), whose read() is not async: give its path, or bytes")
+    if isinstance(source, mmap.mmap):
+        raise ConfigurationError("source is an mmap: give memoryview(source), or the path of the file")
+    if callable(getattr(source, "read_range", None)):
+        return
+    read = getattr(source, "read", None)
+    if hasattr(type(source), "__aiter__") and not inspect.iscoroutinefunction(read):
+        return
+    if not callable(read):
+        raise ConfigurationError(
+            f"source can't be {_article(kind)} {kind}: it must be a path, bytes, an async iterable of bytes, an object"
+            f" with an async read(size), or a range source{_hint(source)}"
+        )
+    if _is_closed(source):
+        raise ConfigurationError(
+            f"source, {_article(kind)} {kind}, is closed: upload it before it is closed (a web framework closes an"
+            " uploaded file when its request has been answered), or give a path"
+        )
+    try:
+        inspect.signature(read).bind(1)
+    except TypeError:
+        raise ConfigurationError(
+            f"source, {_article(kind)} {kind}, has a read() that takes no size: give an async iterable of its pieces,"
+            " or an object with an async read(size)"
+        ) from None
+    except ValueError:
+        return  # A function of C, of which nothing is known.
+
+
+def _is_closed(source: Any) -> bool:
+    return any(getattr(each, "closed", False) is True for each in (source, getattr(source, "file", None)))
+
+
+def _hint(source: Any) -> str:
+    try:
+        memoryview(source).release()
+    except (TypeError, ValueError, BufferError):
+        return ""
+    return "; give bytes(source) or memoryview(source)"
+
+
+def _article(word: str) -> str:
+    return "an" if word[:1].lower() in "aeiou" else "a"
+
+
+def _check_same_size(given: object, found: int, name: str) -> None:
+    if given is not None and (isinstance(given, bool) or given != found):
+        raise ConfigurationError(f"size is {given!r}, but {name} has {found} bytes")
 
 
 def _type_of(file_type: object, name: object) -> str:
     if file_type is not None:
         return check_file_type(file_type)
-    suffix = os.path.splitext(name)[1] if isinstance(name, str) else ""
+    suffix = PurePath(name).suffix if isinstance(name, str) else ""
     if not suffix:
-        raise ConfigurationError(
-            f"file_type is needed, such as 'mp4': {name or 'the source'!s} has no name that ends with one"
-        )
+        raise ConfigurationError("file_type is needed, such as 'mp4': the source has no name that ends with one")
     return check_file_type(suffix)
 
 
@@ -342,9 +377,16 @@ def _size_of(size: object) -> int:
     return check_file_size(size)
 
 
-def _new_memory(size: int) -> memoryview:
-    return memoryview(bytearray(size))
-
-
-def _blake2b(view: memoryview) -> str:
-    return hashlib.blake2b(view, usedforsecurity=False).hexdigest()
+async def _pieces(reader: Any) -> AsyncGenerator[bytes, None]:
+    """An object with an async `read` as a stream."""
+    while True:
+        reading = reader.read(MIB)
+        if not inspect.isawaitable(reading):
+            raise ConfigurationError(
+                f"source, {_article(type(reader).__name__)} {type(reader).__name__}, has a read() that is not async;"
+                " give its path, or its bytes"
+            )
+        piece: object = await reading
+        if piece is None or (isinstance(piece, bytes | bytearray | memoryview) and not piece):
+            return
+        yield cast("bytes", piece)  # looked at by the stream, which names its type

@@ -42,7 +42,7 @@ def parse_rate(text: str) -> int | None:
     unit = _UNITS.get(found[2].upper()) if found else None
     if found is None or unit is None:
         raise ConfigurationError(f"{text!r} is not a rate: write it like 20MB or 4MiB (a second), 0 to pause, or off")
-    rate = round(float(found[1]) * unit)
+    rate: int = round(float(found[1]) * unit)
     if rate > _MOST or (rate == 0 and float(found[1])):
         raise ConfigurationError(f"{text!r} is not a rate from 1 to {_MOST} bytes a second")
     return rate

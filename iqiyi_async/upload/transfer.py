@@ -23,13 +23,14 @@ from .._session import Session
 from ..errors import ServiceError, UploadError, VideoCloudError
 from ..models import Bottleneck, ChunkReceipt, UploadState, UploadTicket
 from ..protocol import uploads
+from ..protocol.wire import Call
+from .base import Chunk, UploadSource
 from .fair_queue import Turn
 from .journal_session import JournalSession
 from .progress import Progress
 from .range_attempt import RangeAttempt, check_stored
 from .ranges import Range, gaps
 from .routes import Route
-from .sources import Chunk, UploadSource
 from .workers import Worker, WorkerPool
 
 logger: logging.Logger = logging.getLogger(__name__)
@@ -242,15 +243,19 @@ class Transfer:
 
     # One range
 
-    async def _send_until_accepted(self, attempt: RangeAttempt, chunk: Chunk | None) -> None:
+    async def _send_until_accepted(  # noqa: C901 - one attempt in one frame: each costs time for each range
+        self, attempt: RangeAttempt, chunk: Chunk | None
+    ) -> None:
         """One range until it is accepted. What a stream gave is held; the rest is read anew each time."""
         part = attempt.range
         source = self._source
 
-        async def once() -> str:
+        async def once() -> str:  # noqa: C901 - see above
             if attempt.hedged_md5 is not None:
                 return attempt.hedged_md5
-            worker, began, data, address = attempt.take_worker(), None, chunk, self._route.address()
+            worker, address = attempt.take_worker(), self._route.address()
+            data: Chunk | None = chunk
+            began, md5, sending = 0.0, "", False
             if self._session.is_down(address) and self._route.leave():
                 await self._moved()
                 address = self._route.address()
@@ -267,7 +272,8 @@ class Transfer:
                 if data is None:
                     attempt.cause = source.reading
                     data = await self._read(part, worker)
-                on_sent = self._on_sent(attempt)
+                md5 = data.md5
+                on_sent, sending = self._on_sent(attempt), True
                 began = asyncio.get_running_loop().time()
                 async with attempt.sending(began):
                     call = self._call(part, data, address)
@@ -282,7 +288,7 @@ class Transfer:
                 await self._not_accepted(error, part, address)
                 raise
             finally:
-                if began is not None:
+                if sending:
                     self._progress.in_flight -= 1
                 if data is not None and data is not chunk:
                     data.release()
@@ -294,8 +300,7 @@ class Transfer:
             self._progress.check()
             self._route.arrived()
             self._pool.arrived(part.size, began, asyncio.get_running_loop().time())
-            check_stored(stored, self._ticket.file_id, part, data.md5)
-            return data.md5
+            return check_stored(stored, self._ticket.file_id, part, md5)
 
         def on_retry(error: VideoCloudError, wait: float) -> None:
             attempt.cause = Bottleneck.BACKOFF
@@ -363,7 +368,7 @@ class Transfer:
         """Grows when the upload as a whole gets on: the attempts of a range are counted anew then."""
         return self._progress.chunks + self._route.moves
 
-    def _call(self, part: Range, data: Chunk, address: str) -> uploads.Call[uploads.RangeAnswer]:
+    def _call(self, part: Range, data: Chunk, address: str) -> Call[uploads.RangeAnswer]:
         ticket = self._ticket if address == self._ticket.upload_url else attrs.evolve(self._ticket, upload_url=address)
         return uploads.upload_chunk(
             ticket, part.first, data.view, parameters=self._parameters, boundary=self._pool.boundary

@@ -32,6 +32,7 @@ from ..errors import (
 from ..models import Bottleneck, JournalEntry, Metadata, Phase, UploadReceipt, UploadState, UploadTicket
 from ..protocol import hosts, uploads
 from ..protocol.wire import Answer
+from .base import UploadSource
 from .fair_queue import Turn
 from .finish import Finisher, FinishInDoubtError
 from .journal_session import JournalSession
@@ -39,7 +40,6 @@ from .progress import Progress
 from .ranges import Range, covered
 from .resume import Finished, ResumePoint, Resumption
 from .routes import BackupHosts, Route
-from .sources import UploadSource
 from .transfer import Transfer
 from .workers import WorkerPool
 
@@ -142,8 +142,13 @@ class Upload:
 
     def paused(self) -> None:
         """The caller has paused it: look whether nothing is under way already."""
+        self._source.pause()
         if self._transfer is not None:
             self._transfer.paused()
+
+    def resumed(self) -> None:
+        """The caller lets it go on."""
+        self._source.resume()
 
     def cancel_at_service(self) -> None:
         """Should the upload fail from now on, it is cancelled at the service, whatever the options say."""
@@ -200,7 +205,14 @@ class Upload:
 
     async def _begin(self) -> ResumePoint:
         self._progress.file_id, self._finish_said = "", False
-        call = uploads.request_upload(self._service.endpoints, self._source.file_type, self._source.size)
+        service = self._service
+        call = uploads.request_upload(
+            service.endpoints,
+            self._source.file_type,
+            self._source.size,
+            parameters=service.options.parameters,
+            boundary=service.pool.boundary,
+        )
 
         def decode(answer: Answer) -> UploadTicket:
             ticket = call.decode(answer)
@@ -309,7 +321,14 @@ class Upload:
                     await self._journal.finished()
                     return False
                 await self._journal.announce(Phase.CANCELLING)
-                await self._session.send(uploads.cancel_upload(self._service.endpoints, file_id))
+                service = self._service
+                call = uploads.cancel_upload(
+                    service.endpoints,
+                    file_id,
+                    parameters=service.options.parameters,
+                    boundary=service.pool.boundary,
+                )
+                await self._session.send(call)
         except UnknownFileError:
             return True
         except (VideoCloudError, FinishInDoubtError, TimeoutError) as error:

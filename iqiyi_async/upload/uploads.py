@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable
 from typing import cast
 
@@ -12,7 +13,7 @@ import attrs
 from .. import _validation
 from ..errors import ConfigurationError, ServiceUnavailableError, UploadError
 from ..models import ChunkReceipt, Fingerprint, JournalEntry, Metadata, UploadReceipt, UploadState, UploadTicket
-from ..protocol.uploads import metadata_digest
+from ..protocol.uploads import doubt_about, metadata_digest
 from ..stores.base import UploadJournal
 from .fair_queue import Turn
 from .handle import UploadHandle
@@ -23,6 +24,8 @@ from .resources import SourceResources
 from .routes import Route
 from .sources import UploadInput, check_source, make_source
 from .upload import Service, Upload
+
+logger: logging.Logger = logging.getLogger(__name__)
 
 
 @attrs.frozen
@@ -58,7 +61,7 @@ class Wish:
     size: int | None = None
     key: str | None = None
     again: bool = False
-    turn: Turn = Turn(None, 0)
+    turn: Turn = attrs.field(factory=Turn)
 
     def __attrs_post_init__(self) -> None:
         check_source(self.source)
@@ -136,7 +139,10 @@ class Uploads:
         kept = self._journal if journal is None else journal
 
         async def work(handle: UploadHandle) -> UploadReceipt:
-            return await self._upload(wish, kept, handle)
+            try:
+                return await self._upload(wish, kept, handle)
+            finally:
+                self._handles.discard(handle)
 
         handle = UploadHandle(work, on_progress=on_progress, clock=asyncio.get_running_loop().time)
         self._handles.add(handle)
@@ -201,6 +207,9 @@ class Uploads:
             wish.source, size=wish.size, file_type=wish.file_type, resources=self._resources, turn=wish.turn
         )
         try:
+            doubt = doubt_about(source.file_type)
+            if doubt is not None:
+                logger.warning("%s: %s", source.name, doubt)
             handle.counts.begin(source.size)
             identity = f"key:{wish.key}" if wish.key is not None else None
             if identity is None and journal is not None:

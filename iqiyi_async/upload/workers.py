@@ -7,29 +7,31 @@ is bounded by ``max_workers x chunk_size``, however many uploads there are.
 from __future__ import annotations
 
 import asyncio
-import os
 import secrets
 import time
-from mmap import mmap
+from collections.abc import Callable
 
 from ..config import UploadOptions
 from .adaptive import Tuner
 from .bandwidth import BandwidthLimiter
 from .fair_queue import FairQueue, Turn
 from .latency import LatencyTracker
+from .memory import allocate
+from .resources import SourceResources
 
 
 class Worker:
     """A permit to send one range, and a buffer that is used again."""
 
-    def __init__(self) -> None:
+    def __init__(self, grown: Callable[[int], None]) -> None:
+        self._grown = grown
         self._buffer = memoryview(b"")
 
     def buffer(self, size: int) -> memoryview:
         """Memory for `size` bytes; kept for the next range. Sources that are in memory already never ask."""
         if len(self._buffer) < size:
-            # Straight from the system: a bytearray would be filled with zeros first, here, on the event loop.
-            self._buffer = memoryview(mmap(-1, size))
+            self._grown(size - len(self._buffer))
+            self._buffer = allocate(size)
         return self._buffer[:size]
 
 
@@ -40,9 +42,12 @@ class WorkerPool:
         self.tuner: Tuner = Tuner(options.max_workers, options.chunk_size)
         self.latency: LatencyTracker = LatencyTracker()
         self.bandwidth: BandwidthLimiter = BandwidthLimiter(options.max_bandwidth, time.monotonic)
+        #: What the sources of all uploads share.
+        self.resources: SourceResources = SourceResources(options, worker_memory=lambda: self._buffered)
         #: Parts the fields of a form; 128 bits that no content can foresee.
         self.boundary: str = secrets.token_hex(16)
         self._busy = 0
+        self._buffered = 0
         self._idle: list[Worker] = []
         self._waiting: FairQueue[asyncio.Future[Worker]] = FairQueue()
 
@@ -100,18 +105,20 @@ class WorkerPool:
         """A range has to be sent again."""
         self.tuner.trouble()
 
+    async def aclose(self) -> None:
+        """End the threads."""
+        await self.resources.aclose()
+
+    def _count(self, grown: int) -> None:
+        self._buffered += grown
+
     def _lend(self) -> Worker:
         self._busy += 1
         # The one used last: its buffer is warm.
-        return self._idle.pop() if self._idle else Worker()
+        return self._idle.pop() if self._idle else Worker(self._count)
 
     def _serve(self) -> None:
         while len(self._waiting) and self.free:
             place = self._waiting.pop()
             if not place.done():
                 place.set_result(self._lend())
-
-
-def processors() -> int:
-    """How many processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import io
+import mmap
+from array import array
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from starlette.datastructures import UploadFile
 
 from iqiyi_async import (
     AsyncVideoCloud,
@@ -42,18 +45,50 @@ Bad = Callable[[AsyncVideoCloud, Path], Awaitable[object]]
 #: What is wrong, and words that the error must have.
 TABLE: dict[str, tuple[Bad, str]] = {
     "no such file": (lambda c, p: c.upload(p / "none.mp4", NAME), "none.mp4"),
-    "folder": (lambda c, p: c.upload(p, NAME, file_type="mp4"), "is a folder"),
+    "folder": (lambda c, p: c.upload(p, NAME, file_type="mp4"), "is a folder.*give the path of each file"),
+    "folder without a type": (lambda c, p: c.upload(p / "folder.mp4", NAME), "is a folder"),
+    "no path": (lambda c, p: c.upload("", NAME, file_type="mp4"), "give the path of a file"),
+    "URL": (lambda c, p: c.upload("https://a/film.mp4?sig=SECRET", NAME), r"give HttpSource\(url\)"),
+    "URL of a store": (lambda c, p: c.upload("s3://bucket/film.mp4", NAME), r"give ObjectSource\.from_url\(\"s3://"),
+    "URL in capitals": (lambda c, p: c.upload("HTTP://a/film.mp4", NAME), "HttpSource"),
+    "URL of a file": (lambda c, p: c.upload("file:///film.mp4", NAME), "give the path of the file"),
     "pipe": (lambda c, p: c.upload("/dev/null", NAME, file_type="mp4"), "regular file"),
     "empty file": (lambda c, p: c.upload(p / "empty.mp4", NAME), "empty"),
     "no extension": (lambda c, p: c.upload(p / "film", NAME), "file_type is needed"),
-    "unknown extension": (lambda c, p: c.upload(p / "film.exe", NAME), "exe"),
+    "unknown extension": (lambda c, p: c.upload(p / "film.mp-4", NAME), "mp-4"),
     "dotted only": (lambda c, p: c.upload(p / ".mp4", NAME), "file_type is needed"),
     "NUL in path": (lambda c, p: c.upload("fi\0lm.mp4", NAME), "path"),
     "path of bytes": (lambda c, p: c.upload(_Fspath(b"film.mp4"), NAME), "path|source"),
     "wrong size of file": (lambda c, p: c.upload(p / "film.mp4", NAME, size=4), "size"),
     "wrong size of bytes": (lambda c, p: c.upload(b"abc", NAME, file_type="mp4", size=4), "size"),
     "no bytes": (lambda c, p: c.upload(b"", NAME, file_type="mp4"), "file_size"),
-    "no contiguous bytes": (lambda c, p: c.upload(memoryview(b"abcd")[::2], NAME, file_type="mp4"), "contiguous"),
+    "no contiguous bytes": (
+        lambda c, p: c.upload(memoryview(b"abcd")[::2], NAME, file_type="mp4"),
+        r"contiguous: give bytes\(view\)",
+    ),
+    "array": (lambda c, p: c.upload(array("B", b"abc"), NAME, file_type="mp4"), r"give bytes\(source\) or memoryview"),  # type: ignore[arg-type]
+    "mapped file": (lambda c, p: c.upload(mmap.mmap(-1, 10), NAME, file_type="mp4"), r"give memoryview\(source\)"),  # type: ignore[arg-type]
+    "file opened by the caller": (lambda c, p: _with_open_file(c, p / "film.mp4"), "not async: give its path"),
+    "closed upload": (lambda c, p: _with_closed_upload(c), "UploadFile, is closed: upload it before"),
+    "read without a size": (
+        lambda c, p: c.upload(_ReadsAll(), NAME, file_type="mp4", size=1),  # type: ignore[arg-type]
+        "read.. that takes no size: give an async iterable",
+    ),
+    "view with gaps in a stream": (
+        lambda c, p: c.upload(_stream_of(memoryview(b"abcd")[::2]), NAME, file_type="mp4", size=2),  # type: ignore[arg-type]
+        r"give bytes\(view\)",
+    ),
+    "array in a stream": (
+        lambda c, p: c.upload(_stream_of(array("B", b"ab")), NAME, file_type="mp4", size=2),  # type: ignore[arg-type]
+        r"gave array instead of bytes; give bytes\(piece\)",
+    ),
+    "None in a stream": (
+        lambda c, p: c.upload(_stream_of(None), NAME, file_type="mp4", size=2),  # type: ignore[arg-type]
+        "gave NoneType instead of bytes",
+    ),
+    "range source without a name": (lambda c, p: c.upload(_Ranges(name=5), NAME, file_type="mp4"), "name"),
+    "range source without a type": (lambda c, p: c.upload(_Ranges(name="film"), NAME), "file_type is needed"),
+    "range source of another size": (lambda c, p: c.upload(_Ranges(name="film.mp4"), NAME, size=4), "size is 4"),
     "bytes without a type": (lambda c, p: c.upload(b"abc", NAME), "file_type is needed"),
     "stream without a size": (lambda c, p: c.upload(_stream(), NAME, file_type="mp4"), "size is needed"),
     "stream without a type": (lambda c, p: c.upload(_stream(), NAME, size=1), "file_type is needed"),
@@ -63,7 +98,7 @@ TABLE: dict[str, tuple[Bad, str]] = {
     "size a float": (lambda c, p: c.upload(_stream(), NAME, file_type="mp4", size=1.0), "file_size"),  # type: ignore[arg-type]
     "size a text": (lambda c, p: c.upload(_stream(), NAME, file_type="mp4", size="1"), "file_size"),  # type: ignore[arg-type]
     "size of no file": (lambda c, p: c.upload(_stream(), NAME, file_type="mp4", size=2**64), "file_size"),
-    "type unknown": (lambda c, p: c.upload(b"abc", NAME, file_type="gif"), "gif"),
+    "type unknown": (lambda c, p: c.upload(b"abc", NAME, file_type="g/f"), "g/f"),
     "type empty": (lambda c, p: c.upload(b"abc", NAME, file_type=""), "file_type"),
     "type a number": (lambda c, p: c.upload(b"abc", NAME, file_type=4), "file_type"),  # type: ignore[arg-type]
     "type with a line": (lambda c, p: c.upload(b"abc", NAME, file_type="mp4\r\nX: y"), "file_type"),
@@ -71,7 +106,7 @@ TABLE: dict[str, tuple[Bad, str]] = {
     "number": (lambda c, p: c.upload(5, NAME, file_type="mp4", size=1), "source"),  # type: ignore[arg-type]
     "list": (lambda c, p: c.upload([b"x"], NAME, file_type="mp4", size=1), "source"),  # type: ignore[arg-type]
     "plain iterable": (lambda c, p: c.upload(iter([b"x"]), NAME, file_type="mp4", size=1), "source"),  # type: ignore[arg-type]
-    "open file": (lambda c, p: c.upload(io.BytesIO(b"x"), NAME, file_type="mp4", size=1), "without await"),  # type: ignore[arg-type]
+    "open file": (lambda c, p: c.upload(io.BytesIO(b"x"), NAME, file_type="mp4", size=1), "not async"),  # type: ignore[arg-type]
     "wrapped file": (
         lambda c, p: c.upload(_Unhelpful(read=io.BytesIO(b"x").read), NAME, file_type="mp4", size=1),  # type: ignore[arg-type]
         "not async",
@@ -87,7 +122,7 @@ TABLE: dict[str, tuple[Bad, str]] = {
         lambda c, p: c.upload(b"x", NAME, file_type="mp4", on_progress=_listener),
         "on_progress",
     ),
-    "request: type": (lambda c, p: c.request_upload("gif", 1), "gif"),
+    "request: type": (lambda c, p: c.request_upload("g/f", 1), "g/f"),
     "request: nothing": (lambda c, p: c.request_upload("mp4", 0), "file_size"),
     "request: too much": (lambda c, p: c.request_upload("mp4", 2**54), "file_size"),
     "chunk: empty": (lambda c, p: c.upload_chunk(TICKET, 0, b""), "empty"),
@@ -142,6 +177,44 @@ FILE_IDS: dict[str, Bad] = {
 BAD_IDS = ["", " ", "a b", "a,b", "a;b", "a&b=c", "a\r\nX: y", "a\0", "ä", "a/../b", "x" * 257, None, 5, b"abc", ["a"]]
 
 
+async def _stream_of(piece: object) -> AsyncIterator[object]:
+    yield piece
+
+
+class _ReadsAll:
+    async def read(self) -> bytes:
+        return b"x"
+
+
+class _Ranges:
+    """An object that is read by ranges."""
+
+    size = 3
+
+    def __init__(self, name: Any) -> None:
+        self.name = name
+
+    async def read_range(self, first: int, size: int) -> bytes:
+        return b"abc"[first : first + size]
+
+    async def identity(self) -> str:
+        return "1"
+
+
+async def _with_open_file(client: AsyncVideoCloud, path: Path) -> None:
+    file = await asyncio.to_thread(path.open, "rb")
+    try:
+        await client.upload(file, NAME)  # type: ignore[arg-type]
+    finally:
+        await asyncio.to_thread(file.close)
+
+
+async def _with_closed_upload(client: AsyncVideoCloud) -> None:
+    upload = UploadFile(io.BytesIO(b"abc"), size=3, filename="film.mp4")
+    await upload.close()
+    await client.upload(upload, NAME)
+
+
 class _Fspath:
     def __init__(self, path: Any) -> None:
         self._path = path
@@ -167,8 +240,9 @@ async def _all(iterator: AsyncIterator[object]) -> None:
 
 @pytest.mark.parametrize("case", TABLE)
 async def test_table(service: Service, tmp_path: Path, case: str) -> None:
+    (tmp_path / "folder.mp4").mkdir()
     (tmp_path / "empty.mp4").touch()
-    for name in ("film", "film.exe", "film.mp4", ".mp4"):
+    for name in ("film", "film.mp-4", "film.mp4", ".mp4"):
         (tmp_path / name).write_bytes(b"abc")
     call, words = TABLE[case]
     async with cloud(service.url) as client:

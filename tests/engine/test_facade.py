@@ -19,7 +19,9 @@ from iqiyi_async import (
     Metadata,
     QuotaExceededError,
     ResponseError,
+    RetryPolicy,
     ServiceError,
+    ServiceUnavailableError,
     Token,
     UnknownFileError,
     VideoState,
@@ -75,7 +77,8 @@ async def test_iter_videos_over_several_pages(emulator: ThreadedEmulatorServer) 
     async with cloud(emulator.endpoint_url) as client:
         ids = [await publish(client, f"film {number}") for number in range(7)]
         before = len(emulator.history)
-        for size, pages in [(3, 3), (7, 1), (100, 1), (1, 7), (6, 2)]:
+        # Where the first page holds as many as are counted, the count may mean the page: one more look tells.
+        for size, pages in [(3, 3), (7, 2), (100, 2), (1, 7), (6, 2)]:
             assert [video.file_id async for video in client.iter_videos(page_size=size)] == ids
             asked, before = len(emulator.history) - before, len(emulator.history)
             assert asked == pages, size
@@ -89,6 +92,44 @@ async def test_iter_videos_over_several_pages(emulator: ThreadedEmulatorServer) 
 async def test_iter_videos_of_nobody(emulator: ThreadedEmulatorServer) -> None:
     async with cloud(emulator.endpoint_url) as client:
         assert [video async for video in client.iter_videos()] == []
+
+
+async def test_an_empty_collection_of_ids_is_none_and_never_all(service: Service) -> None:
+    async with cloud(service.url) as client:
+        for nothing in ((), [], set(), iter(())):
+            page = await client.list_videos(nothing, page=2, page_size=7)
+            assert (page.videos, page.total, page.page, page.page_size) == ((), 0, 2, 7)
+        assert [video async for video in client.iter_videos([])] == []
+        with pytest.raises(ConfigurationError, match="page_size"):
+            await client.list_videos([], page_size=0)
+    assert service.asked == []
+
+
+async def test_deleting_in_the_loop_loses_none(emulator: ThreadedEmulatorServer) -> None:
+    async with cloud(emulator.endpoint_url) as client:
+        ids = [await publish(client, f"film {number}") for number in range(12)]
+        met: list[str] = []
+        async for video in client.iter_videos(page_size=4):
+            met.append(video.file_id)
+            await client.delete_videos([video.file_id])
+        assert sorted(met) == sorted(ids)
+        assert (await client.list_videos()).videos == ()
+
+
+async def test_a_page_that_fails_is_asked_for_again(service: Service) -> None:
+    failures = 2
+
+    async def listing(asked: Asked) -> bytes:
+        nonlocal failures
+        if asked.query["page"] == "2" and failures:
+            failures -= 1
+            return answer({"code": "A00000", "count": 3})
+        rows = [{"fileId": f"f{asked.query['page']}"}]
+        return answer({"code": "A00000", "count": 3, "data": rows})
+
+    service.hooks["list_videos"] = listing
+    async with cloud(service.url, call_retry=RetryPolicy(max_attempts=1)) as client:
+        assert [video.file_id async for video in client.iter_videos(page_size=1)] == ["f1", "f2", "f3"]
 
 
 async def test_iter_videos_of_many_ids(service: Service) -> None:
@@ -131,8 +172,7 @@ async def test_list_that_never_ends_is_left(service: Service) -> None:
 # Waiting for a video
 
 
-async def test_wait_until_published(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("iqiyi_async.client.POLL_FIRST", 0.01)
+async def test_wait_until_published() -> None:
     async with EmulatorServer(EmulatorConfig(publish_after=1000)) as server:
         async with cloud(server.endpoint_url) as client:
             file_id = await publish(client)
@@ -143,8 +183,7 @@ async def test_wait_until_published(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (status.state, status.file_id) == (VideoState.PUBLISHED, file_id)
 
 
-async def test_wait_that_takes_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("iqiyi_async.client.POLL_FIRST", 0.01)
+async def test_wait_that_takes_too_long() -> None:
     async with EmulatorServer(EmulatorConfig(publish_after=1000)) as server:
         async with cloud(server.endpoint_url) as client:
             file_id = await publish(client)
@@ -152,6 +191,58 @@ async def test_wait_that_takes_too_long(monkeypatch: pytest.MonkeyPatch) -> None
                 await in_time(client.wait_until_published(file_id, timeout=0.05))
             # The client is as good as before.
             assert (await client.get_status(file_id)).state is VideoState.PUBLISHING
+
+
+async def test_wait_of_no_time_looks_once(service: Service) -> None:
+    service.states["f"] = "finished"
+    async with cloud(service.url) as client:
+        with pytest.raises(TimeoutError, match=r"^video f is not published after 0 s .publishing.$"):
+            await in_time(client.wait_until_published("f", timeout=0))
+        assert service.count("get_status") == 1
+        service.hooks["get_status"] = published
+        status = await in_time(client.wait_until_published("f", timeout=0))
+        assert (status.state, service.count("get_status")) == (VideoState.PUBLISHED, 2)
+
+
+async def published(asked: Asked) -> bytes:
+    return answer({"code": "A00000"})
+
+
+async def test_a_wait_outlives_failed_looks(service: Service) -> None:
+    async def broken(asked: Asked) -> bytes:
+        if service.count("get_status") > 2:
+            service.hooks["get_status"] = published
+        return answer({}, status="500 Broken")
+
+    service.hooks["get_status"] = broken
+    once = RetryPolicy(max_attempts=1)
+    async with cloud(service.url, call_retry=once) as client:
+        assert (await in_time(client.wait_until_published("f"))).state is VideoState.PUBLISHED
+        service.hooks["get_status"] = broken
+    async with cloud(service.url, call_retry=once, retry=RetryPolicy(max_attempts=1, outage_patience=0)) as client:
+        service.asked.clear()
+        with pytest.raises(ServiceUnavailableError):
+            await in_time(client.wait_until_published("f"))
+
+
+async def test_waiting_for_many(emulator: ThreadedEmulatorServer) -> None:
+    async with cloud(emulator.endpoint_url) as client:
+        ids = [await publish(client, f"film {number}") for number in range(15)]
+        await asyncio.to_thread(emulator.set_outcome, ids[3], "review_failed")
+        before = len(emulator.history)
+        ended = {status.file_id: status async for status in client.wait_all_published([*ids, "unknown"], timeout=60)}
+        asked = [one.operation for one in emulator.history[before:]]
+    assert set(ended) == {*ids, "unknown"}
+    assert ended.pop("unknown").state is VideoState.ABSENT
+    assert ended.pop(ids[3]).state is VideoState.REVIEW_FAILED
+    assert all(status.state is VideoState.PUBLISHED and status.urls.mp4 for status in ended.values())
+    assert (asked.count("list_videos"), asked.count("get_status")) == (1, 16)
+
+
+async def test_waiting_for_none(service: Service) -> None:
+    async with cloud(service.url) as client:
+        assert [status async for status in client.wait_all_published([])] == []
+    assert service.asked == []
 
 
 async def test_wait_within_the_callers_own_timeout(service: Service) -> None:
@@ -202,8 +293,7 @@ async def test_wait_for_a_video_whose_review_failed(emulator: ThreadedEmulatorSe
             await client.wait_until_published(file_id)
 
 
-async def test_wait_through_a_state_that_nobody_knows(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("iqiyi_async.client.POLL_FIRST", 0.001)
+async def test_wait_through_a_state_that_nobody_knows(service: Service) -> None:
     codes = iter(["A99999", "A00001", "A00000"])
 
     async def status(asked: Asked) -> bytes:

@@ -425,7 +425,7 @@ async def test_absent_after_a_lost_finish_is_in_doubt(service: Service, tmp_path
 
     service.hooks |= {"finish_upload": finish, "get_status": status}
     async with cloud(service.url, journal=MemoryJournal(), doubt_patience=0.5) as client:
-        with pytest.raises(UploadError, match="has not turned up within 0.5 s") as caught:
+        with pytest.raises(UploadError, match=r"has not turned up within 0\.5 s") as caught:
             await in_time(client.upload(path, NAME))
         assert caught.value.resumable
         assert str(path) not in open_paths()

@@ -63,8 +63,8 @@ async def test_arguments_are_checked_at_once(service: Service) -> None:
     assert not service.asked
 
 
-def test_it_needs_a_running_loop(service_url: str = "http://127.0.0.1:1") -> None:
-    client = cloud(service_url)
+def test_it_needs_a_running_loop() -> None:
+    client = cloud("http://127.0.0.1:1")
     with pytest.raises(RuntimeError):
         client.start_upload(b"x", NAME, file_type="mp4")
 

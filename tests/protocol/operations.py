@@ -58,7 +58,7 @@ SAMPLES = [
         VideoStatus("7", VideoState.PUBLISHED, "A00000", "", URLS),
     ),
     Sample(
-        videos.list_videos(ENDPOINTS, (), 1, 20),
+        videos.list_videos(ENDPOINTS, None, 1, 20),
         '"code":"A00000","count":9,"data":[]',
         VideoPage((), 9, page=1, page_size=20),
     ),

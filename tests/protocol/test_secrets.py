@@ -146,7 +146,7 @@ FOREIGN = [
     "https://openapi.iqiyi.com:443@evil.example/",
     "https://evil.example\\@openapi.iqiyi.com.evil.example/",
     "https://upload.iqiyi.com/openupload",
-    "http://qichuan.iqiyi.com/upload",
+    "http://qc.iqiyi.com/upload",
     "http://220.181.184.157/upload",
     "http://127.0.0.1/upload",
     "https://[::1]/",

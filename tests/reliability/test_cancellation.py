@@ -110,7 +110,8 @@ class Case:
         assert len(cloud._runtime.uploads) == 0
         assert cloud._runtime.pool.free == 2, f"step {at} left a lane taken"
         await cloud.aclose()
-        await asyncio.sleep(0)  # in which the loop closes the sockets of connections that were cut
+        for _ in range(5):
+            await asyncio.sleep(0)  # turns in which the loop closes the sockets of connections that were cut
         assert asyncio.all_tasks() == before, f"step {at} left a task of the client"
         assert open_sockets(self.port) == [], f"step {at} left a connection"
         return receipt, checkpoints.count

@@ -278,6 +278,8 @@ SOURCES: dict[str, tuple[Callable[[Path], object], str]] = {
 def test_a_source_that_changes_meanwhile(server: ThreadedEmulatorServer, film: Path, change: str) -> None:
     """What was opened is what is sent: a file that is only no longer there under its name is sent as it was."""
     server.reset()
+    # Long enough for the progress of the ranges before it to be told.
+    server.faults = FaultPlan([Fault(operation="upload_chunk", call=3, delay=0.3)])
     act, word = SOURCES[change]
     changed: list[int] = []
 

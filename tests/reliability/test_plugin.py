@@ -144,8 +144,8 @@ def test_end_check_finds_what_was_forgotten(suite: pytest.Pytester) -> None:
 def test_end_check_is_silent_after_a_failure_and_where_it_is_turned_off(suite: pytest.Pytester) -> None:
     marked = CARELESS.replace("def test", "@pytest.mark.iqiyi_end_check(faults=False)\ndef test", 1)
     marked = marked.replace(
-        '\n@pytest.mark.iqiyi_faults(operation="set',
-        '\n@pytest.mark.iqiyi_end_check(False)\n@pytest.mark.iqiyi_faults(operation="set',
+        '\n@pytest.mark.iqiyi_faults(operation="fin',
+        '\n@pytest.mark.iqiyi_end_check(False)\n@pytest.mark.iqiyi_faults(operation="fin',
     )
     failing = """
 @pytest.mark.iqiyi_faults(operation="upload_chunk", call=1, status=503)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+from datetime import timedelta
 from typing import Any
 
 import attrs
@@ -25,6 +26,19 @@ def test_defaults_of_the_uploads() -> None:
         "chunk_size": 4 * MIB,
         "parameters": "headers",
         "on_failure": "keep",
+        "max_control_connections": 64,
+        "source_timeout": 60.0,
+        "max_waiting_buffers": None,
+        "flush_after": 5.0,
+        "max_open_files": None,
+        "journal_required": True,
+        "remember": 30 * 86400.0,
+        "lease_seconds": 60.0,
+        "doubt_patience": 30.0,
+        "verify": "samples",
+        "max_bandwidth": None,
+        "max_requests_per_second": None,
+        "max_pending_uploads": None,
         "connect_timeout": 10.0,
         "stall_timeout": 30.0,
     }
@@ -37,6 +51,7 @@ def test_defaults_of_the_retries() -> None:
         "max_backoff": 20.0,
         "retry_after_cap": 120.0,
         "budget": 100,
+        "outage_patience": 600.0,
     }
 
 
@@ -45,6 +60,9 @@ def test_defaults_of_the_endpoints() -> None:
     assert endpoints.api == "https://openapi.iqiyi.com"
     assert endpoints.upload == "http://upload.iqiyi.com"
     assert dict(endpoints.backups) == {"http://qichuan.iqiyi.com": "http://qc.iqiyi.com"}
+    assert endpoints.forms == "http://qichuan.iqiyi.com"
+    assert endpoints.fallbacks == ("http://qichuan.iqiyi.com", "http://qc.iqiyi.com")
+    assert (endpoints.metadata, endpoints.urls) == (None, None)
 
 
 @pytest.mark.parametrize("value", [Endpoints(), Endpoints.single("http://a"), RetryPolicy(), UploadOptions()])
@@ -73,10 +91,42 @@ UPLOADS: list[tuple[str, Any, str]] = [
     *(("chunk_size", value, WHOLE) for value in (4e6, False, "4 MiB", None)),
     *(("parameters", value, "must be 'headers' or 'body', not ") for value in ("header", "", None, ["body"], b"body")),
     *(("on_failure", value, "must be 'keep' or 'cancel', not ") for value in ("delete", "", None, True)),
+    *(("verify", value, "must be 'samples' or 'end', not ") for value in ("all", "", None, True)),
+    *(("journal_required", value, "must be True or False, not ") for value in (0, 1, "yes", None)),
     *(
-        (name, value, "must be a number of seconds, at least 0.001, not ")
-        for name in ("connect_timeout", "stall_timeout")
+        (name, value, f"must be a number of seconds, at least {least:g}, not ")
+        for names, least in (
+            ("connect_timeout stall_timeout source_timeout flush_after", 0.001),
+            ("lease_seconds", 0.1),
+        )
+        for name in names.split()
         for value in (0, -1.0, float("inf"), float("nan"), "10", None, True)
+    ),
+    *(
+        (name, value, "must be a number of seconds, at least 0, not ")
+        for name in ("doubt_patience", "remember")
+        for value in (-1.0, float("inf"), float("nan"), "10", None, True)
+    ),
+    *(
+        (name, value, f"must be from {least} to {most}{unit}, not ")
+        for name, least, most, unit in (
+            ("max_control_connections", 1, 1024, ""),
+            ("max_waiting_buffers", 1, 4096, ""),
+            ("max_open_files", 1, 2**20, ""),
+            ("max_bandwidth", 0, 2**50, " bytes a second"),
+            ("max_pending_uploads", 1, 2**31, ""),
+        )
+        for value in (least - 1, most + 1)
+    ),
+    *(
+        (name, value, WHOLE)
+        for name in ["max_waiting_buffers", "max_open_files", "max_bandwidth", "max_pending_uploads"]
+        for value in (1.0, True, "8")
+    ),
+    *(("max_control_connections", value, WHOLE) for value in (1.0, True, "8", None)),
+    *(
+        ("max_requests_per_second", value, "must be a number above 0, or None, not ")
+        for value in (0, -1.0, float("inf"), float("nan"), "10", True)
     ),
 ]
 RETRIES: list[tuple[str, Any, str]] = [
@@ -86,7 +136,7 @@ RETRIES: list[tuple[str, Any, str]] = [
     *(("budget", value, WHOLE) for value in (1.0, False, "1", None)),
     *(
         (name, value, "must be a number of seconds, at least 0, not ")
-        for name in ("initial_backoff", "max_backoff", "retry_after_cap")
+        for name in ("initial_backoff", "max_backoff", "retry_after_cap", "outage_patience")
         for value in (-0.1, float("inf"), float("nan"), "1", None, False)
     ),
 ]
@@ -114,6 +164,8 @@ def test_every_option_is_checked() -> None:
     [
         (UploadOptions, {"max_workers": 1, "chunk_size": 1, "parameters": "body", "on_failure": "cancel"}),
         (UploadOptions, {"max_workers": 256, "chunk_size": 2**30, "connect_timeout": 0.001, "stall_timeout": 1}),
+        (UploadOptions, {"max_bandwidth": 0, "max_requests_per_second": 0.1, "max_pending_uploads": 1}),
+        (UploadOptions, {"doubt_patience": 0, "remember": 0, "lease_seconds": 0.1, "verify": "end"}),
         (RetryPolicy, {"max_attempts": 1, "initial_backoff": 0, "max_backoff": 0.0, "budget": 0}),
         (RetryPolicy, {"max_attempts": 10**6, "retry_after_cap": 0, "budget": 10**6}),
     ],
@@ -121,6 +173,17 @@ def test_every_option_is_checked() -> None:
 def test_options_at_their_bounds(kind: Any, values: dict[str, Any]) -> None:
     options = kind(**values)
     assert {name: getattr(options, name) for name in values} == values
+
+
+def test_how_long_uploads_are_remembered_as_a_duration() -> None:
+    assert UploadOptions(remember=timedelta(days=2)).remember == 2 * 86400.0  # type: ignore[arg-type]
+
+
+def test_the_policy_of_calls_is_quick_and_allows_no_more() -> None:
+    quick = RetryPolicy().for_calls()
+    assert (quick.max_attempts, quick.max_backoff, quick.retry_after_cap, quick.outage_patience) == (3, 2.0, 5.0, 5.0)
+    strict = RetryPolicy(max_attempts=1, initial_backoff=0.1, max_backoff=0.1, retry_after_cap=0, outage_patience=0)
+    assert strict.for_calls() == strict
 
 
 @pytest.mark.parametrize(
@@ -135,8 +198,10 @@ def test_options_at_their_bounds(kind: Any, values: dict[str, Any]) -> None:
 )
 def test_addresses(given_: str, clean: str) -> None:
     endpoints = Endpoints.single(given_)
-    assert endpoints.api == endpoints.upload == clean
-    assert dict(endpoints.backups) == {}
+    assert endpoints.api == endpoints.upload == endpoints.forms == clean
+    assert (dict(endpoints.backups), endpoints.fallbacks, endpoints.metadata, endpoints.urls) == ({}, (), None, None)
+    assert Endpoints(metadata=given_, urls=given_).metadata == Endpoints(urls=given_).urls == clean
+    assert Endpoints(fallbacks=[given_]).fallbacks == (clean,)  # type: ignore[arg-type]
     assert dict(Endpoints(backups={given_: given_}).backups) == {clean: clean}
 
 
@@ -180,6 +245,9 @@ def test_addresses_that_are_refused(value: Any, problem: str) -> None:
     for values, name in (
         ({"api": value}, "api"),
         ({"upload": value}, "upload"),
+        ({"forms": value}, "forms"),
+        ({"fallbacks": (value,)}, "fallbacks"),
+        *(({name: value}, name) for name in ("metadata", "urls") if value is not None),
         ({"backups": {"http://a": value}}, "backups"),
         ({"backups": {value: "http://a"}}, "backups"),
     ):

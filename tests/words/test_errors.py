@@ -13,6 +13,7 @@ from iqiyi_async import errors
 from iqiyi_async.errors import (
     AuthorizationError,
     ConfigurationError,
+    DuplicateVideoError,
     IntegrityError,
     InvalidParameterError,
     QuotaExceededError,
@@ -37,6 +38,7 @@ PARENTS = {
     ServiceUnavailableError: (ServiceError,),
     TransportError: (VideoCloudError,),
     ResponseError: (VideoCloudError,),
+    DuplicateVideoError: (VideoCloudError,),
     UploadError: (VideoCloudError,),
     IntegrityError: (UploadError,),
     SourceChangedError: (UploadError,),
@@ -106,6 +108,10 @@ SAMPLES: list[tuple[VideoCloudError, dict[str, Any]]] = [
             {"file_id": "7", "accepted": 9, "resumable": True, "operation": "op", "retryable": True},
         )
         for kind in (UploadError, IntegrityError, SourceChangedError)
+    ),
+    (
+        DuplicateVideoError("text", operation="upload", file_id="6"),
+        {"operation": "upload", "file_id": "6", "retryable": False},
     ),
     (
         UploadError("text"),

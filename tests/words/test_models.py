@@ -13,14 +13,24 @@ import pytest
 from iqiyi_async import models
 from iqiyi_async.errors import ConfigurationError
 from iqiyi_async.models import (
+    Bottleneck,
     Category,
     ChunkReceipt,
+    ClientStats,
+    Fingerprint,
+    JournalEntry,
     Metadata,
+    Phase,
     PlayUrls,
     Quality,
+    StoredToken,
     Token,
+    UploadEvent,
+    UploadItem,
+    UploadOutcome,
     UploadProgress,
     UploadReceipt,
+    UploadState,
     UploadTicket,
     Video,
     VideoPage,
@@ -31,6 +41,9 @@ from iqiyi_async.models import (
 NOW = datetime(2013, 11, 19, 7, 0, tzinfo=UTC)
 URLS = PlayUrls({Quality.HIGH: "http://a"}, {}, NOW)
 VIDEO = Video("7", "name", "", 9, VideoState.PUBLISHED, NOW, 1, 2.0, None, None, None, None)
+RECEIPT = UploadReceipt("7", 9, 2, 1, 0, 0.5, "4 workers", {Bottleneck.NETWORK: 1.0})
+PROGRESS = UploadProgress("7", 9, 5, 4, 1, 1, 0, 0.5)
+ITEM = UploadItem("a.mp4", Metadata("Holiday"), "mp4", None, "a")
 
 #: One of each, and the names that callers rely on, in order.
 VALUES: list[tuple[Any, str]] = [
@@ -38,11 +51,24 @@ VALUES: list[tuple[Any, str]] = [
     (Token("canary-access", "canary-refresh", NOW, NOW), "access_token refresh_token obtained_at expires_at"),
     (UploadTicket("7", "http://a/upload", 9), "file_id upload_url file_size"),
     (ChunkReceipt(0, 4, "0" * 32, 2), "first last md5 attempts"),
-    (UploadReceipt("7", 9, 2, 1, 0, 0.5, "4 workers"), "file_id size chunks retries resumed_bytes elapsed tuning"),
     (
-        UploadProgress("7", 9, 5, 4, 1, 1, 0, 0.5),
-        "file_id total sent accepted chunks_done chunks_in_flight retries elapsed",
+        RECEIPT,
+        "file_id size chunks retries resumed_bytes elapsed tuning time_by_cause",
     ),
+    (PROGRESS, "file_id total sent accepted chunks_done chunks_in_flight retries elapsed"),
+    (
+        UploadEvent(UploadState.FINISHED, PROGRESS, Bottleneck.SERVICE, RECEIPT),
+        "state progress bottleneck receipt error",
+    ),
+    (ClientStats(2, 1, 3, 8, False, 1.5), "active waiting workers_busy workers outage bytes_per_second"),
+    (ITEM, "source metadata file_type size key"),
+    (UploadOutcome(ITEM, RECEIPT), "item receipt status error"),
+    (Fingerprint(9, 1, 2, "0" * 32, 3, 4), "size mtime_ns inode digest device ctime_ns"),
+    (
+        JournalEntry("7", "http://a/upload", Fingerprint(9, 0, 0, ""), Phase.FINISHING, (ChunkReceipt(0, 4, ""),)),
+        "file_id upload_url fingerprint phase accepted name account group file_type metadata remember changed key",
+    ),
+    (StoredToken(3, Token("canary-access", "canary-refresh", NOW, NOW)), "version token"),
     (URLS, "mp4 m3u8 expires_at"),
     (
         VideoStatus("7", VideoState.PUBLISHED, "A00000", "", URLS, "i", "t", "f", "6"),
@@ -170,6 +196,15 @@ def test_qualities_are_those_of_the_document() -> None:
         "P1080": "5",
     }
     assert {Quality.HIGH: 1}["2"] == 1
+
+
+def test_which_states_of_an_upload_are_its_end() -> None:
+    assert {state.name for state in UploadState if state.ended} == {"FINISHED", "FAILED", "CANCELLED"}
+
+
+def test_an_outcome_without_an_error_is_ok() -> None:
+    assert UploadOutcome(ITEM, RECEIPT).ok
+    assert not UploadOutcome(ITEM, error=ConfigurationError("no such file")).ok
 
 
 def test_which_states_are_final() -> None:

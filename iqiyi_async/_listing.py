@@ -1,0 +1,79 @@
+"""Going through the pages of a list that changes meanwhile, so that no entry is missed and none is given twice.
+
+A page may be short although more follow (videos that are not approved are left out; a service may give fewer than it
+was asked for), and the count may be missing or mean the page. So a list ends at an empty page, or when as many
+entries were seen as a count that is believed says. Where that count fell, entries have moved to pages that were read
+already, and those are read again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+from .models import Video, VideoPage
+
+#: So many pages in a row without anything new end a list whose service repeats itself.
+STALE_PAGES = 3
+#: So many empty pages at most are passed in search of ids of which none was found yet.
+EMPTY_PAGES = 100
+
+
+async def pages(look: Callable[[int], Awaitable[VideoPage]]) -> AsyncIterator[Video]:
+    """Every entry of a list, once.
+
+    Args:
+        look: gets a page by its number, from 1.
+    """
+    seen: set[str] = set()
+    page, most, last, stale, longest = 1, 0, 0, 0, 1
+    lowest: int | None = None
+    believed = news = False
+    while True:
+        found = await look(page)
+        before = len(seen)
+        for video in found.videos:
+            if video.file_id not in seen:
+                seen.add(video.file_id)
+                yield video
+        news = news or len(seen) > before
+        stale = 0 if len(seen) > before else stale + 1
+        longest = max(longest, len(found.videos))
+        most = max(most, found.total)
+        # A count that is greater than its page can't mean the page.
+        believed = believed or found.total > len(found.videos)
+        fell = last - found.total if believed or not found.videos else 0
+        last = found.total
+        if fell > 0 and page > 1 and (news or lowest is None or found.total < lowest):
+            back = -(-fell // longest) if believed else page
+            page, news, stale = max(1, page - back), False, -back
+            lowest = found.total
+            continue
+        if not found.videos or stale >= STALE_PAGES or (believed and len(seen) >= most):
+            return
+        page += 1
+
+
+async def pages_of_some(look: Callable[[int], Awaitable[VideoPage]], file_ids: tuple[str, ...]) -> AsyncIterator[Video]:
+    """The entries of some ids, each once, as far as the list has them.
+
+    A service may choose the ids before it cuts the list into pages, or after: then a page without any of them comes
+    before pages that have some.
+
+    Args:
+        look: gets a page by its number, from 1.
+        file_ids: which; no more than one request takes.
+    """
+    missing = set(file_ids)
+    page = stale = 0
+    while missing and page < EMPTY_PAGES and stale < STALE_PAGES:
+        page += 1
+        found = await look(page)
+        before = len(missing)
+        for video in found.videos:
+            if video.file_id in missing:
+                missing.remove(video.file_id)
+                yield video
+        stale = stale + 1 if found.videos and len(missing) == before else 0
+        nothing_yet = len(missing) == len(set(file_ids))
+        if not found.videos and not (nothing_yet and page * found.page_size < found.total):
+            return
