@@ -190,10 +190,7 @@ class Publication:
     async def _pause(self, seconds: float) -> None:
         """Wait, but no longer than until somebody else begins to wait."""
         self._joined.clear()
-        waits: list[asyncio.Future[object]] = [
-            asyncio.ensure_future(self._sleep(seconds)),
-            asyncio.ensure_future(self._joined.wait()),
-        ]
+        waits = [asyncio.ensure_future(self._sleep(seconds)), asyncio.ensure_future(_joined(self._joined))]
         try:
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -309,6 +306,10 @@ async def _bounded(work: Sequence[Coroutine[Any, Any, None]]) -> None:
     finally:
         for each in left:
             each.close()
+
+
+async def _joined(event: asyncio.Event) -> object:
+    return await event.wait()
 
 
 def _late(watches: Sequence[Watch], ended: int, timeout: float) -> TimeoutError:
