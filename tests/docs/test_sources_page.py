@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,10 @@ async def test_the_range_source_is_uploaded(
     monkeypatch.setenv("IQIYI_APP_KEY", DEFAULT_APP_KEY)
     monkeypatch.setenv("IQIYI_APP_SECRET", DEFAULT_APP_SECRET)
     monkeypatch.setenv("IQIYI_ENDPOINT_URL", iqiyi_emulator.endpoint_url)
-    async with AsyncVideoCloud.from_env(journal=SqliteJournal(tmp_path / "journal.db")) as cloud:
+    async with (
+        aclosing(SqliteJournal(tmp_path / "journal.db")) as journal,
+        AsyncVideoCloud.from_env(journal=journal) as cloud,
+    ):
         receipt = await cloud.upload(recording, Metadata("Recording"))
         assert iqiyi_emulator.content(receipt.file_id) == data
         again = await cloud.upload(example().Recording(tmp_path, 100_000), Metadata("Recording"))
