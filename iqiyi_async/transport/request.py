@@ -123,12 +123,7 @@ def build_request(
     target, url = where.target, request.url
     if request.query:
         # The names are the protocol's own, and hold nothing that needs an escape.
-        query = "&".join(
-            [
-                f"{name}={_quoted(secrets[value] if isinstance(value, SecretName) else value)}"
-                for name, value in request.query
-            ]
-        )
+        query = "&".join([f"{name}={_quoted(value, secrets)}" for name, value in request.query])
         target += ("&" if "?" in target else "?") + query
     size = request.body_size
     if request.form:
@@ -155,9 +150,9 @@ def build_request(
     return made
 
 
-def _quoted(value: str) -> str:
-    # A stored secret may be text that no encoder takes; its error would quote it.
-    return quote(value, safe="", errors="surrogatepass")
+def _quoted(value: str | SecretName, secrets: Secrets) -> str:
+    # A secret from a store may be any text: it is the service that refuses it, not an encoder that quotes it.
+    return quote(secrets[value] if isinstance(value, SecretName) else value, safe="", errors="surrogatepass")
 
 
 def _filled(fields: Fields, secrets: Secrets) -> list[tuple[bytes, bytes]]:
