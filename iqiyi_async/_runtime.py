@@ -20,6 +20,7 @@ from ._outage import Outage
 from ._patience import Patience
 from ._retry import Retries
 from ._session import Session
+from ._telemetry import Telemetry
 from .config import Endpoints, RetryPolicy, UploadOptions
 from .errors import ConfigurationError, VideoCloudError
 from .models import ClientStats
@@ -103,7 +104,7 @@ class ClientRuntime:
             )
 
         # Where calls without a range go. A host of ranges alone has a gate of its own.
-        elsewhere = frozenset() if options.parameters == "body" else frozenset({hosts.origin(endpoints.forms)})
+        elsewhere = frozenset[str]() if options.parameters == "body" else frozenset({hosts.origin(endpoints.forms)})
         service_origins = (trusted - elsewhere) | {hosts.origin(endpoints.api), hosts.origin(endpoints.upload)}
         self._outage = Outage(service_origins, retry, self.random)
         self.session = Session(
@@ -112,6 +113,7 @@ class ClientRuntime:
             retries=Retries(retry, self.random),
             call_retries=Retries(call_retry, self.random),
             make_auth=make_auth,
+            telemetry=Telemetry(ranges=options.trace_ranges),
         )
         self.auth = self.session.auth
         self.finisher = Finisher(

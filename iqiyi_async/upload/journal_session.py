@@ -92,6 +92,11 @@ class JournalSession:
         """Whether there is a journal that is asked."""
         return self._journal is not None
 
+    @property
+    def lost(self) -> bool:
+        """Whether another run has the lease, or may have it."""
+        return self._lost is not None
+
     @asynccontextmanager
     async def lease(self) -> AsyncGenerator[JournalEntry | None, None]:
         """Hold the lease of this upload, and get what an earlier run has left.

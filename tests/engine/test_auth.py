@@ -366,7 +366,7 @@ async def test_busy_authorize_is_repeated(service: Service) -> None:
         return None if service.count("authorize") > 2 else answer({"code": "A00007"})
 
     service.hooks["authorize"] = busy
-    async with cloud(service.url) as client:
+    async with cloud(service.url, call_retry=QUICK) as client:
         await in_time(client.get_status("f"))
     assert service.count("authorize") == 3
 
