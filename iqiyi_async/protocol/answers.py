@@ -96,13 +96,13 @@ class Reply:
         return mapping(self.fields.get("data"))
 
 
-def read(operation: str, answer: Answer, *, private: bool = False) -> Reply:
+def read(answer: Answer, *, private: bool = False, if_too_large: str = "") -> Reply:
     """Parse an answer, or raise what its HTTP status or its shape means.
 
     Args:
-        operation: its name, for the error.
         answer: what came.
         private: never quote the answer: it may hold a token.
+        if_too_large: what to do about HTTP 413, for the text of the error.
 
     Raises:
         ServiceUnavailableError: HTTP 408, 429 or 5xx.
@@ -114,27 +114,23 @@ def read(operation: str, answer: Answer, *, private: bool = False) -> Reply:
     status = answer.status
     if status in (408, 429) or status >= 500:
         raise ServiceUnavailableError(
-            f"{operation}: the service is not available for now (HTTP {status})",
+            f"the service is not available for now (HTTP {status})",
             code=f"HTTP {status}" if code is None else code,
             retry_after=seconds_of(answer.retry_after, _server_time(answer)),
-            operation=operation,
         )
     if 300 <= status < 400:
         raise ResponseError(
-            f"{operation}: the service answered with a redirect (HTTP {status}), which is never followed",
-            status=status,
-            operation=operation,
+            f"the service answered with a redirect (HTTP {status}), which is never followed", status=status
         )
     if status >= 400 and code in (None, SUCCESS):
-        raise _http_error(operation, status)
+        raise _http_error(status, if_too_large)
     if fields is None:
         excerpt = "" if private else excerpt_of(answer.content)
         raise ResponseError(
-            f"{operation}: the answer (HTTP {status}, {len(answer.content)} bytes) holds no JSON object"
+            f"the answer (HTTP {status}, {len(answer.content)} bytes) holds no JSON object"
             + (f": {excerpt!r}" if excerpt else ""),
             status=status,
             excerpt=excerpt,
-            operation=operation,
             retryable=True,
         )
     return Reply(status, code, words_of(fields.get("msg")), fields)
@@ -146,12 +142,7 @@ def words_of(value: object) -> str:
 
 
 def expect_success(
-    operation: str,
-    reply: Reply,
-    meanings: Mapping[str, Meaning],
-    *,
-    file_id: str | None = None,
-    success: frozenset[str] = frozenset({SUCCESS}),
+    reply: Reply, meanings: Mapping[str, Meaning], *, success: frozenset[str] = frozenset({SUCCESS})
 ) -> None:
     """Raise what the code of a reply means for this operation, unless it is success.
 
@@ -162,13 +153,7 @@ def expect_success(
     """
     code = reply.code
     if code is None:
-        raise ResponseError(
-            f"{operation}: the answer (HTTP {reply.status}) holds no code",
-            status=reply.status,
-            operation=operation,
-            file_id=file_id,
-            retryable=True,
-        )
+        raise ResponseError(f"the answer (HTTP {reply.status}) holds no code", status=reply.status, retryable=True)
     if code in success:
         return
     lost = code == "A00005" and _HEADERS_LOST in reply.message.lower()
@@ -178,10 +163,10 @@ def expect_success(
         or Meaning(ServiceError, "the service refused")
     )
     words = f": {reply.message[:_EXCERPT]}" if reply.message else ""
-    text = f"{operation}: {meaning.text} ({code}){words}"
+    text = f"{meaning.text} ({code}){words}"
     if issubclass(meaning.error, AuthorizationError):
-        raise meaning.error(text, code=code, operation=operation)
-    raise meaning.error(text, code=code, message=reply.message, operation=operation, file_id=file_id)
+        raise meaning.error(text, code=code)
+    raise meaning.error(text, code=code, message=reply.message)
 
 
 def seconds_of(retry_after: str | None, now: float) -> float | None:
@@ -244,17 +229,11 @@ def excerpt_of(content: bytes) -> str:
     return one_line(_OPAQUE.sub("…", _SECRET_FIELD.sub(r"\1…", text)))[:_EXCERPT]
 
 
-def _http_error(operation: str, status: int) -> ServiceError | AuthorizationError:
+def _http_error(status: int, if_too_large: str) -> ServiceError | AuthorizationError:
     if status == 401:
-        return AuthorizationError(
-            f"{operation}: the token was refused (HTTP 401)", code="HTTP 401", operation=operation
-        )
-    why = ""
-    if status == 413 and operation == "upload_chunk":
-        why = ": the range is too large for the service or for a proxy on the way; set a smaller chunk_size"
-    return ServiceError(
-        f"{operation}: the service refused with HTTP {status}{why}", code=f"HTTP {status}", operation=operation
-    )
+        return AuthorizationError("the token was refused (HTTP 401)", code="HTTP 401")
+    why = f": {if_too_large}" if status == 413 and if_too_large else ""
+    return ServiceError(f"the service refused with HTTP {status}{why}", code=f"HTTP {status}")
 
 
 def _code(fields: Json | None) -> str | None:

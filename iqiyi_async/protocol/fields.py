@@ -76,7 +76,7 @@ def one_line(value: object) -> str:
     return " ".join(text.split())
 
 
-def structure(operation: str, fields: Json, shape: type[T], answer: Answer) -> T:
+def structure(fields: Json, shape: type[T], answer: Answer) -> T:
     """Make a value of a known shape out of JSON fields.
 
     Raises:
@@ -87,9 +87,7 @@ def structure(operation: str, fields: Json, shape: type[T], answer: Answer) -> T
         return _converter.structure(fields, shape)
     except (cattrs.BaseValidationError, ValueError, TypeError) as problem:
         complaints = "; ".join(cattrs.transform_error(problem, path="answer", format_exception=_complaint))
-    raise ResponseError(
-        f"{operation}: the answer can't be read: {complaints}", status=answer.status, operation=operation
-    )
+    raise ResponseError(f"the answer can't be read: {complaints}", status=answer.status)
 
 
 def tolerant(value: object, kind: type[T], absent: T) -> T | None:

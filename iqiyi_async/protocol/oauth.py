@@ -35,9 +35,9 @@ def authorize(endpoints: Endpoints) -> Call[Token]:
     )
 
     def decode(answer: Answer) -> Token:
-        reply = read("authorize", answer, private=True)
-        expect_success("authorize", reply, _AUTHORIZE_CODES, success=_AUTHORIZE_SUCCESS)
-        return _token("authorize", reply, answer)
+        reply = read(answer, private=True)
+        expect_success(reply, _AUTHORIZE_CODES, success=_AUTHORIZE_SUCCESS)
+        return _token(reply, answer)
 
     return Call("authorize", request, decode)
 
@@ -56,28 +56,24 @@ def refresh(endpoints: Endpoints) -> Call[Token]:
     )
 
     def decode(answer: Answer) -> Token:
-        reply = read("refresh_token", answer, private=True)
+        reply = read(answer, private=True)
         if reply.code is not None:
-            expect_success("refresh_token", reply, FAILED, success=_AUTHORIZE_SUCCESS)
-        return _token("refresh_token", reply, answer)
+            expect_success(reply, FAILED, success=_AUTHORIZE_SUCCESS)
+        return _token(reply, answer)
 
     return Call("refresh_token", request, decode)
 
 
-def _token(operation: str, reply: Reply, answer: Answer) -> Token:
+def _token(reply: Reply, answer: Answer) -> Token:
     """The token of an answer: at its top level (section 3) or in its envelope (section 2 and contract, B11)."""
     fields = reply.data if "access_token" in reply.data else reply.fields
     # The other spelling is read by one client (contract, B8).
-    token = structure(
-        operation, Fields({"expires_in": fields.get("expiresIn"), **present(fields)}), _TokenFields, answer
-    )
+    token = structure(Fields({"expires_in": fields.get("expiresIn"), **present(fields)}), _TokenFields, answer)
     # A token travels in a header: what can't stand there would end up in an error text of the HTTP library.
     unfit = any(
         not t.isascii() or not t.isprintable() or " " in t for t in (token.access_token, token.refresh_token or "x")
     )
     if unfit or not token.access_token or not 0 < token.expires_in <= 10**10:
-        raise ResponseError(
-            f"{operation}: the service gave a token that can't be used", status=answer.status, operation=operation
-        )
+        raise ResponseError("the service gave a token that can't be used", status=answer.status)
     obtained = datetime.fromtimestamp(answer.asked_at, UTC)
     return Token(token.access_token, token.refresh_token, obtained, obtained + timedelta(seconds=token.expires_in))

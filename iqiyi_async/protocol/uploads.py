@@ -44,6 +44,8 @@ _REQUEST_CODES = {
 }
 _RANGE_CODES = {"A00005": UNKNOWN_FILE, "A00010": INVALID_PARAMETER}
 
+_TOO_LARGE = "the range is too large for the service or for a proxy on the way; set a smaller chunk_size"
+
 #: One client counts the second code of finish as success: it was finished before (contract, B15).
 _FINISHED = frozenset({SUCCESS, "A00012"})
 
@@ -156,19 +158,15 @@ def request_upload(
         request = Request("GET", f"{endpoints.upload}/openupload", headers=fields)
 
     def decode(answer: Answer) -> UploadTicket:
-        reply = read("request_upload", answer)
-        expect_success("request_upload", reply, _REQUEST_CODES)
-        fields = structure("request_upload", reply.data, _TicketFields, answer)
+        reply = read(answer)
+        expect_success(reply, _REQUEST_CODES)
+        fields = structure(reply.data, _TicketFields, answer)
         ticket = UploadTicket(fields.file_id, fields.upload_url, size)
         try:
             check_ticket(ticket, endpoints)
         except ConfigurationError as problem:
             # Here it is the service's word, not the caller's.
-            raise ResponseError(
-                f"request_upload: the service gave a ticket that is refused: {problem}",
-                status=answer.status,
-                operation="request_upload",
-            ) from None
+            raise ResponseError(f"the service gave a ticket that is refused: {problem}", status=answer.status) from None
         return ticket
 
     return Call("request_upload", request, decode)
@@ -204,10 +202,10 @@ def upload_chunk(
     request = Request("POST", ticket.upload_url, headers=headers, query=query, body=form(boundary, fields, flat))
 
     def decode(answer: Answer) -> RangeAnswer:
-        reply = read("upload_chunk", answer)
-        expect_success("upload_chunk", reply, _RANGE_CODES, file_id=ticket.file_id)
+        reply = read(answer, if_too_large=_TOO_LARGE)
+        expect_success(reply, _RANGE_CODES)
         # At the top level as documented; in the envelope if the service should ever wrap it.
-        stored = structure("upload_chunk", {**reply.data, **reply.fields}, _RangeFields, answer)
+        stored = structure({**reply.data, **reply.fields}, _RangeFields, answer)
         return RangeAnswer(stored.range_md5.lower(), stored.file_range_accepted, stored.file_id)
 
     return Call("upload_chunk", request, decode, file_id=ticket.file_id)
@@ -227,7 +225,7 @@ def finish_upload(endpoints: Endpoints, file_id: str, *, parameters: str = "head
         request = _form(endpoints, "upload", fields, boundary)
     else:
         request = Request("POST", f"{endpoints.upload}/uploadfinish", headers=fields)
-    return Call("finish_upload", request, _done("finish_upload", file_id, _FINISHED), repeatable=False, file_id=file_id)
+    return Call("finish_upload", request, _done(_FINISHED), repeatable=False, file_id=file_id)
 
 
 def cancel_upload(endpoints: Endpoints, file_id: str, *, parameters: str = "headers", boundary: str = "") -> Call[None]:
@@ -237,7 +235,7 @@ def cancel_upload(endpoints: Endpoints, file_id: str, *, parameters: str = "head
         request = _form(endpoints, "cancelupload", fields, boundary)
     else:
         request = Request("POST", f"{endpoints.upload}/cancelupload", headers=fields)
-    return Call("cancel_upload", request, _done("cancel_upload", file_id), file_id=file_id)
+    return Call("cancel_upload", request, _done(), file_id=file_id)
 
 
 def set_metadata(endpoints: Endpoints, file_id: str, metadata: Metadata) -> Call[None]:
@@ -253,7 +251,7 @@ def set_metadata(endpoints: Endpoints, file_id: str, metadata: Metadata) -> Call
     if metadata.category is not None:
         query += (("file_type", str(int(metadata.category))),)
     request = Request("GET", f"{endpoints.metadata or endpoints.api}/api/file/info", query=query)
-    return Call("set_metadata", request, _done("set_metadata", file_id), file_id=file_id)
+    return Call("set_metadata", request, _done(), file_id=file_id)
 
 
 def _ending(word: tuple[str, str], file_id: str) -> Fields:
@@ -272,11 +270,11 @@ def _form(endpoints: Endpoints, path: str, fields: Fields, boundary: str) -> Req
     )
 
 
-def _done(operation: str, file_id: str, success: frozenset[str] = frozenset({SUCCESS})) -> Callable[[Answer], None]:
+def _done(success: frozenset[str] = frozenset({SUCCESS})) -> Callable[[Answer], None]:
     """How to read an answer that is a code and nothing more."""
 
     def decode(answer: Answer) -> None:
-        expect_success(operation, read(operation, answer), FAILED, file_id=file_id, success=success)
+        expect_success(read(answer), FAILED, success=success)
 
     return decode
 

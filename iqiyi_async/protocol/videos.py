@@ -72,9 +72,9 @@ def get_status(endpoints: Endpoints, file_id: str) -> Call[VideoStatus]:
     request = _get(endpoints, "fullStatus", ("file_id", _validation.file_id(file_id)))
 
     def decode(answer: Answer) -> VideoStatus:
-        reply = read("get_status", answer)
+        reply = read(answer)
         if reply.code is None or reply.code in FAILED or reply.code in OAUTH_CODES:
-            expect_success("get_status", reply, FAILED, file_id=file_id)
+            expect_success(reply, FAILED)
         data = reply.data
         return VideoStatus(
             file_id=file_id,
@@ -110,26 +110,23 @@ def list_videos(endpoints: Endpoints, file_ids: tuple[str, ...] | None, page: in
     request = _get(endpoints, "videoListForExternal", *query)
 
     def decode(answer: Answer) -> VideoPage:
-        reply = read("list_videos", answer)
-        expect_success("list_videos", reply, FAILED)
+        reply = read(answer)
+        expect_success(reply, FAILED)
         fields = present(reply.fields)
         entries: object = fields.get("data") or []
         if not isinstance(entries, list):
             # Never an empty page for what can't be read: a walk through the pages would miss videos.
-            raise ResponseError("list_videos: data is not a list", status=answer.status, operation="list_videos")
+            raise ResponseError("data is not a list", status=answer.status)
         rows = cast("list[object]", entries)
         if len(rows) > _FAR_TOO_MANY:
             raise ResponseError(
-                f"list_videos: {len(rows)} entries came where at most {page_size} were asked for",
-                status=answer.status,
-                operation="list_videos",
+                f"{len(rows)} entries came where at most {page_size} were asked for", status=answer.status
             )
-        count = structure("list_videos", {"count": len(rows), **fields}, _Count, answer).count
+        count = structure({"count": len(rows), **fields}, _Count, answer).count
         if count > 0 and "data" not in fields:
             raise ResponseError(
-                f"list_videos: the answer counts {count} videos and holds no list of them",
+                f"the answer counts {count} videos and holds no list of them",
                 status=answer.status,
-                operation="list_videos",
                 retryable=True,
             )
         return VideoPage(tuple(_video(mapping(row), answer) for row in rows), count, page, page_size)
@@ -152,8 +149,8 @@ def get_urls(endpoints: Endpoints, file_id: str) -> Call[PlayUrls]:
     request = _get(endpoints, "urllist", ("file_id", _validation.file_id(file_id)), base=endpoints.urls)
 
     def decode(answer: Answer) -> PlayUrls:
-        reply = read("get_urls", answer)
-        expect_success("get_urls", reply, FAILED, file_id=file_id)
+        reply = read(answer)
+        expect_success(reply, FAILED)
         return _play_urls(reply.data, answer)
 
     return Call("get_urls", request, decode, file_id=file_id)
@@ -170,13 +167,11 @@ def resolve_url(endpoints: Endpoints, url: str) -> Call[str]:
         raise ConfigurationError(f"the play URL is refused: {problem}")
 
     def decode(answer: Answer) -> str:
-        reply = read("resolve_url", answer)
-        expect_success("resolve_url", reply, FAILED)
+        reply = read(answer)
+        expect_success(reply, FAILED)
         real = clean_text(reply.data.get("l"))
         if real is None or hosts.problem_with(real, private_allowed=not hosts.is_public(endpoints)):
-            raise ResponseError(
-                "resolve_url: the answer holds no usable URL", status=answer.status, operation="resolve_url"
-            )
+            raise ResponseError("the answer holds no usable URL", status=answer.status)
         return real
 
     return Call("resolve_url", Request("GET", url), decode)
@@ -216,7 +211,7 @@ def _get(endpoints: Endpoints, path: str, *query: tuple[str, str | SecretName], 
 
 def _delete(endpoints: Endpoints, operation: str, *query: tuple[str, str]) -> Call[None]:
     def decode(answer: Answer) -> None:
-        expect_success(operation, read(operation, answer), FAILED)
+        expect_success(read(answer), FAILED)
 
     return Call(operation, _get(endpoints, "delete", *query), decode)
 
@@ -245,7 +240,7 @@ def _by_quality(urls: object) -> dict[str, str]:
 def _video(row: Json, answer: Answer) -> Video:
     """One entry of the list. A field that can't be read costs that field; without a file_id there is no entry."""
     return Video(
-        file_id=structure("list_videos", row, _Entry, answer).fileId,
+        file_id=structure(row, _Entry, answer).fileId,
         name=tolerant(row.get("fileName"), str, "") or "",
         description=tolerant(row.get("description"), str, "") or "",
         size=tolerant(row.get("fileSize"), int, 0),

@@ -12,6 +12,8 @@ from typing import Generic, TypeVar
 
 import attrs
 
+from ..errors import VideoCloudError
+
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
@@ -131,16 +133,30 @@ class Call(Generic[T_co]):
     Attributes:
         operation: its name in errors and logs.
         request: what goes out.
-        decode: what makes a value, or an error, of what comes back.
+        decode: what makes a value, or an error, of what comes back; called by the method of that name.
         repeatable: whether it may be sent again although the first try may have had its effect.
         file_id: the upload or video it is about.
     """
 
     operation: str
     request: Request
-    decode: Callable[[Answer], T_co] = attrs.field(repr=False)
+    _decode: Callable[[Answer], T_co] = attrs.field(repr=False)
     repeatable: bool = True
     file_id: str | None = None
+
+    def decode(self, answer: Answer) -> T_co:
+        """Make a value of what came back.
+
+        Raises:
+            VideoCloudError: what the answer means; it says which operation and which upload or video it is about.
+        """
+        try:
+            return self._decode(answer)
+        except VideoCloudError as error:
+            error.operation = self.operation
+            error.file_id = error.file_id or self.file_id
+            error.args = (f"{self.operation}: {error}",)
+            raise
 
 
 class MisdirectedSecretError(AssertionError):

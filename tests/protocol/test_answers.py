@@ -247,7 +247,7 @@ def test_a_date_counts_from_the_moment_of_the_answer(
 ) -> None:
     came = Answer(503, b"", ASKED_AT, "Tue, 19 Nov 2013 07:00:30 GMT", answered_at, date)
     with pytest.raises(ServiceUnavailableError) as caught:
-        read("get_status", came)
+        read(came)
     assert caught.value.retry_after == seconds
 
 
