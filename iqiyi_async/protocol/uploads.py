@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import attrs
 
@@ -44,6 +44,15 @@ _REQUEST_CODES = {
 }
 _RANGE_CODES = {"A00005": UNKNOWN_FILE, "A00010": INVALID_PARAMETER}
 
+#: Behind a proxy that drops it, a header looks to the service like one that was never sent.
+_TOKEN_IN_HEADER: Mapping[str, Meaning] = {
+    **FAILED,
+    "A21332": Meaning(
+        AuthorizationError,
+        "the access token is invalid, or its header was lost at a proxy that drops headers with underscores (nginx does"
+        ' by default; then set UploadOptions(parameters="body"))',
+    ),
+}
 _TOO_LARGE = "the range is too large for the service or for a proxy on the way; set a smaller chunk_size"
 
 #: One client counts the second code of finish as success: it was finished before (contract, B15).
@@ -153,13 +162,14 @@ def request_upload(
     kind, size = check_file_type(file_type), check_file_size(file_size)
     fields: Fields = (("filetype", kind), ("filesize", str(size)), ("access_token", SecretName.ACCESS_TOKEN))
     if parameters == "body":
-        request = _form(endpoints, "openupload", fields, boundary)
+        request, codes = _form(endpoints, "openupload", fields, boundary), _REQUEST_CODES
     else:
         request = Request("GET", f"{endpoints.upload}/openupload", headers=fields)
+        codes = {**_REQUEST_CODES, **_TOKEN_IN_HEADER}
 
     def decode(answer: Answer) -> UploadTicket:
         reply = read(answer)
-        expect_success(reply, _REQUEST_CODES)
+        expect_success(reply, codes)
         fields = structure(reply.data, _TicketFields, answer)
         ticket = UploadTicket(fields.file_id, fields.upload_url, size)
         try:
@@ -222,20 +232,21 @@ def finish_upload(endpoints: Endpoints, file_id: str, *, parameters: str = "head
     """
     fields = _ending(("range_finished", "true"), file_id)
     if parameters == "body":
-        request = _form(endpoints, "upload", fields, boundary)
+        request, done = _form(endpoints, "upload", fields, boundary), _done(FAILED, _FINISHED)
     else:
         request = Request("POST", f"{endpoints.upload}/uploadfinish", headers=fields)
-    return Call("finish_upload", request, _done(_FINISHED), repeatable=False, file_id=file_id)
+        done = _done(_TOKEN_IN_HEADER, _FINISHED)
+    return Call("finish_upload", request, done, repeatable=False, file_id=file_id)
 
 
 def cancel_upload(endpoints: Endpoints, file_id: str, *, parameters: str = "headers", boundary: str = "") -> Call[None]:
     """Section 1.4; the arguments are those of `finish_upload`."""
     fields = _ending(("status", "2"), file_id)
     if parameters == "body":
-        request = _form(endpoints, "cancelupload", fields, boundary)
+        request, done = _form(endpoints, "cancelupload", fields, boundary), _done(FAILED)
     else:
-        request = Request("POST", f"{endpoints.upload}/cancelupload", headers=fields)
-    return Call("cancel_upload", request, _done(), file_id=file_id)
+        request, done = Request("POST", f"{endpoints.upload}/cancelupload", headers=fields), _done(_TOKEN_IN_HEADER)
+    return Call("cancel_upload", request, done, file_id=file_id)
 
 
 def set_metadata(endpoints: Endpoints, file_id: str, metadata: Metadata) -> Call[None]:
@@ -251,7 +262,7 @@ def set_metadata(endpoints: Endpoints, file_id: str, metadata: Metadata) -> Call
     if metadata.category is not None:
         query += (("file_type", str(int(metadata.category))),)
     request = Request("GET", f"{endpoints.metadata or endpoints.api}/api/file/info", query=query)
-    return Call("set_metadata", request, _done(), file_id=file_id)
+    return Call("set_metadata", request, _done(FAILED), file_id=file_id)
 
 
 def _ending(word: tuple[str, str], file_id: str) -> Fields:
@@ -270,11 +281,11 @@ def _form(endpoints: Endpoints, path: str, fields: Fields, boundary: str) -> Req
     )
 
 
-def _done(success: frozenset[str] = frozenset({SUCCESS})) -> Callable[[Answer], None]:
+def _done(meanings: Mapping[str, Meaning], success: frozenset[str] = frozenset({SUCCESS})) -> Callable[[Answer], None]:
     """How to read an answer that is a code and nothing more."""
 
     def decode(answer: Answer) -> None:
-        expect_success(read(answer), FAILED, success=success)
+        expect_success(read(answer), meanings, success=success)
 
     return decode
 

@@ -124,11 +124,7 @@ def list_videos(endpoints: Endpoints, file_ids: tuple[str, ...] | None, page: in
             )
         count = structure({"count": len(rows), **fields}, _Count, answer).count
         if count > 0 and "data" not in fields:
-            raise ResponseError(
-                f"the answer counts {count} videos and holds no list of them",
-                status=answer.status,
-                retryable=True,
-            )
+            raise ResponseError(f"the answer counts {count} videos and holds no list of them", status=answer.status)
         return VideoPage(tuple(_video(mapping(row), answer) for row in rows), count, page, page_size)
 
     return Call("list_videos", request, decode)

@@ -123,7 +123,7 @@ async def test_a_page_that_fails_is_asked_for_again(service: Service) -> None:
         nonlocal failures
         if asked.query["page"] == "2" and failures:
             failures -= 1
-            return answer({"code": "A00000", "count": 3})
+            return answer(status="500 Broken", body=b"")
         rows = [{"fileId": f"f{asked.query['page']}"}]
         return answer({"code": "A00000", "count": 3, "data": rows})
 
@@ -167,6 +167,19 @@ async def test_list_that_never_ends_is_left(service: Service) -> None:
     async with cloud(service.url) as client:
         assert len([video async for video in client.iter_videos(page_size=1)]) == 1
     assert service.count("list_videos") == 2
+
+
+async def test_a_count_without_its_list_is_an_error_at_once(service: Service) -> None:
+    """Not an empty page: what such a page leaves out would be taken for deleted."""
+
+    async def listing(asked: Asked) -> bytes:
+        return answer({"code": "A00000", "count": 3})
+
+    service.hooks["list_videos"] = listing
+    async with cloud(service.url) as client:
+        with pytest.raises(ResponseError, match="counts 3 videos and holds no list"):
+            await in_time(anext(client.iter_videos()))
+    assert service.count("list_videos") == 1
 
 
 # Waiting for a video

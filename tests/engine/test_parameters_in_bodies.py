@@ -125,7 +125,7 @@ async def test_the_journey_through_nginx(nginx: str) -> None:
 async def test_headers_are_lost_at_nginx(nginx: str) -> None:
     """Why there is the option: the token's own header is one that nginx drops."""
     async with cloud(nginx) as client:
-        with pytest.raises(VideoCloudError):
+        with pytest.raises(VideoCloudError, match='parameters="body"'):
             await in_time(client.upload(b"x", NAME, file_type="mp4"), 30)
 
 

@@ -225,8 +225,8 @@ LIST_ANSWERS = [
     (listed('{"fileId":"7","fileStatus":"published"}'), page(video())),
     (listed('{"fileId":"7","fileName":["x"],"description":{}}'), page(video())),
     # What is counted must be there: never an empty page for what can't be read.
-    ('{"code":"A00000","count":3}', Fails(ResponseError, retryable=True)),
-    ('{"code":"A00000","count":"3","data":null}', Fails(ResponseError, retryable=True)),
+    ('{"code":"A00000","count":3}', Fails(ResponseError, retryable=False)),
+    ('{"code":"A00000","count":"3","data":null}', Fails(ResponseError, retryable=False)),
     ('{"code":"A00000","count":3,"data":[]}', page(total=3)),
     ('{"code":"A00000","count":0}', page(total=0)),
     (listed(*['{"fileId":"7"}'] * 201), Fails(ResponseError, retryable=False)),
