@@ -49,10 +49,10 @@ class RequestBody(httpx.AsyncByteStream):
         told: int = 0,
         allow: Callable[[int], Awaitable[int]] | None = None,
     ) -> None:
-        self.parts = parts
+        self.parts: Body = parts
         self.on_sent = on_sent
         self.allow = allow
-        self.told = told
+        self.told: int = told
         self._again = told
         self._stopped = False
 

@@ -80,8 +80,8 @@ class BytesSource(UploadSource):
         self._view = view
         self._resources = resources
         self._digest: str | None = None
-        self.name = f"the source of {len(view)} bytes"
-        self.size = len(view)
+        self.name: str = f"the source of {len(view)} bytes"
+        self.size: int = len(view)
         self.file_type = file_type
 
     async def identify(self) -> str:
@@ -130,7 +130,7 @@ class RangeUploadSource(UploadSource):
         resources: SourceResources,
         turn: Turn,
     ) -> None:
-        self.name = printable(name) or f"the {type(source).__name__}"
+        self.name: str = printable(name) or f"the {type(source).__name__}"
         self.size = size
         self.file_type = file_type
         self._source = source
