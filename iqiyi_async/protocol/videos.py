@@ -31,8 +31,9 @@ MAX_PAGE = 100
 #: A service that brings a little more than was asked for is borne; decoding hundred thousands of entries is not.
 _FAR_TOO_MANY = 2 * MAX_PAGE
 
-#: Seconds from 1970 to the year 9998.
-_END_OF_CALENDAR = 253_339_228_800
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+#: Seconds from 1970 to the years 2 and 9998: the ends of the calendar can't be told in every local time.
+_CALENDAR = -62_104_060_800, 253_339_228_800
 
 #: "Usually 15 minutes" (note 2 of section 6).
 PLAY_URL_LIFETIME = timedelta(minutes=15)
@@ -260,10 +261,11 @@ def _file_id(value: object) -> str | None:
 
 
 def _moment(unix: float | None) -> datetime | None:
-    """A moment that every time zone can show: the ends of the calendar can't be told in local time."""
-    if unix is None or not abs(unix) < _END_OF_CALENDAR:
+    """A moment that every time zone can show, or None for what can't be one."""
+    if unix is None or not _CALENDAR[0] <= unix < _CALENDAR[1]:
         return None
-    return datetime.fromtimestamp(unix, UTC)
+    # Added up: the system's own functions refuse years before 1970 here and there.
+    return _EPOCH + timedelta(seconds=unix)
 
 
 #: States of an upload that was finished.

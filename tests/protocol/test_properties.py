@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import json
 import math
+from datetime import timedelta, timezone
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from iqiyi_async.errors import VideoCloudError
+from iqiyi_async.protocol import videos
 from iqiyi_async.protocol.answers import seconds_of
 from iqiyi_async.protocol.wire import Answer
 
 from .operations import SAMPLES
-from .table import ASKED_AT
+from .table import ASKED_AT, ENDPOINTS
+
+LIST = videos.list_videos(ENDPOINTS, None, 1, 20)
 
 WORDS = [
     "code", "code ", "msg", "data", "count", "access_token", "expires_in", "refresh_token", "file_id", "upload_url",
@@ -76,6 +80,22 @@ def test_any_change_of_a_good_answer(sample: Any, data: st.DataObject) -> None:
     else:
         del inner[name]
     decode_all(json.dumps(content).encode(), 200)
+
+
+moments = numbers | st.floats(-1e12, 1e12) | st.integers(-(10**14), 10**14)
+
+
+@given(moments | moments.map(str), moments, moments | st.sampled_from(VALUES))
+@example(-1e11, 0, 0)
+@example(-62_135_596_801, 0, 0)
+@example(253_402_300_800, 0, 0)
+def test_no_number_of_an_entry_ends_a_list(created: Any, size: Any, other: Any) -> None:
+    entry = {"fileId": "7", "createTime": created, "fileSize": size, "duration": other, "playCount": other}
+    came = Answer(200, json.dumps({"code": "A00000", "count": 1, "data": [entry]}).encode(), ASKED_AT)
+    (video,) = LIST.decode(came).videos
+    if video.created_at is not None:
+        for hours in (-23, 23):
+            video.created_at.astimezone(timezone(timedelta(hours=hours)))
 
 
 @given(st.text(max_size=40) | st.text(alphabet="0123456789 :,-+GMTSunMonNovJan", max_size=40))
