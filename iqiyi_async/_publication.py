@@ -49,6 +49,7 @@ class Watch:
         listeners: where it is put when it has ended.
         first_round: set when it has been looked at, one way or the other.
         reported: whether the log has a word about it.
+        listed: whether it has turned up in the list.
     """
 
     file_id: str
@@ -62,6 +63,7 @@ class Watch:
     listeners: list[asyncio.Queue[Watch]] = attrs.field(factory=list["asyncio.Queue[Watch]"])
     first_round: asyncio.Event = attrs.Factory(asyncio.Event)
     reported: bool = False
+    listed: bool = False
 
 
 class Publication:
@@ -237,7 +239,7 @@ class Publication:
             )
 
     async def _turned_up(self, lots: Sequence[tuple[str, ...]]) -> set[str]:
-        """Which videos the list has in a state that is their last."""
+        """Which videos the list has, as far as they are worth a look."""
         found: list[Video] = []
 
         async def ask(lot: tuple[str, ...]) -> None:
@@ -254,7 +256,16 @@ class Publication:
                 found.extend(page.videos)
 
         await _bounded([ask(lot) for lot in lots])
-        return {video.file_id for video in found if video.state.final}
+        return {video.file_id for video in found if self._is_news(video)}
+
+    def _is_news(self, video: Video) -> bool:
+        """Whether an entry of the list is worth a look: in its last state, or there for the first time. One that was
+        published before its review stays in the list as it is for a long time."""
+        watch = self._watches.get(video.file_id)
+        if watch is None:
+            return False
+        first, watch.listed = not watch.listed, True
+        return first or video.state.final
 
     async def _look(self, watch: Watch) -> None:
         try:

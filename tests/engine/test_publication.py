@@ -33,12 +33,14 @@ class Videos:
 
     Attributes:
         states: by file_id; what is not here is absent.
+        listed: by file_id: what the list says of it, if it has it although it is not published, or says it otherwise.
         errors: by file_id: what a look at it raises; under "" what a page raises.
         rounds: what was asked between two sleeps.
     """
 
     def __init__(self, states: dict[str, VideoState]) -> None:
         self.states = states
+        self.listed: dict[str, VideoState] = {}
         self.errors: dict[str, VideoCloudError] = {}
         self.now = 0.0
         self.rounds: list[Counter[str]] = [Counter()]
@@ -72,10 +74,11 @@ class Videos:
         await asyncio.sleep(0)
         if "" in self.errors:
             raise self.errors[""]
-        shown = [each for each in file_ids if self.states.get(each) is VideoState.PUBLISHED]
+        shown = [each for each in file_ids if self.states.get(each) is VideoState.PUBLISHED or each in self.listed]
         self.rounds[-1]["turned up"] += len(shown)
         rows = tuple(
-            Video(each, "", "", 1, VideoState.PUBLISHED, None, 0, 0.0, None, None, None, None) for each in shown
+            Video(each, "", "", 1, self.listed.get(each, VideoState.PUBLISHED), None, 0, 0.0, None, None, None, None)
+            for each in shown
         )
         return VideoPage(rows, len(self.states), 1, 100)
 
@@ -106,6 +109,35 @@ async def test_five_thousand_who_wait() -> None:
         assert each["pages"] + each["status"] - each["turned up"] <= 60
     assert max(videos.looks.count(each) for each in ids[::500]) <= 2
     assert max(videos.waits) <= 15 * 1.1
+
+
+async def test_an_entry_that_does_not_say_its_state_is_looked_at_when_it_turns_up() -> None:
+    ids = names(200)
+    videos = Videos(dict.fromkeys(ids, VideoState.PUBLISHING))
+
+    def publish(number: int) -> None:
+        if number == 4:
+            videos.states |= dict.fromkeys(ids, VideoState.PUBLISHED)
+            videos.listed |= dict.fromkeys(ids, VideoState.UNKNOWN)
+
+    videos.at_round = publish  # type: ignore[method-assign]
+    assert len(await in_time(videos.ended(ids))) == 200
+    assert len([each for each in videos.rounds if each]) == 4
+
+
+async def test_one_that_is_published_before_its_review_is_not_looked_at_in_each_round() -> None:
+    ids = names(200)
+    videos = Videos(dict.fromkeys(ids, VideoState.PUBLISHING))
+    videos.listed |= dict.fromkeys(ids, VideoState.PUBLISHING)
+
+    def publish(number: int) -> None:
+        if number == 5:
+            videos.states |= dict.fromkeys(ids, VideoState.PUBLISHED)
+            videos.listed.clear()
+
+    videos.at_round = publish  # type: ignore[method-assign]
+    assert len(await in_time(videos.ended(ids))) == 200
+    assert [each["status"] for each in videos.rounds if each] == [200, 10, 10, 10, 200]
 
 
 async def test_failed_ones_are_noticed_ten_a_round_and_the_least_recently_looked_at_first() -> None:
