@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import cattrs
 
+from .._addresses import MAX_URL
 from ..errors import ResponseError
 from .wire import Answer
 
@@ -63,9 +64,12 @@ def present(fields: Json) -> Fields:
     )
 
 
-def clean_text(value: object) -> str | None:
-    """A string without stray spaces, or None for nothing."""
-    return _writable(value) or None if isinstance(value, str) else None
+def clean_address(value: object) -> str | None:
+    """A URL as the service gives it, without stray spaces and control characters; None for nothing, and for what is
+    longer than any URL."""
+    if not isinstance(value, str) or len(value) > MAX_URL:
+        return None
+    return "".join(filter(str.isprintable, _writable(value))) or None
 
 
 def one_line(value: object) -> str:

@@ -22,7 +22,7 @@ from .answers import (
     read,
     words_of,
 )
-from .fields import Json, clean_text, mapping, present, structure, tolerant
+from .fields import Json, clean_address, mapping, present, structure, tolerant
 from .wire import Answer, Call, Fields, Request, SecretName
 
 #: The most entries of one page (section 5). The same bound keeps lists of ids within what servers take as a URL.
@@ -34,6 +34,9 @@ _FAR_TOO_MANY = 2 * MAX_PAGE
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 #: Seconds from 1970 to the years 2 and 9998: the ends of the calendar can't be told in every local time.
 _CALENDAR = -62_104_060_800, 253_339_228_800
+
+#: The longest quality key that is kept; the known ones have two digits at most.
+_LONGEST_KEY = 32
 
 #: "Usually 15 minutes" (note 2 of section 6).
 PLAY_URL_LIFETIME = timedelta(minutes=15)
@@ -83,9 +86,9 @@ def get_status(endpoints: Endpoints, file_id: str) -> Call[VideoStatus]:
             code=reply.code or "",
             message=reply.message or words_of(data.get("msg")),
             urls=_play_urls(mapping(data.get("urllist")), answer),
-            image=clean_text(data.get("img")),
-            thumbnail=clean_text(data.get("thumbnail")),
-            flash_url=clean_text(data.get("swfurl")),
+            image=clean_address(data.get("img")),
+            thumbnail=clean_address(data.get("thumbnail")),
+            flash_url=clean_address(data.get("swfurl")),
             duplicate_of=_file_id(data.get("fileIdBefore")),
         )
 
@@ -166,7 +169,7 @@ def resolve_url(endpoints: Endpoints, url: str) -> Call[str]:
     def decode(answer: Answer) -> str:
         reply = read(answer)
         expect_success(reply, FAILED)
-        real = clean_text(reply.data.get("l"))
+        real = clean_address(reply.data.get("l"))
         if real is None or hosts.problem_with(real, private_allowed=not hosts.is_public(endpoints)):
             raise ResponseError("the answer holds no usable URL", status=answer.status)
         return real
@@ -230,7 +233,7 @@ def _play_urls(lists: Json, answer: Answer) -> PlayUrls:
 
 
 def _by_quality(urls: object) -> dict[str, str]:
-    found = {key: clean_text(url) for key, url in mapping(urls).items()}
+    found = {words_of(key)[:_LONGEST_KEY]: clean_address(url) for key, url in mapping(urls).items()}
     return {_QUALITIES.get(key, key): url for key, url in found.items() if url is not None}
 
 
@@ -245,10 +248,10 @@ def _video(row: Json, answer: Answer) -> Video:
         created_at=_moment(tolerant(row.get("createTime"), float, math.nan)),
         play_count=tolerant(row.get("playCount"), int, 0),
         duration=tolerant(row.get("duration"), float, 0.0),
-        image=clean_text(row.get("img")),
-        original_image=clean_text(row.get("originalImg")),
-        thumbnail=clean_text(row.get("thumbnail")),
-        page_url=clean_text(row.get("pageUrl")),
+        image=clean_address(row.get("img")),
+        original_image=clean_address(row.get("originalImg")),
+        thumbnail=clean_address(row.get("thumbnail")),
+        page_url=clean_address(row.get("pageUrl")),
     )
 
 

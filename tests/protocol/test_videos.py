@@ -256,6 +256,16 @@ URLS_ANSWERS = [
         '{"code":"A00000","data":{"m3u8 ":{"3 ":"http://m/3","4":"http://m/4","10":"http://m/10"}}}',
         PlayUrls({}, {Quality.SUPER: "http://m/3", Quality.P720: "http://m/4", "10": "http://m/10"}, EXPIRES),
     ),
+    (
+        '{"code":"A00000","data":{"mp4":{"1":"http://d/\\u001b[2J1\\r\\n","2":"'
+        + "x" * 9000
+        + '","3\\n\\u0007":"http://d/3"}}}',
+        PlayUrls({Quality.SMOOTH: "http://d/[2J1", Quality.SUPER: "http://d/3"}, {}, EXPIRES),
+    ),
+    (
+        '{"code":"A00000","data":{"mp4":{"' + "9" * 100 + '":"http://d/9"}}}',
+        PlayUrls({"9" * 32: "http://d/9"}, {}, EXPIRES),
+    ),
     ('{"code":"A00000","data":[]}', NO_URLS),
     ('{"code":"A00000","data":null}', NO_URLS),
     ('{"code":"A00000","data":{"mp4":null,"m3u8":[]}}', NO_URLS),
