@@ -5,7 +5,7 @@
     many             any number of items, a few at a time
     upload           one upload's life: begin or go on, describe, send, finish
     resume           what an earlier run has left, and whether the bytes are a video already
-    transfer         all ranges of an upload; range_attempt is one of them, ranges the arithmetic, routes their addresses
+    transfer         all ranges of an upload; range_attempt is one of them, routes their addresses, ranges arithmetic
     finish           the end of an upload, said once
     journal_session  the lease, and what is written into the journal when
     progress         how far it is, and what it waits for
