@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import string
 from collections.abc import Iterable, Iterator
 from enum import Enum
 from typing import Any, Protocol, cast
@@ -16,6 +17,8 @@ TELLING = 12
 
 #: Secrets of fewer characters than this protect nothing, and are found in the middle of usual words.
 SHORT = 4
+
+_LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 
 
 class NamedSecrets(Protocol):
@@ -61,16 +64,18 @@ def redact(text: str, secrets: NamedSecrets) -> str:
     """A text of the service with our secrets taken out, in whatever case and escaping it repeats them, and also where
     the text was shortened in the middle of one."""
     names = {
-        form.lower(): f"<{secret.value}>" for secret, value in secrets.items() for form in _spellings(value) if form
+        _lower(form): f"<{secret.value}>" for secret, value in secrets.items() for form in _spellings(value) if form
     }
-    if not names:
+    # Nearly all texts hold none, and are spared the pattern.
+    lowered = _lower(text)
+    if not any(form[:TELLING] in lowered for form in names):
         return text
     # One pass, the longest first: a secret may be a part of another one.
     forms = sorted(names, key=len, reverse=True)
     pattern = "|".join([*map(_whole, forms), *(_cut_short(form) for form in forms if len(form) > TELLING)])
 
     def name(found: re.Match[str]) -> str:
-        seen = found.group().lower()
+        seen = _lower(found.group())
         return names.get(seen) or next(names[form] for form in forms if form.startswith(seen))
 
     return re.sub(pattern, name, text, flags=re.IGNORECASE | re.ASCII)
@@ -93,4 +98,12 @@ def _cut_short(form: str) -> str:
 def _spellings(value: str) -> set[str]:
     """A secret plain, percent-encoded, and as JSON writes it (PHP's with an escaped slash)."""
     in_json = json.dumps(value)[1:-1]
-    return {value, quote(value), quote(value, safe=""), quote_plus(value), in_json, in_json.replace("/", "\\/")}
+    # A stored secret may hold half a surrogate pair: the error of an encoder that takes none would quote it.
+    quoted = [quote(value, safe, errors="surrogatepass") for safe in ("/", "")]
+    plus = quote_plus(value, errors="surrogatepass")
+    return {value, *quoted, plus, in_json, in_json.replace("/", "\\/")}
+
+
+def _lower(text: str) -> str:
+    """Lower case in ASCII alone, as the pattern ignores case: other letters change their number or go by context."""
+    return text.translate(_LOWER)

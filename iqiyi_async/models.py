@@ -491,7 +491,7 @@ class VideoStatus:
         file_id: the video.
         state: what the code means.
         code: the service's code as it came.
-        message: the service's words, possibly empty.
+        message: the service's words on one line, at most 500 characters, possibly empty.
         urls: play URLs, once published.
         image: the cover picture, or None.
         thumbnail: the small picture, or None.

@@ -279,6 +279,24 @@ def test_redact_knows_the_forms_in_which_a_service_repeats_a_secret() -> None:
         assert redact(f"<{form}>", vault) == "<<app secret>>", form
 
 
+def test_redact_takes_half_a_surrogate_pair_out_too() -> None:
+    vault = Secrets({SecretName.REFRESH_TOKEN: "\ud800refresh-canary"})
+    assert redact("it was \ud800refresh-canary.", vault) == "it was <refresh token>."
+    assert redact("nothing", vault) == "nothing"
+
+
+@given(
+    st.text(max_size=40) | st.text(alphabet="aA0Σσς%/+İK\ud800", min_size=1, max_size=20),
+    st.text(max_size=20),
+    st.text(max_size=20),
+)
+def test_redact_finds_a_secret_in_whatever_stands_around_it(secret: str, before: str, after: str) -> None:
+    assume(len(secret) >= 4)
+    vault = Secrets({SecretName.APP_SECRET: secret})
+    for form in (secret, quote(secret, safe="", errors="surrogatepass"), json.dumps(secret)[1:-1]):
+        assert "<app secret>" in redact(f"{before}{form}{after}", vault)
+
+
 def test_redact_takes_the_longer_of_two_secrets_first() -> None:
     vault = Secrets(
         {SecretName.APP_KEY: "abcd", SecretName.APP_SECRET: "abcdefgh", SecretName.ACCESS_TOKEN: "zabcdefghz"}
