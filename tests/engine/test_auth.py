@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import traceback
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -18,6 +19,7 @@ from iqiyi_async import (
     Endpoints,
     FileTokenStore,
     MemoryTokenStore,
+    ServiceError,
     ServiceUnavailableError,
     Token,
     TransportError,
@@ -487,6 +489,25 @@ async def test_store_that_gives_what_no_header_can_hold(service: Service, text: 
         )
         await client.request_upload("mp4", 1)
     assert service.calls("request_upload")[0].token == "access-1"
+
+
+@pytest.mark.parametrize("text", ["canary \ud800", "\udfffcanary", "cänary\r\n"])
+async def test_stored_refresh_token_that_no_encoder_takes(service: Service, text: str) -> None:
+    """It is kept out of texts like any other, and the service refuses it: no encoder's error quotes it."""
+
+    async def refuse(asked: Asked) -> bytes:
+        return answer({"code": "Q00001", "msg": f"what is {asked.target}?"})
+
+    service.hooks |= {"get_status": refuse, "refresh_token": refuse}
+    store = MemoryTokenStore()
+    now = datetime.now(UTC)
+    async with cloud(service.url, token_store=store) as client:
+        token = Token("access-0", text, now, now + timedelta(hours=1))
+        await store.compare_and_set(client._runtime.auth.account, None, token)
+        with pytest.raises(ServiceError, match="what is ") as caught:
+            await client.get_status("f")
+        assert text.strip() not in "".join(traceback.format_exception(caught.value))
+        assert (await client.refresh_token()).access_token == "access-1"
 
 
 async def test_token_found_in_the_store_may_be_stale(service: Service) -> None:
