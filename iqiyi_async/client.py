@@ -36,7 +36,7 @@ from .models import (
     VideoState,
     VideoStatus,
 )
-from .protocol import uploads, videos
+from .protocol import hosts, uploads, videos
 from .protocol.wire import SecretName, Secrets
 from .stores import MemoryTokenStore
 from .stores.base import TokenStore, UploadJournal, check_journal
@@ -105,12 +105,19 @@ class AsyncVideoCloud:
         if pool is not None:
             _validation.kind("pool", pool, AsyncVideoCloud)
         retry = _validation.given("retry", retry, RetryPolicy, RetryPolicy)
+        endpoints = _validation.given("endpoints", endpoints, Endpoints, Endpoints)
+        options = _validation.given("options", options, UploadOptions, UploadOptions)
+        if options.parameters == "body" and hosts.forms_leave_home(endpoints):
+            raise ConfigurationError(
+                f'parameters="body" would send the token to {endpoints.forms} although api and upload are on a private'
+                " network: set Endpoints(forms=...) too, or use Endpoints.single"
+            )
         self._runtime: ClientRuntime = ClientRuntime(
             credentials,
             token_store=_validation.given("token_store", token_store, TokenStore, MemoryTokenStore),
             journal=journal,
-            endpoints=_validation.given("endpoints", endpoints, Endpoints, Endpoints),
-            options=_validation.given("options", options, UploadOptions, UploadOptions),
+            endpoints=endpoints,
+            options=options,
             retry=retry,
             call_retry=_validation.given("call_retry", call_retry, RetryPolicy, retry.for_calls),
             transport=transport,

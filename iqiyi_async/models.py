@@ -549,7 +549,8 @@ class VideoPage:
 
     Attributes:
         videos: the entries of this page.
-        total: how many videos the user has in all, as the service counts.
+        total: how many videos the user has in all, as the service counts; the entries of this page where it does not
+            say.
         page: which page this is, from 1.
         page_size: how many entries were asked for.
     """

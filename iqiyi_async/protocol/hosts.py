@@ -95,6 +95,13 @@ def is_public(endpoints: Endpoints) -> bool:
     return not any(is_private_host(urlsplit(url).hostname or "") for url in _addresses(endpoints))
 
 
+def forms_leave_home(endpoints: Endpoints) -> bool:
+    """Whether forms would carry the token of a service near by out into the world: only `api` and `upload` were
+    moved."""
+    private = [is_private_host(address(url).host) for url in (endpoints.api, endpoints.upload, endpoints.forms)]
+    return private == [True, True, False]
+
+
 def _addresses(endpoints: Endpoints) -> list[str]:
     """Where calls with a token go."""
     named = (endpoints.api, endpoints.upload, endpoints.forms, endpoints.metadata, endpoints.urls)

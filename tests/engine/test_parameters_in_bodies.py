@@ -13,11 +13,20 @@ from pathlib import Path
 import httpx
 import pytest
 
-from iqiyi_async import Metadata, UploadError, VideoCloudError, VideoState
+from iqiyi_async import (
+    AsyncVideoCloud,
+    ConfigurationError,
+    Endpoints,
+    Metadata,
+    UploadError,
+    UploadOptions,
+    VideoCloudError,
+    VideoState,
+)
 from iqiyi_async.emulator import EmulatorConfig, ThreadedEmulatorServer
 
 from .servers import Asked, Service, answer
-from .tools import NAME, cloud, content, in_time
+from .tools import KEY, NAME, SECRET, cloud, content, in_time
 
 pytestmark = pytest.mark.anyio
 
@@ -60,6 +69,21 @@ async def test_no_header_has_an_underscore(service: Service) -> None:
     for each in asked:
         assert not [name for name in each.headers if "_" in name], each
         assert "access" not in each.target
+
+
+def test_forms_of_a_service_near_by_do_not_go_out_into_the_world() -> None:
+    near, far = "http://127.0.0.1:9", "http://iqiyi-proxy.example"
+    body = UploadOptions(parameters="body")
+    with pytest.raises(ConfigurationError, match=r"Endpoints\(forms=...\)"):
+        AsyncVideoCloud(KEY, SECRET, endpoints=Endpoints(api=near, upload=near), options=body)
+    for endpoints in (
+        Endpoints(api=near, upload=near, forms=near),
+        Endpoints(api=near, upload=far),
+        Endpoints.single(near),
+        Endpoints(),
+    ):
+        AsyncVideoCloud(KEY, SECRET, endpoints=endpoints, options=body)
+    AsyncVideoCloud(KEY, SECRET, endpoints=Endpoints(api=near, upload=near))
 
 
 async def test_the_journey_at_the_emulator(emulator: ThreadedEmulatorServer) -> None:
