@@ -14,8 +14,8 @@ from .models import Video, VideoPage
 
 #: So many pages in a row without anything new end a list whose service repeats itself.
 STALE_PAGES = 3
-#: So many empty pages at most are passed in search of ids of which none was found yet.
-EMPTY_PAGES = 100
+#: So many pages at most are looked at in search of ids.
+MOST_PAGES = 100
 
 
 async def pages(look: Callable[[int], Awaitable[VideoPage]]) -> AsyncIterator[Video]:
@@ -61,8 +61,8 @@ async def pages(look: Callable[[int], Awaitable[VideoPage]]) -> AsyncIterator[Vi
 async def pages_of_some(look: Callable[[int], Awaitable[VideoPage]], file_ids: tuple[str, ...]) -> AsyncIterator[Video]:
     """The entries of some ids, each once, as far as the list has them.
 
-    A service may choose the ids before it cuts the list into pages, or after: then a page without any of them comes
-    before pages that have some.
+    A service may choose the ids before it cuts the list into pages, or after, or not at all: then a page without any
+    of them comes before pages that have some.
 
     Args:
         look: gets a page by its number, from 1.
@@ -70,7 +70,7 @@ async def pages_of_some(look: Callable[[int], Awaitable[VideoPage]], file_ids: t
     """
     missing = set(file_ids)
     page = stale = 0
-    while missing and page < EMPTY_PAGES and stale < STALE_PAGES:
+    while missing and page < MOST_PAGES:
         page += 1
         found = await look(page)
         before = len(missing)
@@ -80,5 +80,8 @@ async def pages_of_some(look: Callable[[int], Awaitable[VideoPage]], file_ids: t
                 yield video
         stale = stale + 1 if found.videos and len(missing) == before else 0
         nothing_yet = len(missing) == len(set(file_ids))
-        if not found.videos and not (nothing_yet and page * found.page_size < found.total):
+        more = page * found.page_size < found.total
+        if not more and (stale >= STALE_PAGES or not found.videos):
+            return
+        if not found.videos and not nothing_yet:
             return

@@ -153,6 +153,13 @@ async def test_ids_of_which_the_first_page_has_none(first: int) -> None:
     assert [each.file_id async for each in pages_of_some(listing.look, chosen)] == list(chosen)
 
 
+async def test_a_service_that_chooses_no_ids() -> None:
+    """It gives all videos: the ones that were asked for are found among them, and no others are given."""
+    listing = Listing(names(250))
+    found = [each.file_id async for each in pages_of_some(listing.look, ("f5", "f117", "f249"))]
+    assert found == ["f5", "f117", "f249"]
+
+
 async def test_an_unknown_id_ends() -> None:
     listing: Any = Listing(names(10**6), page_size=100, chosen=("absent",))
     assert [each async for each in pages_of_some(listing.look, ("absent",))] == []
