@@ -70,8 +70,10 @@ OAUTH_CODES: Mapping[str, Meaning] = {
 
 FAILED: Mapping[str, Meaning] = {"Q00001": Meaning(ServiceError, "the service failed")}
 INVALID_PARAMETER = Meaning(InvalidParameterError, "the service found a parameter wrong")
-#: What the service says when the headers of a request were lost on the way (contract, B1).
-_HEADERS_LOST = "can not find file id none"
+#: What the service says when the headers of a request were lost on the way (contract, B1), and what a table of
+#: meanings calls it.
+_FOUND_NONE = "can not find file id none"
+LOST = "parameters lost"
 HEADERS_LOST = Meaning(
     InvalidParameterError,
     "the parameters of the request were lost on the way, perhaps at a proxy that drops headers with underscores (nginx"
@@ -156,9 +158,9 @@ def expect_success(
         raise ResponseError(f"the answer (HTTP {reply.status}) holds no code", status=reply.status, retryable=True)
     if code in success:
         return
-    lost = code == "A00005" and _HEADERS_LOST in reply.message.lower()
+    lost = code == "A00005" and _FOUND_NONE in reply.message.lower()
     meaning = (
-        (HEADERS_LOST if lost else meanings.get(code))
+        (meanings.get(LOST, HEADERS_LOST) if lost else meanings.get(code))
         or OAUTH_CODES.get(code)
         or Meaning(ServiceError, "the service refused")
     )

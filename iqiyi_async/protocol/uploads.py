@@ -11,12 +11,13 @@ import attrs
 
 from .. import _validation
 from ..config import Endpoints
-from ..errors import AuthorizationError, ConfigurationError, ResponseError
+from ..errors import AuthorizationError, ConfigurationError, InvalidParameterError, ResponseError
 from ..models import Metadata, UploadTicket
 from . import hosts
 from .answers import (
     FAILED,
     INVALID_PARAMETER,
+    LOST,
     OVER_QUOTA,
     SUCCESS,
     UNKNOWN_FILE,
@@ -52,6 +53,12 @@ _TOKEN_IN_HEADER: Mapping[str, Meaning] = {
         "the access token is invalid, or its header was lost at a proxy that drops headers with underscores (nginx does"
         ' by default; then set UploadOptions(parameters="body"))',
     ),
+}
+_FORM_LOST: Mapping[str, Meaning] = {
+    LOST: Meaning(
+        InvalidParameterError,
+        "the service found no file_id in the form that was sent: something on the way has changed the body",
+    )
 }
 _TOO_LARGE = "the range is too large for the service or for a proxy on the way; set a smaller chunk_size"
 
@@ -213,7 +220,7 @@ def upload_chunk(
 
     def decode(answer: Answer) -> RangeAnswer:
         reply = read(answer, if_too_large=_TOO_LARGE)
-        expect_success(reply, _RANGE_CODES)
+        expect_success(reply, {**_RANGE_CODES, **_FORM_LOST} if in_body else _RANGE_CODES)
         # At the top level as documented; in the envelope if the service should ever wrap it.
         stored = structure({**reply.data, **reply.fields}, _RangeFields, answer)
         return RangeAnswer(stored.range_md5.lower(), stored.file_range_accepted, stored.file_id)
@@ -232,7 +239,7 @@ def finish_upload(endpoints: Endpoints, file_id: str, *, parameters: str = "head
     """
     fields = _ending(("range_finished", "true"), file_id)
     if parameters == "body":
-        request, done = _form(endpoints, "upload", fields, boundary), _done(FAILED, _FINISHED)
+        request, done = _form(endpoints, "upload", fields, boundary), _done({**FAILED, **_FORM_LOST}, _FINISHED)
     else:
         request = Request("POST", f"{endpoints.upload}/uploadfinish", headers=fields)
         done = _done(_TOKEN_IN_HEADER, _FINISHED)
@@ -243,7 +250,7 @@ def cancel_upload(endpoints: Endpoints, file_id: str, *, parameters: str = "head
     """Section 1.4; the arguments are those of `finish_upload`."""
     fields = _ending(("status", "2"), file_id)
     if parameters == "body":
-        request, done = _form(endpoints, "cancelupload", fields, boundary), _done(FAILED)
+        request, done = _form(endpoints, "cancelupload", fields, boundary), _done({**FAILED, **_FORM_LOST})
     else:
         request, done = Request("POST", f"{endpoints.upload}/cancelupload", headers=fields), _done(_TOKEN_IN_HEADER)
     return Call("cancel_upload", request, done, file_id=file_id)

@@ -337,6 +337,24 @@ def test_headers_that_were_lost_on_the_way(call: Call[Any]) -> None:
         call.decode(came)
 
 
+@pytest.mark.parametrize(
+    "call",
+    [
+        chunk(parameters="body"),
+        uploads.finish_upload(ENDPOINTS, FILE, parameters="body", boundary="b"),
+        uploads.cancel_upload(ENDPOINTS, FILE, parameters="body", boundary="b"),
+    ],
+    ids=lambda call: call.operation,
+)
+def test_a_form_that_was_lost_on_the_way(call: Call[Any]) -> None:
+    """The option that helps with headers is in use already."""
+    came = answer('{"msg": "' + LOST + '", "code": "A00005"}')
+    check(call, came, Fails(InvalidParameterError, code="A00005", file_id=FILE, retryable=False))
+    with pytest.raises(InvalidParameterError, match="in the form") as caught:
+        call.decode(came)
+    assert "parameters=" not in str(caught.value)
+
+
 def test_a_file_id_that_is_not_known_is_something_else() -> None:
     check(CHUNK, '{"msg": "can not find file id 7", "code": "A00005"}', Fails(UnknownFileError, code="A00005"))
 
