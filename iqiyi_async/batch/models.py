@@ -36,10 +36,6 @@ class ItemState(StrEnum):
         )
 
 
-#: States from which `retry_failed` begins anew: the item's upload is over, or it never was a video.
-RETRIED = (ItemState.FAILED, ItemState.REVIEW_FAILED, ItemState.PUBLISH_FAILED)
-
-
 @attrs.frozen
 class AddResult:
     """What `Batch.add` has done.

@@ -14,7 +14,7 @@ import attrs
 
 from ..models import ChunkReceipt, JournalEntry, Phase
 from .ledger import Held, Ledger
-from .models import RETRIED, BatchStatus, Claim, Ending, ItemRecord, NewItem, Outlook
+from .models import BatchStatus, Claim, Ending, ItemRecord, NewItem, Outlook
 from .postgres_pool import PostgresPool
 from .rows import claim_of, columns_of, entry_from_json, entry_to_json, record_of
 
@@ -33,12 +33,12 @@ _DUE = f"""
         SELECT n FROM iqiyi_batch_item WHERE batch = $1 AND state = 'waiting' AND not_before <= {_NOW}
         ORDER BY n LIMIT $2 FOR UPDATE SKIP LOCKED),
     due AS (SELECT n FROM held UNION ALL SELECT n FROM waiting LIMIT $2)
-"""
+"""  # noqa: S608
 _DUE_UPLOADED = f"""
     due AS (
         SELECT n FROM iqiyi_batch_item WHERE batch = $1 AND state = 'uploaded' AND (owner IS NULL OR expires <= {_NOW})
         ORDER BY n LIMIT $2 FOR UPDATE SKIP LOCKED)
-"""
+"""  # noqa: S608
 _HELD = "n = $1 AND fence = $2 AND owner IS NOT NULL"
 _ENTRY = "n, file_id, phase, entry, changed"
 _ADD = """
@@ -55,18 +55,16 @@ UPDATE iqiyi_batch_item AS item SET source = t.source, metadata = t.metadata, fi
 FROM unnest($2::text[], $3::text[], $4::text[], $5::text[]) AS t (identity, source, metadata, file_type)
 WHERE batch = $1 AND item.identity = t.identity AND state = 'waiting' AND entry = ''
 """
-_END = (
-    f"""
+_END = f"""
 UPDATE iqiyi_batch_item SET state = $3, attempts = $4,
-    not_before = CASE WHEN $5 > 0 THEN {_NOW} + $5 * interval '1 second' ELSE '-infinity' END,
-    file_id = CASE $6 WHEN '' THEN file_id ELSE $6 END, size = CASE $7 WHEN 0 THEN size ELSE $7 END,
-    seconds = CASE $8 WHEN 0 THEN seconds ELSE $8 END, error = $9, hint = $10,
-    owner = CASE WHEN $11 THEN owner END, expires = CASE WHEN $11 THEN expires END
+    not_before = CASE WHEN $5::double precision > 0 THEN {_NOW} + $5::double precision * interval '1 second'
+                      ELSE '-infinity' END,
+    file_id = CASE $6::text WHEN '' THEN file_id ELSE $6::text END,
+    size = CASE $7::bigint WHEN 0 THEN size ELSE $7::bigint END,
+    seconds = CASE $8::double precision WHEN 0 THEN seconds ELSE $8::double precision END, error = $9, hint = $10,
+    owner = CASE WHEN $11::boolean THEN owner END, expires = CASE WHEN $11::boolean THEN expires END
 WHERE {_HELD} RETURNING 1
-""".replace("$5 ", "$5::double precision ")
-    .replace("$7 ", "$7::bigint ")
-    .replace("$8 ", "$8::double precision ")
-)
+"""  # noqa: S608
 _PUT_CHUNKS = """
 INSERT INTO iqiyi_batch_chunk (n, file_id, first, last, md5, attempts) VALUES ($1, $2, $3, $4, $5, $6)
 ON CONFLICT (n, file_id, first) DO UPDATE SET last = EXCLUDED.last, md5 = EXCLUDED.md5, attempts = EXCLUDED.attempts
@@ -76,7 +74,7 @@ INSERT INTO iqiyi_batch_chunk (n, file_id, first, last, md5, attempts)
 SELECT n, $3, $4, $5, $6, $7 FROM iqiyi_batch_item WHERE {_HELD}
 ON CONFLICT (n, file_id, first) DO UPDATE SET last = EXCLUDED.last, md5 = EXCLUDED.md5, attempts = EXCLUDED.attempts
 RETURNING 1
-"""
+"""  # noqa: S608
 
 
 class PostgresLedger(Ledger):
@@ -228,7 +226,7 @@ class PostgresLedger(Ledger):
 
     async def outlook(self) -> Outlook:
         rows = await self._rows(
-            "SELECT (SELECT count(*) FROM iqiyi_batch_item WHERE batch = b.id AND state = 'waiting'),"
+            "SELECT (SELECT count(*) FROM iqiyi_batch_item WHERE batch = b.id AND state = 'waiting'),"  # noqa: S608
             " (SELECT count(*) FROM iqiyi_batch_item WHERE batch = b.id AND state = 'held'),"
             " (SELECT count(*) FROM iqiyi_batch_item WHERE batch = b.id AND state = 'uploaded'),"
             " greatest(0, extract(epoch FROM least("
@@ -281,20 +279,22 @@ class PostgresLedger(Ledger):
     async def retry_failed(self) -> int:
         async def work(connection: Any) -> int:
             async with connection.transaction():
-                rows = await connection.fetch(
-                    "UPDATE iqiyi_batch_item SET state = 'waiting', attempts = 0, not_before = '-infinity', error = '',"
-                    " hint = '', owner = NULL WHERE batch = $1 AND state = ANY($2) RETURNING n, phase",
-                    *(self._batch, [state.value for state in RETRIED]),
-                )
                 # What was a video and is none that is shown: a new one is uploaded.
-                over = [row[0] for row in rows if row[1] == Phase.FINISHED.value]
-                await connection.execute(
-                    "UPDATE iqiyi_batch_item SET file_id = '', phase = '', entry = '', digest = '', page = ''"
-                    " WHERE n = ANY($1)",
-                    over,
+                over = await connection.fetch(
+                    "UPDATE iqiyi_batch_item SET file_id = '', phase = '', entry = '', digest = '', page = '', size = 0"
+                    " WHERE batch = $1 AND state IN ('review_failed', 'publish_failed') RETURNING n",
+                    self._batch,
                 )
-                await connection.execute("DELETE FROM iqiyi_batch_chunk WHERE n = ANY($1)", over)
-                return len(rows)
+                await connection.execute(
+                    "DELETE FROM iqiyi_batch_chunk WHERE n = ANY($1::bigint[])", [row[0] for row in over]
+                )
+                done = await connection.execute(
+                    "UPDATE iqiyi_batch_item SET state = 'waiting', attempts = 0, not_before = '-infinity', error = '',"
+                    " hint = '', owner = NULL"
+                    " WHERE batch = $1 AND state IN ('failed', 'review_failed', 'publish_failed')",
+                    self._batch,
+                )
+                return int(done.rpartition(" ")[2])
 
         return await self._pool.run(work)
 
@@ -320,8 +320,8 @@ class PostgresLedger(Ledger):
                 row = row or await connection.fetchrow(
                     "INSERT INTO iqiyi_batch_slot AS item (batch, k, fence, expires, taken, renewed)"  # noqa: S608
                     " SELECT $1, coalesce((SELECT max(k) FROM iqiyi_batch_slot WHERE batch = $1), 0) + 1,"
-                    f" (extract(epoch FROM {_NOW}) * 1000000)::bigint, {_NOW} + $2 * interval '1 second', {_NOW}, {_NOW}"
-                    " ON CONFLICT DO NOTHING RETURNING k, fence",
+                    f" (extract(epoch FROM {_NOW}) * 1000000)::bigint, {_NOW} + $2 * interval '1 second',"
+                    f" {_NOW}, {_NOW} ON CONFLICT DO NOTHING RETURNING k, fence",
                     *(self._batch, ttl),
                 )
                 if row is not None:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from .ledger import LedgerError
 
 try:
-    import asyncpg
+    import asyncpg  # type: ignore[import-untyped]
 except ImportError as _missing:
     raise ImportError("a ledger in PostgreSQL needs asyncpg: pip install 'iqiyi-async[postgres]'") from _missing
 
@@ -52,6 +52,14 @@ CREATE TABLE IF NOT EXISTS iqiyi_batch_slot (
 _PASSING = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 
 
+class _Connection(asyncpg.Connection):  # type: ignore[misc]
+    """Our statements leave nothing behind: nothing has to be reset after each."""
+
+    def get_reset_query(self) -> str:
+        """No statement."""
+        return ""
+
+
 class PostgresPool:
     """A few connections to one database, made when they are needed.
 
@@ -78,8 +86,12 @@ class PostgresPool:
             attempt += 1
             try:
                 pool = await self._open()
-                async with pool.acquire(timeout=PATIENCE) as connection:
+                # In a task of its own: connecting looks for certificates and passwords in files.
+                connection = await asyncio.ensure_future(pool.acquire(timeout=PATIENCE))
+                try:
                     return await work(connection)
+                finally:
+                    await pool.release(connection)
             except _PASSING as problem:
                 if attempt == TRIES:
                     raise LedgerError(f"the ledger refuses: {problem}") from problem
@@ -108,12 +120,16 @@ class PostgresPool:
                     max_size=CONNECTIONS,
                     command_timeout=PATIENCE,
                     timeout=CONNECTING,
+                    connection_class=_Connection,
                     server_settings={"application_name": "iqiyi-async batch"},
                 )
-                await pool
+                await asyncio.ensure_future(pool)
                 try:
-                    async with pool.acquire() as connection:
+                    connection = await asyncio.ensure_future(pool.acquire(timeout=CONNECTING))
+                    try:
                         self.batch = await self._set_up(connection)
+                    finally:
+                        await pool.release(connection)
                 except BaseException:
                     pool.terminate()
                     raise

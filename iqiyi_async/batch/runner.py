@@ -21,7 +21,7 @@ import attrs
 
 from .._concurrency import run_to_completion
 from ..client import AsyncVideoCloud
-from ..errors import ServiceError, VideoCloudError
+from ..errors import VideoCloudError
 from ..models import UploadItem, UploadOutcome, UploadReceipt, VideoState, VideoStatus
 from ..upload.handle import UploadHandle
 from ..upload.journal_session import boottime
@@ -36,7 +36,7 @@ from .settings import Settings
 from .slots import Slot
 from .sources import close_source, item_of, open_source, upload_key
 from .starting import start, takes_uploads
-from .verdicts import Verdict, hint_for, retry_after_of, verdict_of, words
+from .verdicts import REVIEW_HINT, Verdict, hint_for, never_published, retry_after_of, verdict_of, words
 
 logger: logging.Logger = logging.getLogger(__name__)
 
@@ -292,20 +292,17 @@ class Runner:
 
     async def _reviewed(self, reviewed: Reviewed, outcome: VideoStatus | VideoCloudError) -> None:
         """A video was published, or never will be."""
-        claim, error = reviewed.claim, None
-        status = outcome if isinstance(outcome, VideoStatus) else None
-        state = ItemState.PUBLISH_FAILED if status is None else _STATES.get(status.state, ItemState.PUBLISH_FAILED)
+        claim, error, status = reviewed.claim, None, None
         if isinstance(outcome, VideoCloudError):
-            error = outcome
-        elif state is not ItemState.PUBLISHED:
-            error = _never_published(outcome)
-        ending = Ending(
-            state,
-            attempts=claim.attempts,
-            error="" if error is None else words(error),
-            hint="" if error is None else "look at the video in the console; retrying it uploads it once more",
-        )
-        if await self._claims.end(claim, ending):
+            # It may be published all the same: retried, it is looked at, and not uploaded again.
+            state, error = ItemState.FAILED, outcome
+        else:
+            status = outcome
+            state = _STATES.get(status.state, ItemState.PUBLISH_FAILED)
+            if state is not ItemState.PUBLISHED:
+                error = never_published(status)
+        said, hint = ("", "") if error is None else (words(error), REVIEW_HINT)
+        if await self._claims.end(claim, Ending(state, attempts=claim.attempts, error=said, hint=hint)):
             if error is None:
                 await self._settings.tidy(self._cloud, self._ledger, claim, published=True)
             receipt = reviewed.receipt or UploadReceipt(claim.file_id, claim.size, 0, 0, claim.size, 0.0)
@@ -366,15 +363,3 @@ class Runner:
 
     def _task(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         return asyncio.get_running_loop().create_task(work, name="iqiyi-async batch")
-
-
-def _never_published(status: VideoStatus) -> ServiceError:
-    state = status.state.value.replace("_", " ")
-    said = f": {status.message}" if status.message else ""
-    return ServiceError(
-        f"video {status.file_id} will not be published ({state}){said}",
-        code=status.code,
-        message=status.message,
-        operation="get_status",
-        file_id=status.file_id,
-    )

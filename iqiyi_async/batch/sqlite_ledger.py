@@ -15,7 +15,6 @@ import attrs
 from ..models import ChunkReceipt, JournalEntry, Phase
 from .ledger import Held, Ledger
 from .models import (
-    RETRIED,
     BatchStatus,
     Claim,
     Ending,
@@ -238,18 +237,18 @@ class SqliteLedger(Ledger):
 
     async def retry_failed(self) -> int:
         def work(database: sqlite3.Connection) -> int:
-            states = tuple(state.value for state in RETRIED)
-            rows = database.execute(
-                "UPDATE item SET state = 'waiting', attempts = 0, not_before = 0, error = '', hint = '', owner = NULL"
-                " WHERE batch = ? AND state IN (?, ?, ?) RETURNING n, phase",
-                (self._batch, *states),
-            ).fetchall()
             # What was a video and is none that is shown: a new one is uploaded.
-            over = [(row[0],) for row in rows if row[1] == Phase.FINISHED.value]
-            clear = "UPDATE item SET file_id = '', phase = '', entry = '', digest = '', page = '' WHERE n = ?"
-            database.executemany(clear, over)
+            over = database.execute(
+                "UPDATE item SET file_id = '', phase = '', entry = '', digest = '', page = '', size = 0"
+                " WHERE batch = ? AND state IN ('review_failed', 'publish_failed') RETURNING n",
+                (self._batch,),
+            ).fetchall()
             database.executemany("DELETE FROM chunk WHERE n = ?", over)
-            return len(rows)
+            return database.execute(
+                "UPDATE item SET state = 'waiting', attempts = 0, not_before = 0, error = '', hint = '', owner = NULL"
+                " WHERE batch = ? AND state IN ('failed', 'review_failed', 'publish_failed')",
+                (self._batch,),
+            ).rowcount
 
         return await self._do(work, durable=True)
 
@@ -362,7 +361,7 @@ class SqliteLedger(Ledger):
         }
         mine = "WHERE batch = :batch AND n = :n AND fence = :fence"
         done = database.execute(
-            "UPDATE item SET state = :state, attempts = :attempts, not_before = :not_before,"
+            "UPDATE item SET state = :state, attempts = :attempts, not_before = :not_before,"  # noqa: S608
             " file_id = CASE :file_id WHEN '' THEN file_id ELSE :file_id END,"
             " size = CASE :size WHEN 0 THEN size ELSE :size END,"
             " seconds = CASE :seconds WHEN 0 THEN seconds ELSE :seconds END, error = :error, hint = :hint,"

@@ -12,13 +12,18 @@ from ..errors import (
     IntegrityError,
     InvalidParameterError,
     QuotaExceededError,
+    ServiceError,
     ServiceUnavailableError,
     SourceChangedError,
     TransportError,
     UploadError,
     VideoCloudError,
 )
+from ..models import VideoStatus
 from .ledger import LedgerError
+
+#: What to do about a video that will not be published.
+REVIEW_HINT = "look at the video in the console; retrying the item uploads it once more"
 
 
 class Verdict(Enum):
@@ -90,6 +95,19 @@ def hint_for(error: BaseException) -> str:
 def words(error: BaseException) -> str:
     """An error on one line."""
     return " ".join((str(error) or type(error).__name__).split())
+
+
+def never_published(status: VideoStatus) -> ServiceError:
+    """The error of a video that was refused, or that failed at the service."""
+    state = status.state.value.replace("_", " ")
+    said = f": {status.message}" if status.message else ""
+    return ServiceError(
+        f"video {status.file_id} will not be published ({state}){said}",
+        code=status.code,
+        message=status.message,
+        operation="get_status",
+        file_id=status.file_id,
+    )
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

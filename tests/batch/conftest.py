@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from random import Random
@@ -9,6 +10,8 @@ from random import Random
 import pytest
 
 from iqiyi_async.emulator import EmulatorConfig, ThreadedEmulatorServer
+
+from .postgres import Postgres, programs, running
 
 
 @pytest.fixture(scope="session")
@@ -36,3 +39,27 @@ def films(tmp_path: Path) -> Callable[..., Path]:
         return folder
 
     return make
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A PostgreSQL server."""
+    if programs() is None:
+        pytest.skip("there is no PostgreSQL here")
+    with running() as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def ledger_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A ledger of each kind. Batches of different tests have different names, or different files."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/spring.ledger"
+    url: str = request.getfixturevalue("postgres").url
+    return url
+
+
+@pytest.fixture
+def name() -> str:
+    """A batch that no other test has."""
+    return f"batch {uuid.uuid4().hex[:8]}"
