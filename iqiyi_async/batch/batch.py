@@ -94,7 +94,7 @@ class Batch:
         self._name = name
         self._ledger: Ledger = open_ledger(Path(ledger) if isinstance(ledger, os.PathLike) else ledger, name)
         self._settings = Settings(
-            root=Path(os.path.normpath(Path.cwd() if root is None else Path(root).absolute())),
+            root=Path() if root is None else Path(root),
             open_source=open_source,
             max_attempts=_validation.whole("max_attempts", max_attempts, least=1, most=1000),
             first_backoff=_validation.seconds("first_backoff", first_backoff),
@@ -104,10 +104,11 @@ class Batch:
             max_bandwidth=max_bandwidth,
             on_success=OnSuccess.parse(on_success),
         )
+        self._open = False
         self._runner: Runner | None = None
 
     async def __aenter__(self) -> Self:
-        await self._ledger.open()
+        await self._opened()
         return self
 
     async def __aexit__(
@@ -139,6 +140,7 @@ class Batch:
                 manifest that can't be read. What was read before it is in the ledger.
             LedgerError: the ledger can't be written.
         """
+        await self._opened()
         given = cast("object", items)
         if isinstance(given, str | bytes | os.PathLike):
             raise ConfigurationError("items must be an iterable of UploadItem: read a file with Manifest.read(path)")
@@ -194,6 +196,7 @@ class Batch:
         _validation.boolean("wait_until_published", wait_until_published)
         if self._cloud is None:
             raise ConfigurationError("this batch has no client: make it with Batch(cloud, ...)")
+        await self._opened()
         if self._runner is not None:
             raise ConfigurationError("this batch is being run already: make another Batch for a second run")
         self._runner = Runner(
@@ -283,6 +286,13 @@ class Batch:
             played = await self._urls(page) if urls else {}
             items += [ReportItem.of(each, pages.get(each.number, ""), _flat(played.get(each.number))) for each in page]
         return BatchReport(self._name, await self._ledger.status(), tuple(items))
+
+    async def _opened(self) -> None:
+        if not self._open:
+            # Where the current folder is, is asked in a thread.
+            self._settings = await asyncio.to_thread(self._settings.located)
+            await self._ledger.open()
+            self._open = True
 
     async def _pages(self, records: Sequence[ItemRecord]) -> dict[int, str]:
         """Play pages that are not in the ledger yet."""

@@ -87,7 +87,7 @@ class Manifest:
             given = cast("object", source)
             if isinstance(given, bytes) or not isinstance(given, str | os.PathLike | Iterable):
                 raise ConfigurationError(f"a source of a manifest can't be {type(source).__name__}: give a path")
-        return cls(sources, None if root is None else Path(root).absolute())
+        return cls(sources, None if root is None else Path(root))
 
     def __iter__(self) -> Iterator[UploadItem]:
         for entry in self.entries():
@@ -153,7 +153,7 @@ class Manifest:
         if lines is None:
             lines = file.read(64).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{")
             file.seek(0)
-        root = folder if self.root is None else self.root
+        root = folder if self.root is None else self.root.absolute()
         for line in (json_lines if lines else csv_lines)(file, name, self.ignored_columns):
             if line.problem:
                 yield ManifestError(name, line.number, "", line.problem)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -47,6 +48,12 @@ class Settings:
     max_bandwidth: int | None = None
     on_success: OnSuccess = attrs.field(factory=OnSuccess)
 
+    def located(self) -> Settings:
+        """The same with absolute paths."""
+        return attrs.evolve(
+            self, root=Path(os.path.normpath(self.root.absolute())), on_success=self.on_success.located()
+        )
+
     def backoff(self, failures: int, random: Callable[[], float]) -> float:
         """Seconds to wait after so many failures: half of it certain, half of it random."""
         most = min(self.max_backoff, self.first_backoff * 2.0 ** min(failures - 1, 32))
@@ -66,7 +73,7 @@ class Settings:
             return
         if entry is not None:
             apply, path = self.on_success.apply, self.root / claim.source
-            problem = await asyncio.to_thread(apply, path, self.root, entry.fingerprint)
+            problem = await asyncio.to_thread(apply, path, self.root, entry)
             if problem:
                 logger.warning("%s", problem)
 

@@ -103,6 +103,7 @@ class LedgerFile:
             if _identity(self.path) != self._identity:
                 raise LedgerError(f"the ledger {self.path} was removed or replaced while it was used: bring it back")
             return self._connection
+        self.path = self.path.absolute()
         with suppress(FileExistsError):
             _private.create(self.path)
         connection = sqlite3.connect(self.path, timeout=BUSY, isolation_level=None)

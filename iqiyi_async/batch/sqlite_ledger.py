@@ -57,7 +57,7 @@ class SqliteLedger(Ledger):
 
     def __init__(self, path: Path, name: str, *, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
-        self._file = LedgerFile(path.absolute(), name)
+        self._file = LedgerFile(path, name)
 
     def __repr__(self) -> str:
         return f"<SqliteLedger {self._file.path}>"

@@ -9,7 +9,7 @@ from random import Random
 
 import pytest
 
-from iqiyi_async.emulator import EmulatorConfig, ThreadedEmulatorServer
+from iqiyi_async.emulator import EmulatorConfig, FaultPlan, ThreadedEmulatorServer
 
 from .postgres import Postgres, programs, running
 
@@ -23,6 +23,7 @@ def one_service() -> Iterator[ThreadedEmulatorServer]:
 @pytest.fixture
 def emulator(one_service: ThreadedEmulatorServer) -> ThreadedEmulatorServer:
     """An emulator without videos, tokens or faults, in a thread."""
+    one_service.faults = FaultPlan()
     one_service.reset()
     return one_service
 
