@@ -156,9 +156,11 @@ class Batch:
         cleared: set[str] = set()
         async with aclosing(lots):
             async for lot in lots:
-                for manifest in {each.manifest for each in lot if each.manifest} - cleared:
-                    cleared.add(manifest)
-                    await self._ledger.clear_invalid(manifest)
+                if isinstance(given, Manifest):
+                    for file in set(given.files) - cleared:
+                        # Its lines may have been corrected.
+                        cleared.add(file)
+                        await self._ledger.clear_invalid(file)
                 bad = [each for each in lot if each.problem]
                 good = {each.identity: each for each in lot if not each.problem}
                 new = await self._ledger.add(list(good.values())) if good else 0

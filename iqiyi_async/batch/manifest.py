@@ -8,7 +8,7 @@ import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import IO, Self, cast
+from typing import IO, TYPE_CHECKING, Self, cast
 
 import attrs
 
@@ -17,6 +17,9 @@ from ..models import Metadata, UploadItem
 from ..protocol.uploads import FILE_TYPES
 from .columns import URL, ColumnError, make_item, stem_of
 from .tables import csv_lines, json_lines
+
+if TYPE_CHECKING:
+    from .dry_run import ManifestCheck
 
 #: So much of standard input is kept in memory; beyond, in a temporary file.
 IN_MEMORY = 16 * 1024 * 1024
@@ -52,6 +55,7 @@ class Manifest:
         root: what relative paths in it start from.
         errors: the lines that the latest iteration has left out.
         ignored_columns: headings of the latest iteration that are no columns of ours.
+        files: CSV and JSON Lines files that the latest iteration has read.
     """
 
     def __init__(
@@ -61,6 +65,7 @@ class Manifest:
         self.root = root
         self.errors: list[ManifestError] = []
         self.ignored_columns: list[str] = []
+        self.files: list[str] = []
 
     @classmethod
     def read(
@@ -100,19 +105,31 @@ class Manifest:
         Raises:
             ConfigurationError: a file can't be read, or doesn't name its columns.
         """
-        self.errors, self.ignored_columns = [], []
+        self.errors, self.ignored_columns, self.files = [], [], []
         for source in self._sources:
             for entry in self._of(os.fspath(source)) if isinstance(source, str | os.PathLike) else source:
                 if isinstance(entry, ManifestError):
                     self.errors.append(entry)
                 yield entry
 
+    def check(self) -> ManifestCheck:
+        """Look at everything, without a request: whether files exist and can be read, types, metadata, and whether
+        something is there twice. It blocks while it looks.
+
+        Raises:
+            ConfigurationError: a file of the manifest can't be read, or doesn't name its columns.
+        """
+        from .dry_run import check_all
+
+        return check_all(self.entries(), Path.cwd())
+
     def __repr__(self) -> str:
         return f"<Manifest {self._sources!r}>"
 
     def _of(self, source: str) -> Iterator[UploadItem | ManifestError]:
         if source == "-":
-            yield from self._table(_standard_input(), "standard input", Path.cwd(), lines=None)
+            with _standard_input() as file:
+                yield from self._table(file, "standard input", Path.cwd(), lines=None)
             return
         if URL.match(source):
             yield _plain(source)
@@ -150,6 +167,7 @@ class Manifest:
     def _table(
         self, file: IO[bytes], name: str, folder: Path, *, lines: bool | None
     ) -> Iterator[UploadItem | ManifestError]:
+        self.files.append(name)
         if lines is None:
             lines = file.read(64).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{")
             file.seek(0)
@@ -199,7 +217,7 @@ def _opened(path: Path) -> IO[bytes]:
 
 def _standard_input() -> IO[bytes]:
     """Standard input as a file that can be read twice: first for how it is written, then for what."""
-    kept = tempfile.SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115 - read lazily by the caller
+    kept = tempfile.SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115 - closed by the one who reads it
     while piece := sys.stdin.buffer.read(64 * 1024):
         kept.write(piece)
     kept.seek(0)

@@ -6,6 +6,7 @@ import codecs
 import csv
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from io import TextIOWrapper
 from typing import IO, Any, cast
 
@@ -64,7 +65,11 @@ def csv_lines(file: IO[bytes], name: str, ignored: list[str]) -> Iterator[Line]:
     Raises:
         ConfigurationError: there is no line with the names of the columns, or none for the source.
     """
-    text = TextIOWrapper(file, encoding_of(file, name), newline="")
+    with _text(file, name, "") as text:
+        yield from _csv_lines(text, name, ignored)
+
+
+def _csv_lines(text: TextIOWrapper, name: str, ignored: list[str]) -> Iterator[Line]:
     first = _first_line(text)
     delimiter = max(_DELIMITERS, key=first.count)
     if first.lower().startswith("sep=") and len(first.strip()) == 5:
@@ -81,7 +86,11 @@ def csv_lines(file: IO[bytes], name: str, ignored: list[str]) -> Iterator[Line]:
 
 def json_lines(file: IO[bytes], name: str, ignored: list[str]) -> Iterator[Line]:
     """The lines of a JSON Lines file: an object on each."""
-    text = TextIOWrapper(file, encoding_of(file, name), newline="\n")
+    with _text(file, name, "\n") as text:
+        yield from _json_lines(text, ignored)
+
+
+def _json_lines(text: TextIOWrapper, ignored: list[str]) -> Iterator[Line]:
     for number, line in enumerate(text, 1):
         if not line.strip():
             continue
@@ -94,6 +103,16 @@ def json_lines(file: IO[bytes], name: str, ignored: list[str]) -> Iterator[Line]
             yield Line(number, {}, "no JSON object")
             continue
         yield _object(number, cast("dict[str, object]", value), ignored)
+
+
+@contextmanager
+def _text(file: IO[bytes], name: str, newline: str) -> Iterator[TextIOWrapper]:
+    """The text of a file, which is left open."""
+    text = TextIOWrapper(file, encoding_of(file, name), newline=newline)
+    try:
+        yield text
+    finally:
+        text.detach()
 
 
 def _object(number: int, given: dict[str, object], ignored: list[str]) -> Line:
