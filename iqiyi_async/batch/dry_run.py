@@ -6,6 +6,7 @@ import os
 import stat
 from collections.abc import Iterable
 from pathlib import Path, PurePath
+from typing import cast
 from urllib.parse import urlsplit
 
 import attrs
@@ -70,7 +71,7 @@ def _size_of(item: UploadItem, root: Path) -> int | None:
         ConfigurationError: it can't be uploaded.
     """
     url = isinstance(item.source, str) and URL.match(item.source)
-    path = root / os.fspath(item.source)
+    path = root / cast("str", os.fspath(item.source))
     if item.file_type is None:
         suffix = PurePath(urlsplit(item.source).path if url else path.name).suffix
         if not suffix:

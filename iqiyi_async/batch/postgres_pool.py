@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from importlib import import_module
 from typing import Any, TypeVar
 
 from .ledger import LedgerError
 
 try:
-    import asyncpg  # type: ignore[import-untyped]
+    # It has no types.
+    asyncpg: Any = import_module("asyncpg")
 except ImportError as _missing:
     raise ImportError("a ledger in PostgreSQL needs asyncpg: pip install 'iqiyi-async[postgres]'") from _missing
 

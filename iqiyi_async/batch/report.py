@@ -108,7 +108,9 @@ class BatchReport:
         text = io.StringIO(newline="")
         writer = csv.writer(text)
         writer.writerow(COLUMNS)
-        writer.writerows([" ".join(v) if isinstance(v, tuple) else v for v in _values(item)] for item in self.items)
+        for item in self.items:
+            values = dict(zip(COLUMNS, _values(item), strict=True))
+            writer.writerow({**values, "urls": " ".join(item.urls)}.values())
         return text.getvalue()
 
     def to_json(self) -> str:

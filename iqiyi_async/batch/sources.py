@@ -54,12 +54,13 @@ def source_text(source: object, root: Path) -> str:
     Raises:
         ConfigurationError: neither.
     """
-    if not isinstance(source, str | os.PathLike) or not isinstance(os.fspath(cast("str", source)), str):
+    given: object = os.fspath(cast("str", source)) if isinstance(source, str | os.PathLike) else source
+    if not isinstance(given, str):
         raise ConfigurationError(
-            f"the source of an item of a batch must be a path or a URL, not {type(source).__name__}: other runners, and"
+            f"the source of an item of a batch must be a path or a URL, not {type(given).__name__}: other runners, and"
             " this one after a crash, have to find it again (upload_many takes everything)"
         )
-    text = os.fspath(cast("str | os.PathLike[str]", source))
+    text = given
     if not text.strip():
         raise ConfigurationError("the source of an item is empty: give a path or a URL")
     try:

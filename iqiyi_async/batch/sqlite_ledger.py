@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import sqlite3
 import time
-import uuid
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-import attrs
-
 from ..models import ChunkReceipt, JournalEntry, Phase
+from . import sqlite_statements as statements
 from .ledger import Held, Ledger
 from .models import (
     BatchStatus,
@@ -22,25 +20,11 @@ from .models import (
     NewItem,
     Outlook,
 )
-from .rows import claim_of, columns_of, entry_from_json, entry_to_json, record_of
+from .rows import entry_to_json, record_of
 from .sqlite_file import LedgerFile
 
 T = TypeVar("T")
 
-_CLAIMED = "n, fence, source, metadata, file_type, key, attempts, file_id, size"
-#: What may be claimed, each kind by its own index: otherwise all that is done would be passed by.
-_DUE = """
-SELECT n FROM (SELECT n FROM item INDEXED BY item_held
-               WHERE batch = :batch AND state = 'held' AND expires <= :now ORDER BY n LIMIT :most)
-UNION ALL
-SELECT n FROM (SELECT n FROM item INDEXED BY item_waiting
-               WHERE batch = :batch AND state = 'waiting' AND not_before <= :now ORDER BY n LIMIT :most)
-LIMIT :most
-"""
-_DUE_UPLOADED = """
-SELECT n FROM item INDEXED BY item_uploaded
-WHERE batch = :batch AND state = 'uploaded' AND (owner IS NULL OR expires <= :now) ORDER BY n LIMIT :most
-"""
 _HELD = "batch = ? AND n = ? AND fence = ? AND owner IS NOT NULL"
 
 
@@ -69,18 +53,18 @@ class SqliteLedger(Ledger):
         await self._file.aclose()
 
     async def add(self, items: Sequence[NewItem]) -> int:
-        return await self._do(partial(self._add, items=items), durable=True)
+        return await self._do(lambda database: statements.add(database, self._batch, items), durable=True)
 
     async def clear_invalid(self, manifest: str) -> None:
         await self._write("DELETE FROM item WHERE state = 'invalid' AND manifest = ? AND batch = ?", manifest)
 
     async def claim(self, limit: int, ttl: float) -> list[Claim]:
         now = self._clock()
-        return await self._do(partial(self._claim, due=_DUE, limit=limit, now=now, ttl=ttl, uploaded=False))
+        return await self._do(partial(self._claim, statements.claim, limit, now, ttl))
 
     async def claim_uploaded(self, limit: int, ttl: float) -> list[Claim]:
         now = self._clock()
-        return await self._do(partial(self._claim, due=_DUE_UPLOADED, limit=limit, now=now, ttl=ttl, uploaded=True))
+        return await self._do(partial(self._claim, statements.claim_uploaded, limit, now, ttl))
 
     async def renew(self, held: Sequence[Held], ttl: float) -> set[int]:
         expires = self._clock() + ttl
@@ -96,7 +80,8 @@ class SqliteLedger(Ledger):
         return await self._do(work)
 
     async def end(self, held: Held, ending: Ending) -> bool:
-        return await self._do(partial(self._end, held=held, ending=ending), durable=True)
+        now = self._clock()
+        return await self._do(lambda database: statements.end(database, held, ending, now), durable=True)
 
     async def release(self, held: Sequence[Held]) -> None:
         def work(database: sqlite3.Connection) -> None:
@@ -114,7 +99,7 @@ class SqliteLedger(Ledger):
                 "SELECT n, file_id, phase, entry, changed FROM item WHERE batch = ? AND n = ? AND entry != ''",
                 (self._batch, number),
             ).fetchone()
-            return None if row is None else _entry(database, row, key)
+            return None if row is None else statements.entry_of(database, row, key)
 
         return await self._do(work)
 
@@ -131,7 +116,9 @@ class SqliteLedger(Ledger):
             if not done.rowcount:
                 return False
             database.execute("DELETE FROM chunk WHERE n = ?", (held[0],))
-            database.executemany(_INSERT_CHUNK, [self._chunk(held[0], entry.file_id, each) for each in entry.accepted])
+            database.executemany(
+                statements.INSERT_CHUNK, [self._chunk(held[0], entry.file_id, each) for each in entry.accepted]
+            )
             return True
 
         return await self._do(work, durable=True)
@@ -140,7 +127,7 @@ class SqliteLedger(Ledger):
         def work(database: sqlite3.Connection) -> bool:
             if database.execute(f"SELECT 1 FROM item WHERE {_HELD}", (self._batch, *held)).fetchone() is None:  # noqa: S608
                 return False
-            database.execute(_INSERT_CHUNK, self._chunk(held[0], file_id, chunk))
+            database.execute(statements.INSERT_CHUNK, self._chunk(held[0], file_id, chunk))
             return True
 
         return await self._do(work)
@@ -171,7 +158,7 @@ class SqliteLedger(Ledger):
                 " AND phase = ? AND n != ? LIMIT 100",
                 (digest, size, Phase.FINISHED.value, number),
             ).fetchall()
-            found = [_entry(database, row, f"item {row[0]}") for row in rows]
+            found = [statements.entry_of(database, row, f"item {row[0]}") for row in rows]
             return tuple(entry for entry in found if entry is not None)
 
         return await self._do(work)
@@ -311,68 +298,10 @@ class SqliteLedger(Ledger):
 
         await self._do(work)
 
-    # In the thread
-
-    def _add(self, database: sqlite3.Connection, *, items: Sequence[NewItem]) -> int:
-        before = database.total_changes
-        database.executemany(
-            "INSERT OR IGNORE INTO item (batch, identity, source, metadata, file_type, key, manifest, state, error)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            [
-                (self._batch, *columns_of(item), "invalid" if item.problem else "waiting", item.problem)
-                for item in items
-            ],
-        )
-        added = database.total_changes - before
-        if added < len(items):
-            database.executemany(
-                "UPDATE item SET source = ?, metadata = ?, file_type = ? WHERE batch = ? AND identity = ?"
-                " AND state = 'waiting' AND entry = ''",
-                [
-                    (item.source, item.metadata, item.file_type, self._batch, item.identity)
-                    for item in items
-                    if not item.problem
-                ],
-            )
-        return added
-
     def _claim(
-        self, database: sqlite3.Connection, *, due: str, limit: int, now: float, ttl: float, uploaded: bool
+        self, claim: statements.ClaimStatement, limit: int, now: float, ttl: float, database: sqlite3.Connection
     ) -> list[Claim]:
-        if self._stopping(database)[0]:
-            return []
-        state = "state" if uploaded else "'held'"
-        values = {"batch": self._batch, "now": now, "most": limit, "owner": uuid.uuid4().hex, "expires": now + ttl}
-        rows = database.execute(
-            f"UPDATE item SET state = {state}, fence = max(fence + 1, :fence), owner = :owner, expires = :expires"  # noqa: S608
-            f" WHERE n IN ({due}) RETURNING {_CLAIMED}",
-            {**values, "fence": int(now * 1e6)},
-        ).fetchall()
-        return sorted((claim_of(row, uploaded=uploaded) for row in rows), key=lambda claim: claim.number)
-
-    def _end(self, database: sqlite3.Connection, *, held: Held, ending: Ending) -> bool:
-        values = {
-            **attrs.asdict(ending, recurse=False),
-            "batch": self._batch,
-            "n": held[0],
-            "fence": held[1],
-            "state": ending.state.value,
-            "not_before": self._clock() + ending.delay if ending.delay else 0,
-        }
-        mine = "WHERE batch = :batch AND n = :n AND fence = :fence"
-        done = database.execute(
-            "UPDATE item SET state = :state, attempts = :attempts, not_before = :not_before,"  # noqa: S608
-            " file_id = CASE :file_id WHEN '' THEN file_id ELSE :file_id END,"
-            " size = CASE :size WHEN 0 THEN size ELSE :size END,"
-            " seconds = CASE :seconds WHEN 0 THEN seconds ELSE :seconds END, error = :error, hint = :hint,"
-            " owner = CASE WHEN :keep THEN owner END, expires = CASE WHEN :keep THEN expires ELSE 0 END"
-            f" {mine} AND owner IS NOT NULL",
-            values,
-        )
-        if done.rowcount:
-            return True
-        # An answer was lost, and it is said again.
-        return database.execute(f"SELECT 1 FROM item {mine} AND state = :state", values).fetchone() is not None  # noqa: S608
+        return [] if self._stopping(database)[0] else claim(database, self._batch, limit, now, ttl)
 
     def _stopping(self, database: sqlite3.Connection) -> tuple[bool, str]:
         sql = "SELECT stopping, problem FROM batch WHERE id = ?"
@@ -404,20 +333,5 @@ class SqliteLedger(Ledger):
         return self._file.batch
 
 
-_INSERT_CHUNK = "INSERT OR REPLACE INTO chunk (n, file_id, first, last, md5, attempts) VALUES (?, ?, ?, ?, ?, ?)"
-
-
 def _nothing(_: sqlite3.Connection) -> None:
     """Opening is all."""
-
-
-def _entry(database: sqlite3.Connection, row: tuple[Any, ...], key: str) -> JournalEntry | None:
-    number, file_id, phase, text, changed = row
-    entry = entry_from_json(text, file_id=file_id, phase=phase, changed=changed, key=key)
-    if entry is None:
-        return None
-    ranges = database.execute(
-        "SELECT first, last, md5, attempts FROM chunk WHERE n = ? AND file_id = ? ORDER BY first",
-        (number, file_id),
-    ).fetchall()
-    return attrs.evolve(entry, accepted=tuple(ChunkReceipt(*each) for each in ranges))

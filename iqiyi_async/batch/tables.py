@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import csv
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from io import TextIOWrapper
 from typing import IO, Any, cast
@@ -106,7 +106,7 @@ def _json_lines(text: TextIOWrapper, ignored: list[str]) -> Iterator[Line]:
 
 
 @contextmanager
-def _text(file: IO[bytes], name: str, newline: str) -> Iterator[TextIOWrapper]:
+def _text(file: IO[bytes], name: str, newline: str) -> Generator[TextIOWrapper, None, None]:
     """The text of a file, which is left open."""
     text = TextIOWrapper(file, encoding_of(file, name), newline=newline)
     try:

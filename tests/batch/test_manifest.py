@@ -115,7 +115,7 @@ def test_folders_and_patterns(tmp_path: Path) -> None:
     ]
     with pytest.raises(ConfigurationError, match="no file matches"):
         list(Manifest.read(f"{tmp_path}/*.avi"))
-    with pytest.raises(ConfigurationError, match="(?i)no such file"):
+    with pytest.raises(ConfigurationError, match=r"(?i)no such file"):
         list(Manifest.read(tmp_path / "missing.csv"))
 
 
