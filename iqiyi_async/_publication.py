@@ -11,7 +11,7 @@ import asyncio
 import heapq
 import logging
 import math
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator, Iterable, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -59,7 +59,7 @@ class Watch:
     state: VideoState = VideoState.UNKNOWN
     problem: VideoCloudError | None = None
     outcome: VideoStatus | VideoCloudError | None = None
-    listeners: list[asyncio.Queue[Watch]] = attrs.Factory(list)
+    listeners: list[asyncio.Queue[Watch]] = attrs.field(factory=list["asyncio.Queue[Watch]"])
     first_round: asyncio.Event = attrs.Factory(asyncio.Event)
     reported: bool = False
 
@@ -120,11 +120,10 @@ class Publication:
                 ended = await self._next(queue, deadline)
                 if ended is None:
                     raise _late(watches, number, timeout or 0.0)
-                watch = ended
-                if isinstance(watch.outcome, VideoStatus):
-                    yield watch.outcome
+                if isinstance(ended.outcome, VideoStatus):
+                    yield ended.outcome
                 else:
-                    refused = refused or watch.outcome
+                    refused = refused or ended.outcome
         if refused is not None:
             raise refused
 
@@ -141,8 +140,9 @@ class Publication:
         """The next one that has ended, or None when the time is over."""
         if not queue.empty():
             return queue.get_nowait()
+        limit = asyncio.timeout(None if deadline is None else deadline - self._clock())
         try:
-            async with asyncio.timeout(None if deadline is None else deadline - self._clock()) as limit:
+            async with limit:
                 return await queue.get()
         except TimeoutError:
             if not limit.expired():
@@ -150,7 +150,7 @@ class Publication:
             return None
 
     @contextmanager
-    def _watching(self, file_ids: Iterable[str], queue: asyncio.Queue[Watch]) -> Iterator[list[Watch]]:
+    def _watching(self, file_ids: Iterable[str], queue: asyncio.Queue[Watch]) -> Generator[list[Watch], None, None]:
         now = self._clock()
         watches = [self._watches.setdefault(each, Watch(each, now, now)) for each in dict.fromkeys(file_ids)]
         for watch in watches:
@@ -190,13 +190,14 @@ class Publication:
     async def _pause(self, seconds: float) -> None:
         """Wait, but no longer than until somebody else begins to wait."""
         self._joined.clear()
-        waits = [asyncio.ensure_future(self._sleep(seconds)), asyncio.ensure_future(self._joined.wait())]
+        joined = asyncio.ensure_future(self._joined.wait())
+        slept = asyncio.ensure_future(self._sleep(seconds))
         try:
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([joined, slept], return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for each in waits:
-                each.cancel()
-            await asyncio.gather(*waits, return_exceptions=True)
+            joined.cancel()
+            slept.cancel()
+            await asyncio.wait([joined, slept])
 
     async def _round(self, now: float) -> None:
         watches = list(self._watches.values())

@@ -20,6 +20,7 @@ from ._outage import Outage
 from ._patience import Patience
 from ._retry import Retries
 from ._session import Session
+from ._telemetry import Telemetry
 from .config import Endpoints, RetryPolicy, UploadOptions
 from .errors import ConfigurationError, VideoCloudError
 from .models import ClientStats
@@ -66,6 +67,7 @@ class ClientRuntime:
     ) -> None:
         self.endpoints = endpoints
         self._shared = shared
+        self.options = options
         self.pool: WorkerPool = WorkerPool(options) if shared is None else shared.pool
         workers = self.pool.tuner.most_workers
         #: Connections for ranges. Clients that share a pool share their number.
@@ -101,7 +103,9 @@ class ClientRuntime:
                 impatience=max(5.0, call_retry.outage_patience),
             )
 
-        service_origins = frozenset({hosts.origin(endpoints.api), hosts.origin(endpoints.upload)})
+        # Where calls without a range go. A host of ranges alone has a gate of its own.
+        elsewhere = frozenset[str]() if options.parameters == "body" else frozenset({hosts.origin(endpoints.forms)})
+        service_origins = (trusted - elsewhere) | {hosts.origin(endpoints.api), hosts.origin(endpoints.upload)}
         self._outage = Outage(service_origins, retry, self.random)
         self.session = Session(
             http=self._http,
@@ -109,9 +113,18 @@ class ClientRuntime:
             retries=Retries(retry, self.random),
             call_retries=Retries(call_retry, self.random),
             make_auth=make_auth,
+            telemetry=Telemetry(ranges=options.trace_ranges),
         )
         self.auth = self.session.auth
-        self.finisher = Finisher(self.session, endpoints, patience=options.doubt_patience, sleep=wait, clock=loop_time)
+        self.finisher = Finisher(
+            self.session,
+            endpoints,
+            parameters=options.parameters,
+            boundary=self.pool.boundary,
+            patience=options.doubt_patience,
+            sleep=wait,
+            clock=loop_time,
+        )
         self.patience: Patience = Patience(retry.outage_patience, sleep=wait, clock=loop_time, random=self.random)
         service = Service(self.session, endpoints, options, self.pool, BackupHosts(endpoints.backups), self.finisher)
         self.uploads: Uploads = Uploads(

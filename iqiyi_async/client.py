@@ -119,6 +119,7 @@ class AsyncVideoCloud:
             shared=None if pool is None else pool._runtime,  # noqa: SLF001 - one of its own class
         )
         self._endpoints = self._runtime.endpoints
+        self._form = {"parameters": self._runtime.options.parameters, "boundary": self._runtime.pool.boundary}
         self._publication = Publication(
             self.get_status,
             lambda file_ids: self.list_videos(file_ids, page_size=videos.MAX_PAGE),
@@ -356,13 +357,13 @@ class AsyncVideoCloud:
             file_size: bytes.
 
         Raises:
-            ConfigurationError: a type that the service does not take, or no bytes.
+            ConfigurationError: a type that is no file's ending, or no bytes.
             AuthorizationError: the application may not upload (yet).
             QuotaExceededError: the application has no room left.
         """
         self._runtime.check_usable()
         return await self._runtime.session.send(
-            uploads.request_upload(self._endpoints, file_type, file_size), interactive=True
+            uploads.request_upload(self._endpoints, file_type, file_size, **self._form), interactive=True
         )
 
     async def upload_chunk(
@@ -418,7 +419,9 @@ class AsyncVideoCloud:
             ServiceError: the service refused.
         """
         self._runtime.check_usable()
-        await self._runtime.session.send(uploads.cancel_upload(self._endpoints, file_id), interactive=True)
+        await self._runtime.session.send(
+            uploads.cancel_upload(self._endpoints, file_id, **self._form), interactive=True
+        )
 
     # Sections 2 and 3: the token
 
@@ -452,7 +455,12 @@ class AsyncVideoCloud:
         self._runtime.check_usable()
         session = self._runtime.session
         status = await session.send(videos.get_status(self._endpoints, file_id), interactive=True)
-        return attrs.evolve(status, code=session.redacted(status.code), message=session.redacted(status.message))
+        return attrs.evolve(
+            status,
+            code=session.redacted(status.code),
+            message=session.redacted(status.message),
+            duplicate_of=status.duplicate_of and session.redacted(status.duplicate_of),
+        )
 
     async def wait_until_published(self, file_id: str, *, timeout: float | None = None) -> VideoStatus:
         """Look at a video's status (section 4), ever less often, until it is published.
@@ -471,8 +479,10 @@ class AsyncVideoCloud:
             UnknownFileError: there is no such video.
             ServiceError: it will never be published: its review or its publishing failed, or it was cancelled.
         """
-        _validation.file_id(file_id)
-        async with aclosing(self._publication.ended((file_id,), timeout)) as ended:
+        self._runtime.check_usable()
+        if timeout is not None:
+            _validation.seconds("timeout", timeout)
+        async with aclosing(self._publication.ended((_validation.file_id(file_id),), timeout)) as ended:
             status = await anext(ended)
         if status.state is not VideoState.PUBLISHED:
             raise _never_published(status)

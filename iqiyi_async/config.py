@@ -5,7 +5,7 @@ What belongs here: numbers and addresses, each with its unit and the reason for 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from typing import Any, Literal, Self, cast
 from urllib.parse import urlsplit
@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import attrs
 
 from . import _validation
+from ._addresses import NOT_IN_URLS, problem_of
 from .errors import ConfigurationError
 
 __all__ = ["Endpoints", "RetryPolicy", "UploadOptions"]
@@ -21,14 +22,16 @@ KIB = 1024
 MIB = 1024 * KIB
 GIB = 1024 * MIB
 
-#: What has to be escaped in a URL (RFC 3986, 2); what is put on the wire is never mended, so it is refused before.
-NOT_IN_URLS = ' \\"<>^`{|}'
+#: Paths and queries are put behind a base address.
+MAX_BASE = 1024
 
 
 def base_url(name: str, value: object) -> str:
     """An http(s) address that paths can be put behind, without a trailing slash."""
     if not isinstance(value, str):
         raise ConfigurationError(f"{name} must be a URL, not {type(value).__name__}")
+    if len(value) > MAX_BASE:
+        raise ConfigurationError(f"{name} has {len(value)} characters; the most is {MAX_BASE}")
     try:
         parts = urlsplit(value)
         port_is_fine = parts.port is None or parts.port > 0
@@ -41,6 +44,9 @@ def base_url(name: str, value: object) -> str:
     if not value.isascii() or not value.isprintable() or any(c in value for c in f"{NOT_IN_URLS}?#"):
         only = "no query, no fragment, and no character that a URL can't hold"
         raise ConfigurationError(f"{name} must be an address only: {only}")
+    problem = problem_of(value)
+    if problem is not None:
+        raise ConfigurationError(f"{name} is refused: {problem}")
     return value.rstrip("/")
 
 
@@ -50,6 +56,24 @@ def _api(value: object) -> str:
 
 def _upload(value: object) -> str:
     return base_url("upload", value)
+
+
+def _forms(value: object) -> str:
+    return base_url("forms", value)
+
+
+def _metadata(value: object) -> str | None:
+    return None if value is None else base_url("metadata", value)
+
+
+def _urls(value: object) -> str | None:
+    return None if value is None else base_url("urls", value)
+
+
+def _fallbacks(value: object) -> tuple[str, ...]:
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        raise ConfigurationError("fallbacks must be a collection of URLs, such as ('http://a', 'http://b')")
+    return tuple(base_url("fallbacks", each) for each in cast("Iterable[object]", value))
 
 
 def _backups(value: object) -> Mapping[str, str]:
@@ -63,10 +87,17 @@ def _backups(value: object) -> Mapping[str, str]:
 class Endpoints:
     """Where the service lives.
 
+    All but the hosts of ranges (`backups`, `fallbacks`) may get the token.
+
     Attributes:
-        api: authorizing, metadata, status, listing, URLs, deletion (the document shows https working for all of it).
+        api: authorizing, metadata, status, listing, URLs, deletion. The document shows https for authorizing, the
+            renewal of tokens, status, listing and deletion; `metadata` and `urls` can be moved alone.
         upload: request, finish and cancel of an upload; plain http is what the document gives.
         backups: for an upload host, the host that takes its ranges when it is down.
+        forms: request, finish and cancel of an upload with ``parameters="body"``, in place of `upload`.
+        fallbacks: hosts that take the ranges of an upload whose address stays unreachable, in order.
+        metadata: setting metadata (section 1.5), in place of `api`.
+        urls: lists of play URLs (section 6), in place of `api`.
 
     Raises:
         ConfigurationError: not an http(s) address, or one with a user name, query or fragment.
@@ -75,8 +106,14 @@ class Endpoints:
     api: str = attrs.field(default="https://openapi.iqiyi.com", converter=_api)
     upload: str = attrs.field(default="http://upload.iqiyi.com", converter=_upload)
     backups: Mapping[str, str] = attrs.field(
-        default={"http://qichuan.iqiyi.com": "http://qc.iqiyi.com"}, converter=_backups
+        default={"http://qichuan.iqiyi.com": "http://qc.iqiyi.com"}, converter=_backups, hash=False
     )
+    forms: str = attrs.field(default="http://qichuan.iqiyi.com", converter=_forms)
+    fallbacks: tuple[str, ...] = attrs.field(
+        default=("http://qichuan.iqiyi.com", "http://qc.iqiyi.com"), converter=_fallbacks
+    )
+    metadata: str | None = attrs.field(default=None, converter=_metadata)
+    urls: str | None = attrs.field(default=None, converter=_urls)
 
     @classmethod
     def single(cls, base: str) -> Self:
@@ -85,7 +122,7 @@ class Endpoints:
         Raises:
             ConfigurationError: not an http(s) address.
         """
-        return cls(api=base, upload=base, backups={})
+        return cls(api=base, upload=base, backups={}, forms=base, fallbacks=())
 
 
 @attrs.frozen
@@ -169,8 +206,9 @@ class UploadOptions:
             many the link has use for, up to 16.
         chunk_size: bytes of one range (1 to 1 GiB); the last one of a file may be shorter. ``"auto"`` follows the
             link: 256 KiB to 16 MiB, and never more than 64 MiB in all.
-        parameters: how a range says what it is: ``"headers"``, as documented, or ``"body"``, as form fields with
-            ``?type=body``, for a proxy on the way that drops headers with underscores.
+        parameters: how the requests of an upload (1.1 to 1.4) say what they are about: ``"headers"``, as documented
+            first, or ``"body"``, as form fields with ``?type=body``, for a proxy on the way that drops headers with
+            underscores (nginx does by default).
         on_failure: what becomes of a failed or cancelled upload at the service: ``"keep"`` it, to resume later, or
             ``"cancel"`` it.
         max_control_connections: connections for everything that is not a range (1 to 1024); as many as callers keep
@@ -191,6 +229,7 @@ class UploadOptions:
         max_bandwidth: bytes a second over all uploads of the client; no limit if None, a pause if 0.
         max_requests_per_second: requests of any kind, repeats and polls included; no limit if None.
         max_pending_uploads: beyond so many uploads under way a further one is refused at once; no limit if None.
+        trace_ranges: whether each range has an OpenTelemetry span of its own; a large upload has very many.
         connect_timeout: for one connection to be made, in seconds.
         stall_timeout: the longest silence of a connection, in seconds. For the answer to a chunk the time is added
             that a slow link needs for what is still in the system's buffers.
@@ -240,6 +279,7 @@ class UploadOptions:
     )
     max_requests_per_second: float | None = attrs.field(default=None, validator=_optional_rate)
     max_pending_uploads: int | None = attrs.field(default=None, validator=_optional_whole(least=1, most=2**31))
+    trace_ranges: bool = attrs.field(default=False, validator=_validation.field(_validation.boolean))
     connect_timeout: float = attrs.field(
         default=10.0, validator=_validation.field(lambda name, value: _validation.seconds(name, value, least=0.001))
     )

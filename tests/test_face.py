@@ -94,7 +94,7 @@ FIELDS: dict[type[Any], str] = {
     Video: "file_id name description size state created_at play_count duration image original_image thumbnail page_url",
     VideoPage: "videos total page page_size",
     PlayUrls: "mp4 m3u8 expires_at",
-    Endpoints: "api upload backups",
+    Endpoints: "api upload backups forms fallbacks metadata urls",
     RetryPolicy: "max_attempts initial_backoff max_backoff retry_after_cap budget outage_patience",
 }
 

@@ -15,13 +15,13 @@ from cyclopts import App, Parameter
 from iqiyi_async import AsyncVideoCloud, Category, SqliteJournal, UploadOptions
 
 from . import demo as demonstration
-from . import emulate, signals, videos
+from . import emulate, left_behind, signals, videos
 from .display import display_for
 from .failures import FAILED, UsageError
 from .jobs import jobs_for, split_tags
 from .options import Account, Verbosity, bytes_or_auto, in_words, number_or_auto, upload_options
 from .screen import Screen, logging_to
-from .upload import AnewJournal, Uploads, Wishes
+from .upload import Uploads, Wishes
 from .version import version
 
 HELP = """Upload videos to the iQIYI open-platform video cloud, and manage them.
@@ -66,6 +66,7 @@ def upload(
     timeout: float | None = None,
     no_journal: Flag = False,
     again: Flag = False,
+    key: str | None = None,
     json: Json = False,
     account: Account = ACCOUNT,
 ) -> int:
@@ -88,18 +89,28 @@ def upload(
         wait: Wait until the videos are published.
         timeout: How long to wait for each, in seconds.
         no_journal: Keep no record; an interrupted upload then starts over.
-        again: Upload anew what was uploaded before.
+        again: Upload once more what is a video already.
+        key: Your own name for the source, in place of its path; for one file.
         json: Print one JSON object per line: progress, and a result for each file.
     """
     if timeout is not None and not wait:
         raise UsageError("--timeout is for --wait", "give both, or neither")
     if timeout is not None and not 0 <= timeout < float("inf"):
         raise UsageError("--timeout must be a number of seconds, zero or more", "such as --timeout 600")
+    if key is not None and len(paths) > 1:
+        raise UsageError("--key names one file", "upload the files one by one, each with its own --key")
     jobs = jobs_for(paths, name, description=description, tags=split_tags(tags or ()), category=category)
-    wishes = Wishes(file_type=file_type, wait=wait, timeout=timeout, resumable=not no_journal and on_failure == "keep")
+    wishes = Wishes(
+        file_type=file_type,
+        wait=wait,
+        timeout=timeout,
+        resumable=not no_journal and on_failure == "keep",
+        again=again,
+        key=key,
+    )
     options = upload_options(max_workers=workers, chunk_size=chunk_size, parameters=parameters, on_failure=on_failure)
     screen = account.screen(machine=json, steadfast=True)
-    journal = None if no_journal else AnewJournal() if again else SqliteJournal()
+    journal = None if no_journal else SqliteJournal()
 
     async def command(caught: signals.Signals) -> int:
         try:
@@ -109,6 +120,29 @@ def upload(
         finally:
             if journal is not None:
                 await journal.aclose()
+
+    return _perform(command, screen, account)
+
+
+@app.command
+def unfinished(*, cancel: Flag = False, json: Json = False, account: Account = ACCOUNT) -> int:
+    """List the uploads that were begun on this machine and not finished.
+
+    The same upload command goes on with each.
+
+    Args:
+        cancel: Cancel them at the service.
+        json: Print one JSON object per line.
+    """
+    screen = account.screen(machine=json)
+    journal = SqliteJournal()
+
+    async def command(_: signals.Signals) -> int:
+        try:
+            async with account.client(journal=journal) as cloud:
+                return await left_behind.show(cloud, journal, screen, cancel=cancel)
+        finally:
+            await journal.aclose()
 
     return _perform(command, screen, account)
 

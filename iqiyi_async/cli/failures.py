@@ -14,6 +14,7 @@ import attrs
 from iqiyi_async import (
     AuthorizationError,
     ConfigurationError,
+    DuplicateVideoError,
     IntegrityError,
     InvalidParameterError,
     QuotaExceededError,
@@ -77,6 +78,10 @@ def _authorization(error: AuthorizationError) -> str:
     return "check the app key and the app secret (IQIYI_APP_KEY, IQIYI_APP_SECRET), and that they belong together"
 
 
+def _duplicate(error: DuplicateVideoError) -> str:
+    return f"see it with: iqiyi-async status {error.file_id}; --again uploads the same bytes once more"
+
+
 def _unavailable(error: ServiceUnavailableError) -> str:
     wait = "later" if error.retry_after is None else f"in {error.retry_after:.0f} s"
     return f"the service is busy or down; {_AGAIN} {wait}"
@@ -112,6 +117,7 @@ def _system(error: OSError) -> str:
 _HINTS: tuple[tuple[type[BaseException], Callable[[Any], str]], ...] = (
     (ConfigurationError, _configuration),
     (AuthorizationError, _authorization),
+    (DuplicateVideoError, _duplicate),
     (QuotaExceededError, lambda _: "delete videos that are no longer needed, or ask the platform for more room"),
     (InvalidParameterError, lambda _: "compare what was sent (-v shows more) with what your application may send"),
     (UnknownFileError, lambda _: "check the id; iqiyi-async list shows the videos that are published"),

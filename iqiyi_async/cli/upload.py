@@ -16,14 +16,13 @@ import attrs
 from iqiyi_async import (
     AsyncVideoCloud,
     AuthorizationError,
-    SqliteJournal,
+    Bottleneck,
     UploadError,
     UploadProgress,
     UploadReceipt,
     VideoCloudError,
     VideoStatus,
 )
-from iqiyi_async.stores import JournalEntry, Phase
 
 from . import words
 from .display import Display
@@ -48,19 +47,12 @@ class Wishes:
     wait: bool = False
     timeout: float | None = None
     resumable: bool = True
+    again: bool = False
+    key: str | None = None
 
 
 class StoppedError(Exception):
     """The user has asked to stop."""
-
-
-class AnewJournal(SqliteJournal):
-    """The journal of `--again`: what is finished counts as if it had never been; what is not goes on."""
-
-    async def load(self, key: str) -> JournalEntry | None:
-        """The entry of an upload that is not finished."""
-        entry = await super().load(key)
-        return entry if entry is not None and entry.phase is Phase.SENDING else None
 
 
 class Uploads:
@@ -132,14 +124,20 @@ class Uploads:
             self._display.begin(job.label, job.size)
             try:
                 receipt = await self._cloud.upload(
-                    job.path, job.metadata, file_type=self._wishes.file_type, on_progress=partial(self._progress, job)
+                    job.path,
+                    job.metadata,
+                    file_type=self._wishes.file_type,
+                    on_progress=partial(self._progress, job),
+                    key=self._wishes.key,
+                    again=self._wishes.again,
                 )
             except (VideoCloudError, OSError) as error:
                 # Whoever is refused for one file is refused for all of them.
                 self._refused |= isinstance(error, AuthorizationError)
                 self._display.end(job.label)
                 return self._failed(job, error)
-            return await self._uploaded(job, receipt)
+        # A video that is reviewed keeps no other file waiting.
+        return await self._uploaded(job, receipt)
 
     async def _uploaded(self, job: Job, receipt: UploadReceipt) -> int:
         if not self._screen.machine:
@@ -213,6 +211,16 @@ class Uploads:
             await asyncio.wait((task, stop))
 
 
+_CAUSES = {
+    Bottleneck.SOURCE: "reading of the file",
+    Bottleneck.HASHING: "hashing",
+    Bottleneck.WORKERS: "number of workers",
+    Bottleneck.BANDWIDTH_LIMIT: "bandwidth limit",
+    Bottleneck.BACKOFF: "waits after failures",
+    Bottleneck.TOKEN: "renewal of the token",
+}
+
+
 def _sentence(receipt: UploadReceipt) -> str:
     """What became of an upload that went well."""
     if not receipt.chunks and receipt.resumed_bytes:
@@ -223,6 +231,9 @@ def _sentence(receipt: UploadReceipt) -> str:
         parts.insert(2, f"{words.size(sent / receipt.elapsed)}/s")
     if receipt.retries:
         parts.append(words.count(receipt.retries, "retry"))
+    if receipt.time_by_cause:
+        cause = max(receipt.time_by_cause, key=lambda each: receipt.time_by_cause[each])
+        parts.append(f"bound by the {_CAUSES.get(cause, cause.value)}")
     if receipt.resumed_bytes:
         parts.append(f"{words.size(receipt.resumed_bytes)} were there already")
     return f"uploaded as {receipt.file_id} ({', '.join(parts)})"

@@ -37,6 +37,8 @@ TOKEN_REFUSED = frozenset({"A21327", "A21332"})
 TOKEN_OPERATIONS = frozenset({"authorize", "refresh_token"})
 
 _EXCERPT = 160
+#: The service's words are cut to so many characters.
+MAX_WORDS = 500
 _LONGEST_CODE = 64
 _OPAQUE_CHARACTERS = string.ascii_letters + string.digits + "_-.~+/=%"
 _OPAQUE = re.compile(rf"[{re.escape(_OPAQUE_CHARACTERS)}]{{16,}}")
@@ -45,7 +47,7 @@ _SECRET_FIELD = re.compile(r"""((?:access_token|refresh_token|client_secret|clie
 
 @attrs.frozen
 class Meaning:
-    """What a code means for one operation: the kind of error, and a sentence for whoever has to act on it."""
+    """What a code means for one operation: the kind of error, and a sentence for the person who has to act on it."""
 
     error: type[ServiceError | AuthorizationError]
     text: str
@@ -68,6 +70,13 @@ OAUTH_CODES: Mapping[str, Meaning] = {
 
 FAILED: Mapping[str, Meaning] = {"Q00001": Meaning(ServiceError, "the service failed")}
 INVALID_PARAMETER = Meaning(InvalidParameterError, "the service found a parameter wrong")
+#: What the service says when the headers of a request were lost on the way (contract, B1).
+_HEADERS_LOST = "can not find file id none"
+HEADERS_LOST = Meaning(
+    InvalidParameterError,
+    "the parameters of the request were lost on the way, perhaps at a proxy that drops headers with underscores (nginx"
+    ' does by default): set UploadOptions(parameters="body")',
+)
 UNKNOWN_FILE = Meaning(UnknownFileError, "the service does not know this file_id")
 OVER_QUOTA = Meaning(QuotaExceededError, "the application is over its quota")
 
@@ -128,7 +137,12 @@ def read(operation: str, answer: Answer, *, private: bool = False) -> Reply:
             operation=operation,
             retryable=True,
         )
-    return Reply(status, code, one_line(fields.get("msg")), fields)
+    return Reply(status, code, words_of(fields.get("msg")), fields)
+
+
+def words_of(value: object) -> str:
+    """Words of the service: one printable line, not too long to be shown."""
+    return one_line(value[: 4 * MAX_WORDS] if isinstance(value, str) else value)[:MAX_WORDS]
 
 
 def expect_success(
@@ -157,7 +171,12 @@ def expect_success(
         )
     if code in success:
         return
-    meaning = meanings.get(code) or OAUTH_CODES.get(code) or Meaning(ServiceError, "the service refused")
+    lost = code == "A00005" and reply.message.lower() == _HEADERS_LOST
+    meaning = (
+        (HEADERS_LOST if lost else meanings.get(code))
+        or OAUTH_CODES.get(code)
+        or Meaning(ServiceError, "the service refused")
+    )
     words = f": {reply.message[:_EXCERPT]}" if reply.message else ""
     text = f"{operation}: {meaning.text} ({code}){words}"
     if issubclass(meaning.error, AuthorizationError):
@@ -230,8 +249,11 @@ def _http_error(operation: str, status: int) -> ServiceError | AuthorizationErro
         return AuthorizationError(
             f"{operation}: the token was refused (HTTP 401)", code="HTTP 401", operation=operation
         )
+    why = ""
+    if status == 413 and operation == "upload_chunk":
+        why = ": the range is too large for the service or for a proxy on the way; set a smaller chunk_size"
     return ServiceError(
-        f"{operation}: the service refused with HTTP {status}", code=f"HTTP {status}", operation=operation
+        f"{operation}: the service refused with HTTP {status}{why}", code=f"HTTP {status}", operation=operation
     )
 
 

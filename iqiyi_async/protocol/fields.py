@@ -34,11 +34,19 @@ def object_in(content: bytes) -> Json | None:
     start, end = text.find("{"), text.rfind("}")
     if not 0 <= start < end:
         return None
+    text = text[start : end + 1]
     try:
-        value = _decoder.decode(text[start : end + 1])
-    except (ValueError, RecursionError):
+        return mapping(_decoder.decode(text))
+    except RecursionError:
         return None
-    return mapping(value)
+    except ValueError:
+        if '\\"' not in text:
+            return None
+    try:
+        # JSON in a JSON string: one client undoes the quotes and backslashes around a whole answer.
+        return mapping(_decoder.decode(_decoder.decode(f'"{text}"')))
+    except (ValueError, TypeError, RecursionError):
+        return None
 
 
 def mapping(value: object) -> Json:

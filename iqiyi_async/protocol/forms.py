@@ -6,6 +6,8 @@ into the head, so there is nothing that could break out of it.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from .wire import Body
 
 
@@ -17,14 +19,25 @@ def form(boundary: str, fields: tuple[tuple[str, str], ...], data: bytes | memor
         fields: names and values of the protocol's own alphabet.
         data: the content of the file part.
     """
-    head = "".join(
-        f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n' for name, value in fields
-    )
-    head += (
+    head = _fields(boundary, fields) + (
         f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="file"\r\n'
         "Content-Type: application/octet-stream\r\n\r\n"
     )
     return head.encode("ascii"), data, f"\r\n--{boundary}--\r\n".encode("ascii")
+
+
+def fields_only(boundary: str, fields: Iterable[tuple[str, str]]) -> bytes:
+    """A form of short fields and nothing else.
+
+    A token from a store may be any text: it is the service that refuses it, not an encoder that quotes it.
+    """
+    return f"{_fields(boundary, fields)}--{boundary}--\r\n".encode("utf-8", "surrogatepass")
+
+
+def _fields(boundary: str, fields: Iterable[tuple[str, str]]) -> str:
+    return "".join(
+        f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n' for name, value in fields
+    )
 
 
 def content_type(boundary: str) -> str:

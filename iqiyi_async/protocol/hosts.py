@@ -2,31 +2,26 @@
 
 Two rules live here. Secrets go to the configured API hosts and nowhere else. An address that the service names (an
 `upload_url`, a play URL) is followed only if it is plain http(s) without a user name, and does not lead into a
-private network while the configured service is public: otherwise whoever can forge one answer could make a web back
-end talk to its own neighbours.
+private network while the configured service is public: otherwise one forged answer could make a web back end
+talk to its own neighbours.
 """
 
 from __future__ import annotations
 
-import re
 import socket
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from ..config import NOT_IN_URLS, Endpoints
+from .._addresses import MAX_URL, problem_of
+from ..config import Endpoints
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _LOCAL_NAMES = ("localhost", "localhost.localdomain", "ip6-localhost", "ip6-loopback")
 _LOCAL_ZONES = (".localhost", ".local", ".internal", ".lan", ".home.arpa")
-#: Usual servers take no more, and the HTTP library refuses far longer ones with an error of its own.
-_LONGEST_URL = 8192
 
-_NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
-_NAME = re.compile(r"(?=.*[a-z0-9])[a-z0-9._-]+")
-
-#: All of IPv6 that is handed out to the world (RFC 4291, 2.4): the rest is nobody's or the neighbours'.
+#: All of IPv6 that is handed out to the world (RFC 4291, 2.4): the rest is unassigned or private.
 _GLOBAL_UNICAST = IPv6Network("2000::/3")
 #: Addresses whose last 32 bits are the IPv4 address that such a packet ends at: compatible and mapped (RFC 4291,
 #: 2.5.5), translated (RFC 2765), NAT64 (RFC 6052).
@@ -64,8 +59,10 @@ def address(url: str) -> Address:
     """Take a URL apart.
 
     Raises:
-        ValueError: not a URL with a scheme and a host.
+        ValueError: not a URL with a scheme and a host, or one that is too long.
     """
+    if len(url) > MAX_URL:
+        raise ValueError("too long")
     parts = urlsplit(url)
     if not parts.scheme or not parts.hostname:
         raise ValueError("not a URL with a scheme and a host")
@@ -90,12 +87,18 @@ def origin(url: str) -> str:
 
 def trusted_origins(endpoints: Endpoints) -> frozenset[str]:
     """The origins that secrets may be sent to."""
-    return frozenset({origin(endpoints.api), origin(endpoints.upload)})
+    return frozenset(map(origin, _addresses(endpoints)))
 
 
 def is_public(endpoints: Endpoints) -> bool:
     """Whether the configured service is out in the world, rather than an emulator or a proxy near by."""
-    return not any(is_private_host(urlsplit(url).hostname or "") for url in (endpoints.api, endpoints.upload))
+    return not any(is_private_host(urlsplit(url).hostname or "") for url in _addresses(endpoints))
+
+
+def _addresses(endpoints: Endpoints) -> list[str]:
+    """Where calls with a token go."""
+    named = (endpoints.api, endpoints.upload, endpoints.forms, endpoints.metadata, endpoints.urls)
+    return [each for each in named if each is not None]
 
 
 @lru_cache(maxsize=256)
@@ -131,7 +134,6 @@ def _inner(address: IPv6Address) -> IPv4Address | None:
     return address.sixtofour
 
 
-@lru_cache(maxsize=256)
 def problem_with(url: str, *, private_allowed: bool) -> str | None:
     """Why an address that the service gave must not be followed, or None if it may.
 
@@ -139,57 +141,28 @@ def problem_with(url: str, *, private_allowed: bool) -> str | None:
         url: what the service gave.
         private_allowed: whether the configured service is itself on a private network.
     """
-    try:
-        parts = urlsplit(url)
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        return "it is not a URL"
-    if parts.scheme not in ("http", "https"):
-        return "its scheme is not http or https"
-    if not host or port == 0:
-        return "it names no host"
-    if "@" in parts.netloc:
-        return "it holds a user name"
-    if not url.isascii() or not url.isprintable() or any(c in url for c in NOT_IN_URLS) or not _is_plain(host):
-        return "it holds a character that no URL has"
-    if len(url) > _LONGEST_URL:
-        return "it is too long"
-    if not _is_usual(host):
-        return "its host is a number that is not an address in the usual spelling"
-    if not private_allowed and is_private_host(host):
+    problem = problem_of(url)
+    if problem is None and not private_allowed and is_private_host(address(url).host):
         return "it leads to a private, loopback or link-local address"
-    return None
-
-
-def _is_plain(host: str) -> bool:
-    """Whether a host is a name without escapes, or an address: some decode `%2e` in a host, and some do not."""
-    if ":" not in host:
-        return _NAME.fullmatch(host) is not None
-    return _reads_as(IPv6Address, host.partition("%")[0])
-
-
-def _is_usual(host: str) -> bool:
-    """Whether a host whose last label is a number is an IPv4 address in four decimal parts.
-
-    Resolvers take 127.1 and 0x7f.1 for addresses, some HTTP libraries take them for names, and others raise.
-    """
-    labels = host.rstrip(".").split(".")
-    return ":" in host or _NUMBER.fullmatch(labels[-1]) is None or _reads_as(IPv4Address, ".".join(labels))
-
-
-def _reads_as(kind: type[IPv4Address | IPv6Address], text: str) -> bool:
-    try:
-        kind(text)
-    except ValueError:
-        return False
-    return True
+    return problem
 
 
 def base_of(url: str) -> str:
-    """shim"""
+    """Scheme, host and port of a URL, as the URL spells them."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc}"
 
 
 def fallback_urls(upload_url: str, endpoints: Endpoints) -> tuple[str, ...]:
-    return (upload_url,)
+    """Where the ranges of an upload may go, in order: the address that the service named, then the fallbacks of the
+    endpoints (contract, C).
+
+    A service on a private network is not left for a public host: its videos are nobody else's.
+    """
+    private = not is_public(endpoints)
+    named = [upload_url]
+    for fallback in endpoints.fallbacks:
+        elsewhere = origin(fallback) not in map(origin, named)
+        if elsewhere and not (private and not is_private_host(address(fallback).host)):
+            named.append(f"{fallback}/upload")
+    return tuple(named)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import re
 from collections.abc import Callable
 
 import attrs
@@ -15,6 +18,7 @@ from .answers import (
     FAILED,
     INVALID_PARAMETER,
     OVER_QUOTA,
+    SUCCESS,
     UNKNOWN_FILE,
     Meaning,
     expect_success,
@@ -24,10 +28,11 @@ from .fields import structure
 from .forms import content_type, form
 from .wire import Answer, Call, Fields, Request, SecretName
 
-#: What the official uploader admits (contract, B14).
+#: What the official uploaders admit (contract, B14). Others are sent as well: only the service knows.
 FILE_TYPES = frozenset(
-    ["mpg", "mpeg", "mp4", "m4v", "flv", "f4v", "mkv", "avi", "rm", "rmvb", "wmv", "mov", "ts", "vob"]
+    "mpg mpeg mp4 m4v flv f4v mkv avi rm rmvb wmv mov ts vob asf wm 3gp ram dat mpe qt divx dv".split()  # noqa: SIM905
 )
+_FILE_TYPE = re.compile(r"[a-z0-9]{1,16}")
 
 _REQUEST_CODES = {
     "A00005": Meaning(AuthorizationError, "the application is still waiting for its review"),
@@ -38,6 +43,9 @@ _REQUEST_CODES = {
     "A00018": OVER_QUOTA,
 }
 _RANGE_CODES = {"A00005": UNKNOWN_FILE, "A00010": INVALID_PARAMETER}
+
+#: One client counts the second code of finish as success: it was finished before (contract, B15).
+_FINISHED = frozenset({SUCCESS, "A00012"})
 
 
 @attrs.frozen
@@ -72,14 +80,21 @@ def check_file_type(value: object) -> str:
     """The type of a file as the service wants it: ``mp4`` for ``.MP4``.
 
     Raises:
-        ConfigurationError: not a type that the service's own uploader admits.
+        ConfigurationError: not letters and digits, as the ending of a file's name.
     """
     kind = _validation.text("file_type", value).strip().removeprefix(".").lower()
-    if kind not in FILE_TYPES:
+    if _FILE_TYPE.fullmatch(kind) is None:
         raise ConfigurationError(
-            f"file_type {kind[:20]!r} is not one the service takes: {', '.join(sorted(FILE_TYPES))}"
+            f"file_type {kind[:20]!r} is not the ending of a file's name, such as 'mp4': up to 16 letters and digits"
         )
     return kind
+
+
+def doubt_about(file_type: str) -> str | None:
+    """A warning for a type that no official uploader is known to admit, or None."""
+    if file_type in FILE_TYPES:
+        return None
+    return f"file_type {file_type!r} is none that the official uploaders admit: the service may refuse it"
 
 
 def check_file_size(value: object) -> int:
@@ -118,14 +133,27 @@ def check_range(ticket: UploadTicket, first: int, size: int) -> int:
     return first + size - 1
 
 
-def request_upload(endpoints: Endpoints, file_type: str, file_size: int) -> Call[UploadTicket]:
-    """Section 1.1. Repeatable: what a lost answer leaves behind is an upload without a byte, never a video."""
+def request_upload(
+    endpoints: Endpoints, file_type: str, file_size: int, *, parameters: str = "headers", boundary: str = ""
+) -> Call[UploadTicket]:
+    """Section 1.1. Repeatable: what a lost answer leaves behind is an upload without a byte, never a video.
+
+    Args:
+        endpoints: where the service lives.
+        file_type: such as ``"mp4"``.
+        file_size: bytes.
+        parameters: ``"headers"`` as documented, or ``"body"`` for a form with ``?type=body`` (contract, B3).
+        boundary: for the form: a random string that no value can hold.
+
+    Raises:
+        ConfigurationError: a type that no file has, or no bytes.
+    """
     kind, size = check_file_type(file_type), check_file_size(file_size)
-    request = Request(
-        "GET",
-        f"{endpoints.upload}/openupload",
-        headers=(("filetype", kind), ("filesize", str(size)), ("access_token", SecretName.ACCESS_TOKEN)),
-    )
+    fields: Fields = (("filetype", kind), ("filesize", str(size)), ("access_token", SecretName.ACCESS_TOKEN))
+    if parameters == "body":
+        request = _form(endpoints, "openupload", fields, boundary)
+    else:
+        request = Request("GET", f"{endpoints.upload}/openupload", headers=fields)
 
     def decode(answer: Answer) -> UploadTicket:
         reply = read("request_upload", answer)
@@ -185,14 +213,31 @@ def upload_chunk(
     return Call("upload_chunk", request, decode, file_id=ticket.file_id)
 
 
-def finish_upload(endpoints: Endpoints, file_id: str) -> Call[None]:
-    """Section 1.3. Not repeatable blindly: if the answer is lost, the status tells whether it had its effect."""
-    return _ending(endpoints, "finish_upload", "uploadfinish", ("range_finished", "true"), file_id, repeatable=False)
+def finish_upload(endpoints: Endpoints, file_id: str, *, parameters: str = "headers", boundary: str = "") -> Call[None]:
+    """Section 1.3. Not repeatable blindly: if the answer is lost, the status tells whether it had its effect.
+
+    Args:
+        endpoints: where the service lives.
+        file_id: the upload.
+        parameters: ``"headers"`` or ``"body"``, as for `request_upload`.
+        boundary: for the form.
+    """
+    fields = _ending(("range_finished", "true"), file_id)
+    if parameters == "body":
+        request = _form(endpoints, "upload", fields, boundary)
+    else:
+        request = Request("POST", f"{endpoints.upload}/uploadfinish", headers=fields)
+    return Call("finish_upload", request, _done("finish_upload", file_id, _FINISHED), repeatable=False, file_id=file_id)
 
 
-def cancel_upload(endpoints: Endpoints, file_id: str) -> Call[None]:
-    """Section 1.4."""
-    return _ending(endpoints, "cancel_upload", "cancelupload", ("status", "2"), file_id, repeatable=True)
+def cancel_upload(endpoints: Endpoints, file_id: str, *, parameters: str = "headers", boundary: str = "") -> Call[None]:
+    """Section 1.4; the arguments are those of `finish_upload`."""
+    fields = _ending(("status", "2"), file_id)
+    if parameters == "body":
+        request = _form(endpoints, "cancelupload", fields, boundary)
+    else:
+        request = Request("POST", f"{endpoints.upload}/cancelupload", headers=fields)
+    return Call("cancel_upload", request, _done("cancel_upload", file_id), file_id=file_id)
 
 
 def set_metadata(endpoints: Endpoints, file_id: str, metadata: Metadata) -> Call[None]:
@@ -207,30 +252,36 @@ def set_metadata(endpoints: Endpoints, file_id: str, metadata: Metadata) -> Call
         query += (("tags", ",".join(metadata.tags)),)
     if metadata.category is not None:
         query += (("file_type", str(int(metadata.category))),)
-    request = Request("GET", f"{endpoints.api}/api/file/info", query=query)
+    request = Request("GET", f"{endpoints.metadata or endpoints.api}/api/file/info", query=query)
     return Call("set_metadata", request, _done("set_metadata", file_id), file_id=file_id)
 
 
-def _ending(
-    endpoints: Endpoints, operation: str, path: str, word: tuple[str, str], file_id: str, *, repeatable: bool
-) -> Call[None]:
-    headers: Fields = (word, ("access_token", SecretName.ACCESS_TOKEN), ("file_id", _validation.file_id(file_id)))
-    request = Request("POST", f"{endpoints.upload}/{path}", headers=headers)
-    return Call(operation, request, _done(operation, file_id), repeatable=repeatable, file_id=file_id)
+def _ending(word: tuple[str, str], file_id: str) -> Fields:
+    return (word, ("access_token", SecretName.ACCESS_TOKEN), ("file_id", _validation.file_id(file_id)))
 
 
-def _done(operation: str, file_id: str) -> Callable[[Answer], None]:
+def _form(endpoints: Endpoints, path: str, fields: Fields, boundary: str) -> Request:
+    """Parameters in the body (the document's "body 参数支持"), to the one host that may get the token this way."""
+    return Request(
+        "POST",
+        f"{endpoints.forms}/{path}",
+        headers=(("Content-Type", content_type(boundary)),),
+        query=(("type", "body"),),
+        form=fields,
+        boundary=boundary,
+    )
+
+
+def _done(operation: str, file_id: str, success: frozenset[str] = frozenset({SUCCESS})) -> Callable[[Answer], None]:
     """How to read an answer that is a code and nothing more."""
 
     def decode(answer: Answer) -> None:
-        expect_success(operation, read(operation, answer), FAILED, file_id=file_id)
+        expect_success(operation, read(operation, answer), FAILED, file_id=file_id, success=success)
 
     return decode
 
 
 def metadata_digest(metadata: Metadata) -> str:
-    """shim"""
-    import hashlib
-    import json
-
-    return hashlib.blake2b(json.dumps(attrs.astuple(metadata, recurse=False)).encode(), digest_size=16).hexdigest()
+    """A short name for what `set_metadata` says, the same in every process: equal metadata, equal digest."""
+    said = [metadata.name, metadata.description, metadata.tags, metadata.category]
+    return hashlib.blake2b(json.dumps(said).encode(), digest_size=16).hexdigest()

@@ -20,8 +20,9 @@ from .answers import (
     SUCCESS,
     expect_success,
     read,
+    words_of,
 )
-from .fields import Json, clean_text, mapping, one_line, present, structure, tolerant
+from .fields import Json, clean_text, mapping, present, structure, tolerant
 from .wire import Answer, Call, Fields, Request, SecretName
 
 #: The most entries of one page (section 5). The same bound keeps lists of ids within what servers take as a URL.
@@ -79,12 +80,12 @@ def get_status(endpoints: Endpoints, file_id: str) -> Call[VideoStatus]:
             file_id=file_id,
             state=_STATES.get(reply.code or "", VideoState.UNKNOWN),
             code=reply.code or "",
-            message=reply.message or one_line(data.get("msg")),
+            message=reply.message or words_of(data.get("msg")),
             urls=_play_urls(mapping(data.get("urllist")), answer),
             image=clean_text(data.get("img")),
             thumbnail=clean_text(data.get("thumbnail")),
             flash_url=clean_text(data.get("swfurl")),
-            duplicate_of=clean_text(data.get("fileIdBefore")),
+            duplicate_of=_file_id(data.get("fileIdBefore")),
         )
 
     return Call("get_status", request, decode, file_id=file_id)
@@ -114,7 +115,7 @@ def list_videos(endpoints: Endpoints, file_ids: tuple[str, ...] | None, page: in
         fields = present(reply.fields)
         entries: object = fields.get("data") or []
         if not isinstance(entries, list):
-            # Never an empty page for what can't be read: whoever goes through the pages would miss videos.
+            # Never an empty page for what can't be read: a walk through the pages would miss videos.
             raise ResponseError("list_videos: data is not a list", status=answer.status, operation="list_videos")
         rows = cast("list[object]", entries)
         if len(rows) > _FAR_TOO_MANY:
@@ -148,7 +149,7 @@ def check_page(page: object, page_size: object) -> None:
 
 def get_urls(endpoints: Endpoints, file_id: str) -> Call[PlayUrls]:
     """Section 6."""
-    request = _get(endpoints, "urllist", ("file_id", _validation.file_id(file_id)))
+    request = _get(endpoints, "urllist", ("file_id", _validation.file_id(file_id)), base=endpoints.urls)
 
     def decode(answer: Answer) -> PlayUrls:
         reply = read("get_urls", answer)
@@ -208,9 +209,9 @@ def batches(file_ids: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
         yield file_ids[start : start + MAX_PAGE]
 
 
-def _get(endpoints: Endpoints, path: str, *query: tuple[str, str | SecretName]) -> Request:
+def _get(endpoints: Endpoints, path: str, *query: tuple[str, str | SecretName], base: str | None = None) -> Request:
     token: Fields = (("access_token", SecretName.ACCESS_TOKEN),)
-    return Request("GET", f"{endpoints.api}/api/file/{path}", query=(*token, *query))
+    return Request("GET", f"{base or endpoints.api}/api/file/{path}", query=(*token, *query))
 
 
 def _delete(endpoints: Endpoints, operation: str, *query: tuple[str, str]) -> Call[None]:
@@ -257,6 +258,14 @@ def _video(row: Json, answer: Answer) -> Video:
         thumbnail=clean_text(row.get("thumbnail")),
         page_url=clean_text(row.get("pageUrl")),
     )
+
+
+def _file_id(value: object) -> str | None:
+    """A file_id that the service names, or None for what can't be one."""
+    try:
+        return _validation.file_id(str(value).strip()) if isinstance(value, str | int) else None
+    except ConfigurationError:
+        return None
 
 
 def _moment(unix: float | None) -> datetime | None:

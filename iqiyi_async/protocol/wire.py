@@ -73,6 +73,8 @@ class Request:
         headers: in order; a value may be the place of a secret.
         query: appended to the URL, in order; a value may be the place of a secret.
         body: pieces to be sent one after the other; never joined, so that a chunk is not copied.
+        form: the fields of a form that is the whole body, in place of `body`; a value may be the place of a secret.
+        boundary: what separates them.
         secrets: which it carries.
     """
 
@@ -81,11 +83,13 @@ class Request:
     headers: Fields = ()
     query: Fields = ()
     body: Body = attrs.field(default=(), repr=False, eq=False)
+    form: Fields = ()
+    boundary: str = attrs.field(default="", repr=False, eq=False)
     secrets: frozenset[SecretName] = attrs.field(
         init=False,
         repr=False,
         eq=False,
-        default=attrs.Factory(lambda self: _secrets_in(*self.headers, *self.query), takes_self=True),
+        default=attrs.Factory(lambda self: _secrets_in(*self.headers, *self.query, *self.form), takes_self=True),
     )
 
     @property

@@ -16,6 +16,7 @@ import httpx
 from ..config import KIB
 from ..errors import ConfigurationError
 from ..protocol import hosts
+from ..protocol.forms import fields_only
 from ..protocol.wire import Body, Fields, MisdirectedSecretError, Request, SecretName, Secrets
 
 #: What other transports than ours ask for at a time, in bytes.
@@ -48,10 +49,10 @@ class RequestBody(httpx.AsyncByteStream):
         told: int = 0,
         allow: Callable[[int], Awaitable[int]] | None = None,
     ) -> None:
-        self.parts = parts
+        self.parts: Body = parts
         self.on_sent = on_sent
         self.allow = allow
-        self.told = told
+        self.told: int = told
         self._again = told
         self._stopped = False
 
@@ -122,17 +123,18 @@ def build_request(
     target, url = where.target, request.url
     if request.query:
         # The names are the protocol's own, and hold nothing that needs an escape.
-        query = "&".join(
-            [
-                f"{name}={quote(secrets[value] if isinstance(value, SecretName) else value, safe='')}"
-                for name, value in request.query
-            ]
-        )
+        query = "&".join([f"{name}={_quoted(value, secrets)}" for name, value in request.query])
         target += ("&" if "?" in target else "?") + query
+    size = request.body_size
+    if request.form:
+        # Filled in here, like the headers: before, a request holds no secret.
+        filled = [(name, secrets[value] if isinstance(value, SecretName) else value) for name, value in request.form]
+        form = fields_only(request.boundary, filled)
+        body, size = RequestBody((form,)), len(form)
     headers = [(b"Host", _bytes(where.authority)), _USER_AGENT, _NO_CODING, *_filled(request.headers, secrets)]
-    if request.body or request.method == "POST":
-        headers.append((b"Content-Length", b"%d" % request.body_size))
-    stream: httpx.AsyncByteStream = (body or RequestBody(request.body)) if request.body else httpx.ByteStream(b"")
+    if size or request.method == "POST":
+        headers.append((b"Content-Length", b"%d" % size))
+    stream: httpx.AsyncByteStream = (body or RequestBody(request.body)) if size else httpx.ByteStream(b"")
     if whole_url and request.query:
         url = f"{where.scheme}://{where.authority}{target}"
     made = SealedRequest(
@@ -142,10 +144,15 @@ def build_request(
         stream=stream,
         extensions={"target": _bytes(target), "timeout": timeout or {}},
     )
-    if not request.body and whole_url:
+    if not size and whole_url:
         # Some transports send any other stream in chunks, even if nothing comes out of it.
         made.read()
     return made
+
+
+def _quoted(value: str | SecretName, secrets: Secrets) -> str:
+    # A secret from a store may be any text: it is the service that refuses it, not an encoder that quotes it.
+    return quote(secrets[value] if isinstance(value, SecretName) else value, safe="", errors="surrogatepass")
 
 
 def _filled(fields: Fields, secrets: Secrets) -> list[tuple[bytes, bytes]]:

@@ -39,16 +39,28 @@ class Finisher:
     Args:
         session: the way to the service.
         endpoints: where the service lives.
+        parameters: ``"headers"`` or ``"body"``: how finish says what it is about.
+        boundary: for the form, if ``"body"``.
         patience: how long an absent video is asked for after a finish of unknown outcome, in seconds.
         sleep: waits so many seconds.
         clock: seconds, never going back.
     """
 
     def __init__(
-        self, session: Session, endpoints: Endpoints, *, patience: float, sleep: Sleep, clock: Callable[[], float]
+        self,
+        session: Session,
+        endpoints: Endpoints,
+        *,
+        parameters: str = "headers",
+        boundary: str = "",
+        patience: float,
+        sleep: Sleep,
+        clock: Callable[[], float],
     ) -> None:
         self._session = session
         self._endpoints = endpoints
+        self._parameters = parameters
+        self._boundary = boundary
         self._patience = patience
         self._sleep = sleep
         self._clock = clock
@@ -75,7 +87,9 @@ class Finisher:
                 if await self._tells(status, in_doubt=True):
                     return
             try:
-                call = uploads.finish_upload(self._endpoints, file_id)
+                call = uploads.finish_upload(
+                    self._endpoints, file_id, parameters=self._parameters, boundary=self._boundary
+                )
                 await self._session.exchange(call, fresh=unsure is not None)
             except VideoCloudError as error:
                 if outcome_unknown(error):

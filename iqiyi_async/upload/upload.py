@@ -205,7 +205,14 @@ class Upload:
 
     async def _begin(self) -> ResumePoint:
         self._progress.file_id, self._finish_said = "", False
-        call = uploads.request_upload(self._service.endpoints, self._source.file_type, self._source.size)
+        service = self._service
+        call = uploads.request_upload(
+            service.endpoints,
+            self._source.file_type,
+            self._source.size,
+            parameters=service.options.parameters,
+            boundary=service.pool.boundary,
+        )
 
         def decode(answer: Answer) -> UploadTicket:
             ticket = call.decode(answer)
@@ -314,7 +321,14 @@ class Upload:
                     await self._journal.finished()
                     return False
                 await self._journal.announce(Phase.CANCELLING)
-                await self._session.send(uploads.cancel_upload(self._service.endpoints, file_id))
+                service = self._service
+                call = uploads.cancel_upload(
+                    service.endpoints,
+                    file_id,
+                    parameters=service.options.parameters,
+                    boundary=service.pool.boundary,
+                )
+                await self._session.send(call)
         except UnknownFileError:
             return True
         except (VideoCloudError, FinishInDoubtError, TimeoutError) as error:
@@ -329,7 +343,8 @@ class Upload:
 
     def _failed(self, error: VideoCloudError) -> UploadError:
         """The one error that leaves, once there is a file_id."""
-        kept = self._on_failure == "keep" or self._finish_said
+        # A run that has lost its lease has cancelled nothing.
+        kept = self._on_failure == "keep" or self._finish_said or self._journal.lost
         lost = isinstance(error, SourceChangedError | UnknownFileError) or _too_large(error)
         failed = error if isinstance(error, UploadError) else UploadError(f"the upload stopped: {error}")
         failed.file_id = self._progress.file_id

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable
 from typing import cast
 
@@ -12,7 +13,7 @@ import attrs
 from .. import _validation
 from ..errors import ConfigurationError, ServiceUnavailableError, UploadError
 from ..models import ChunkReceipt, Fingerprint, JournalEntry, Metadata, UploadReceipt, UploadState, UploadTicket
-from ..protocol.uploads import metadata_digest
+from ..protocol.uploads import doubt_about, metadata_digest
 from ..stores.base import UploadJournal
 from .fair_queue import Turn
 from .handle import UploadHandle
@@ -23,6 +24,8 @@ from .resources import SourceResources
 from .routes import Route
 from .sources import UploadInput, check_source, make_source
 from .upload import Service, Upload
+
+logger: logging.Logger = logging.getLogger(__name__)
 
 
 @attrs.frozen
@@ -212,6 +215,9 @@ class Uploads:
             wish.source, size=wish.size, file_type=wish.file_type, resources=self._resources, turn=wish.turn
         )
         try:
+            doubt = doubt_about(source.file_type)
+            if doubt is not None:
+                logger.warning("%s: %s", source.name, doubt)
             handle.counts.begin(source.size)
             identity = f"key:{wish.key}" if wish.key is not None else None
             if identity is None and journal is not None:
@@ -236,7 +242,13 @@ class Uploads:
                 running=handle.running,
             )
             handle.attach(upload)
-            return await upload.run()
+            telemetry = self._service.session.telemetry
+            with telemetry.upload(size=source.size, file_type=source.file_type) as span:
+                receipt = await upload.run()
+                span.set(file_id=receipt.file_id, retries=receipt.retries, resumed_bytes=receipt.resumed_bytes)
+            for cause, share in receipt.time_by_cause.items():
+                telemetry.waited(cause.value, share * receipt.elapsed)
+            return receipt
         finally:
             await source.aclose()
 

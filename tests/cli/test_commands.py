@@ -67,7 +67,7 @@ def test_workers_and_chunks_by_themselves(service: ThreadedEmulatorServer, video
 
 
 def test_one_failure_of_several(service: ThreadedEmulatorServer, video: MakeVideo, tmp_path: Path) -> None:
-    notes = tmp_path / "notes.txt"
+    notes = tmp_path / "notes"
     notes.write_text("no video")
     good = video()
     done = run(service, "upload", "--json", notes, good)

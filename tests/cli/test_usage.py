@@ -57,7 +57,7 @@ def refused(capsys: pytest.CaptureFixture[str], *words: object) -> str:
         (["upload", "{folder}"], "not a file"),
         (["upload", "{folder}/absent.mp4"], "No such file"),
         (["upload", "{folder}/empty.mp4"], "empty"),
-        (["upload", "{folder}/notes.txt"], "--file-type"),
+        (["upload", "{folder}/notes.a-b"], "--file-type"),
         (["upload", "{folder}/endless"], "--file-type"),
         (["status"], "FILE_ID"),
         (["status", "one", "two"], "two"),
@@ -88,7 +88,7 @@ def test_wrong_use(
     words: list[str],
     said: str,
 ) -> None:
-    for name in ("empty.mp4", "notes.txt", "endless", "bad.json"):
+    for name in ("empty.mp4", "notes.a-b", "endless", "bad.json"):
         (tmp_path / name).write_text("" if name == "empty.mp4" else '{"faults": [{"operation": "dance"}]}')
     places = {"video": video(), "other": video("other.mp4"), "folder": tmp_path}
     assert said in refused(capsys, *(word.format(**places) for word in words))

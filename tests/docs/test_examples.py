@@ -93,12 +93,12 @@ def test_the_web_application_uploads_what_it_is_given(iqiyi_emulator: ThreadedEm
 def test_a_stopped_application_goes_on_after_its_restart(
     iqiyi_emulator: ThreadedEmulatorServer, iqiyi_faults: Any, tmp_path: Path
 ) -> None:
-    iqiyi_faults.add(Fault(operation="set_metadata", call=1, delay=3600))
+    iqiyi_faults.add(Fault(operation="finish_upload", call=1, delay=3600))
     log = tmp_path / "log"
     with running(iqiyi_emulator, tmp_path, log) as (url, process):
         post(url, "Holiday")
         deadline = time.monotonic() + 20
-        while not any(each.operation == "set_metadata" for each in iqiyi_emulator.history):
+        while not any(each.operation == "finish_upload" for each in iqiyi_emulator.history):
             assert time.monotonic() < deadline, log.read_text()
             time.sleep(0.02)
         # No drain is that patient in a test: the second signal is what an impatient operator sends.

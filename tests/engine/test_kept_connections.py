@@ -149,7 +149,9 @@ async def test_connections_are_kept_by_origin(monkeypatch: pytest.MonkeyPatch, s
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(PEM)
     async with Service(tls=context, upload_host=service.url) as api:
-        async with AsyncVideoCloud(KEY, SECRET, endpoints=Endpoints(api=api.url, upload=service.url)) as client:
+        async with AsyncVideoCloud(
+            KEY, SECRET, endpoints=Endpoints(api=api.url, upload=service.url, forms=service.url, fallbacks=())
+        ) as client:
             for _ in range(10):
                 await client.upload(content(10), NAME, file_type="mp4")
         assert api.connections == 1

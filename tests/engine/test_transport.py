@@ -428,7 +428,12 @@ def trusting(monkeypatch: pytest.MonkeyPatch) -> ssl.SSLContext:
 async def test_api_over_tls_and_upload_without(trusting: ssl.SSLContext, service: Service) -> None:
     """As the document has it. One connection serves both in turn, so neither may shape it for the other."""
     async with Service(tls=trusting, upload_host=service.url) as api:
-        client = AsyncVideoCloud(KEY, SECRET, endpoints=Endpoints(api=api.url, upload=service.url), retry=QUICK)
+        client = AsyncVideoCloud(
+            KEY,
+            SECRET,
+            endpoints=Endpoints(api=api.url, upload=service.url, forms=service.url, fallbacks=()),
+            retry=QUICK,
+        )
         async with client:
             for _ in range(2):
                 await client.upload(content(100_000), NAME, file_type="mp4")

@@ -242,3 +242,13 @@ async def test_lane_waits_for_nobody_who_is_backing_off(service: Service) -> Non
         second = await in_time(client.upload(content(20), NAME, file_type="mp4"))
         receipt = await in_time(first)
     assert order == [receipt.file_id, second.file_id, receipt.file_id]
+
+
+async def test_an_unknown_file_type_is_sent_with_one_warning(
+    emulator: ThreadedEmulatorServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with cloud(emulator.endpoint_url) as client:
+        await client.upload(content(200_000), NAME, file_type="webm")
+    warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert len(warnings) == 1
+    assert "'webm'" in warnings[0]

@@ -14,7 +14,7 @@ from iqiyi_async.config import Endpoints
 from iqiyi_async.errors import VideoCloudError
 from iqiyi_async.protocol.hosts import address, trusted_origins
 from iqiyi_async.protocol.wire import Answer, Call, Request, SecretName, Secrets
-from iqiyi_async.transport.request import build_request
+from iqiyi_async.transport.request import RequestBody, build_request
 
 ENDPOINTS = Endpoints()
 TOKEN = "fc20472082dbcc21d856678b358d5f0f"
@@ -55,7 +55,9 @@ class Fails:
 def sent(call: Call[Any], endpoints: Endpoints = ENDPOINTS) -> Sent:
     """What a call puts on the wire, its secrets filled in."""
     method, url, headers = filled(call.request, VAULT, trusted_origins(endpoints))
-    return Sent(method, url, headers, b"".join(bytes(piece) for piece in call.request.body))
+    stream = build_request(call.request, VAULT, trusted_origins(endpoints)).stream
+    body = stream.parts if isinstance(stream, RequestBody) else ()
+    return Sent(method, url, headers, b"".join(bytes(piece) for piece in body))
 
 
 def filled(request: Request, secrets: Secrets, trusted: frozenset[str]) -> tuple[str, str, tuple[tuple[str, str], ...]]:

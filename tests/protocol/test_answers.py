@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -277,6 +278,20 @@ def test_the_words_of_the_service_can_not_forge_a_line_of_a_log(sample: Sample) 
     assert len(text) < 300
     text.encode()
     caught.value.message.encode()
+
+
+@each_operation
+def test_the_words_of_the_service_are_cut(sample: Sample) -> None:
+    with pytest.raises(ServiceError) as caught:
+        sample.call.decode(answer('{"code":"Q00001","msg":"' + "no way " * 300_000 + '"}'))
+    assert caught.value.message == ("no way " * 100)[:500]
+
+
+@each_operation
+def test_json_in_a_json_string(sample: Sample) -> None:
+    """One client of the service undoes the quotes and backslashes around a whole answer."""
+    for around in ("%s", " %s;\n", "callback(%s)"):
+        assert sample.call.decode(answer(around % json.dumps("{" + sample.inside + "}"))) == sample.value
 
 
 def test_what_could_not_be_read_is_quoted_in_short() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ipaddress
+import json
+import tracemalloc
 
 import httpx
 import pytest
@@ -10,11 +12,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from iqiyi_async.config import Endpoints
-from iqiyi_async.protocol import hosts
+from iqiyi_async.errors import ConfigurationError, ResponseError
+from iqiyi_async.protocol import hosts, uploads
+from iqiyi_async.protocol.wire import Secrets
+from iqiyi_async.transport.request import build_request
+
+from .table import VAULT, answer
 
 # Hosts as they stand in a URL. None of them may be reached while the configured service is public.
 PRIVATE = [
-    "127.0.0.1", "127.255.255.254", "127.0.0.1.", "127.0.0.1..", "0.0.0.0", "0.255.255.255", "localhost",
+    "127.0.0.1", "127.255.255.254", "127.0.0.1.", "0.0.0.0", "0.255.255.255", "localhost",
     "LOCALHOST", "localhost.", "localhost.localdomain", "ip6-localhost", "ip6-loopback", "foo.localhost",
     "a.local", "db.internal", "metadata.google.internal", "nas.lan", "x.home.arpa", "X.LOCAL.", "10.0.0.1",
     "10.255.255.255", "172.16.0.1", "172.31.255.255", "192.168.0.1", "169.254.0.1", "169.254.169.254",
@@ -125,6 +132,16 @@ REFUSED = [
     ("http://a*b/", "character"),
     ("http://$HOME/", "character"),
     ("http://a!b/", "character"),
+    ("http://a..b/", "empty part"),
+    ("http://127.0.0.1../", "empty part"),
+    ("http://.x/", "empty part"),
+    ("http://a../", "empty part"),
+    (f"http://{'x' * 64}.example/", "too long for a name"),
+    (f"http://{'x.' * 127}example/", "too long for a name"),
+    ("http://[::1]x:1/u", "host"),
+    ("http://+[::1]:1/u", "host"),
+    ("http://[::1][::2]/u", "URL"),
+    ("http://a:1:2/u", "URL"),
     ("http://(a)/", "character"),
 ]
 
@@ -215,7 +232,13 @@ def test_what_has_no_origin(url: str) -> None:
 
 
 def test_origins_that_are_trusted() -> None:
-    assert hosts.trusted_origins(Endpoints()) == {"https://openapi.iqiyi.com:443", "http://upload.iqiyi.com:80"}
+    assert hosts.trusted_origins(Endpoints()) == {
+        "https://openapi.iqiyi.com:443",
+        "http://upload.iqiyi.com:80",
+        "http://qichuan.iqiyi.com:80",
+    }
+    moved = Endpoints(metadata="http://openapi.iqiyi.com", urls="http://urls.example")
+    assert {"http://openapi.iqiyi.com:80", "http://urls.example:80"} <= hosts.trusted_origins(moved)
     assert hosts.trusted_origins(Endpoints.single("http://127.0.0.1:9/x")) == {"http://127.0.0.1:9"}
 
 
@@ -306,6 +329,83 @@ def test_a_url_is_taken_apart_as_it_came(url: str, parts: tuple[str, str, int, s
 def test_what_is_no_url_can_not_be_taken_apart(url: str) -> None:
     with pytest.raises(ValueError):
         hosts.address(url)
+
+
+urls = st.builds(
+    "{}://{}{}/{}".format,
+    st.sampled_from(["http", "https", "HTTP", "ftp", ""]),
+    st.sampled_from([*PRIVATE, *PUBLIC, *ODD_PRIVATE, *ODD_PUBLIC, "x" * 64, "a." * 130])
+    | st.text(alphabet="aZ0.-_[]:%@\\/?#x+", max_size=12)
+    | st.text(max_size=8),
+    st.sampled_from(["", ":", ":80", ":0", ":x", ":99999", ":٣", "x:1"]),
+    st.text(alphabet="/ab.?#@:\\%20\r\n", max_size=8) | st.sampled_from(["x" * 8200, "\ud800"]),
+)
+
+
+@given(urls)
+def test_an_address_is_refused_in_one_way_or_can_be_used(url: str) -> None:
+    """By the protocol with a ResponseError, by the endpoints with a ConfigurationError; and what passes breaks nothing:
+    not the HTTP library, not the resolver's encoding, not the making of a request."""
+    came = answer(json.dumps({"code": "A00000", "data": {"upload_url": url, "file_id": "7"}}))
+    near = Endpoints.single("http://127.0.0.1:8000")
+    for endpoints in (Endpoints(), near):
+        try:
+            ticket = uploads.request_upload(endpoints, "mp4", 1).decode(came)
+        except ResponseError as error:
+            assert len(str(error)) < 500  # noqa: PT017 - it may pass, too
+            continue
+        if ":" not in (host := hosts.address(ticket.upload_url).host):
+            host.encode("idna")
+        call = uploads.upload_chunk(ticket, 0, b"x", boundary="b0undary")
+        build_request(call.request, Secrets(), frozenset())
+        assert hosts.fallback_urls(ticket.upload_url, endpoints)[0] == ticket.upload_url
+    try:
+        endpoints = Endpoints.single(url)
+    except ConfigurationError:
+        return
+    build_request(uploads.request_upload(endpoints, "mp4", 1).request, VAULT, hosts.trusted_origins(endpoints))
+
+
+def test_nothing_that_is_refused_is_kept() -> None:
+    """120 hostile answers of 2 MiB once took gigabytes of memory for the life of the process."""
+    tracemalloc.start()
+    try:
+        for number in range(20):
+            url = f"http://a{number}/" + "x" * 2_000_000
+            assert hosts.problem_with(url, private_allowed=False) == "it is too long"
+            with pytest.raises(ValueError, match="too long"):
+                hosts.origin(url)
+            with pytest.raises(ConfigurationError, match="characters"):
+                Endpoints(api=url)
+            del url
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held < 1_000_000
+
+
+FALLBACK, BACKUP = "http://qichuan.iqiyi.com", "http://qc.iqiyi.com"
+
+
+@pytest.mark.parametrize(
+    ("upload_url", "endpoints", "rest"),
+    [
+        ("http://220.181.184.157/upload?n=1", Endpoints(), [f"{FALLBACK}/upload", f"{BACKUP}/upload"]),
+        (f"{FALLBACK}/upload", Endpoints(), [f"{BACKUP}/upload"]),
+        ("HTTP://QC.iqiyi.com:80/upload", Endpoints(), [f"{FALLBACK}/upload"]),
+        ("http://220.181.184.157/upload", Endpoints(fallbacks=()), []),
+        ("http://127.0.0.1:8000/upload", Endpoints.single("http://127.0.0.1:8000"), []),
+        # A service near by is not left for the public one.
+        ("http://127.0.0.1:9/upload", Endpoints(api="http://127.0.0.1:8", upload="http://127.0.0.1:8"), []),
+        (
+            "http://127.0.0.1:9/upload",
+            Endpoints(api="http://127.0.0.1:8", fallbacks=("http://127.0.0.1:7", "http://127.0.0.1:7/")),  # twice
+            ["http://127.0.0.1:7/upload"],
+        ),
+    ],
+)
+def test_where_the_ranges_of_an_upload_may_go(upload_url: str, endpoints: Endpoints, rest: list[str]) -> None:
+    assert hosts.fallback_urls(upload_url, endpoints) == (upload_url, *rest)
 
 
 @given(

@@ -66,6 +66,10 @@ AUTHORIZE_ANSWERS = [
     ('{"code":"A00000","data":{"access_token":"acc","expires_in":60,"refresh_token":null}}', token(refresh=None)),
     ('{"code":"A00000","data":{"access_token":"acc","expires_in":60,"refresh_token":""}}', token(refresh=None)),
     ('{"code":"A00000","data":{"access_token":"acc","expires_in":60,"scope":[1],"uid":null}}', token(refresh=None)),
+    ('{"code":"A00000","data":{"access_token":"acc","expiresIn":60,"refresh_token":"ref"}}', token()),
+    ('{"code":"A00000","data":{"access_token":"acc","expiresIn":7,"expires_in":60,"refresh_token":"ref"}}', token()),
+    ('"{\\"code\\":\\"A00000\\",\\"data\\":{\\"access_token\\":\\"acc\\",\\"expires_in\\":60}}"',
+     token(refresh=None)),
     # What can't be used is refused at once, not when the token is needed.
     ('{"code":"A00000","data":{"access_token":"","expires_in":60}}', UNUSABLE),
     ('{"code":"A00000","data":{"access_token":"   ","expires_in":60}}', UNUSABLE),

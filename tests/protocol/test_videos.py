@@ -112,6 +112,11 @@ STATUS_ANSWERS = [
         '{"code ":"A00007","data ":{"is_repeat ":"1","fileIdBefore ":" ' + OTHER + ' ","urllist":[]}}',
         status(VideoState.PUBLISH_FAILED, "A00007", duplicate_of=OTHER),
     ),
+    ('{"code":"A00007","data":{"fileIdBefore":7}}', status(VideoState.PUBLISH_FAILED, "A00007", duplicate_of="7")),
+    *(
+        ('{"code":"A00007","data":{"fileIdBefore":"' + odd + '"}}', status(VideoState.PUBLISH_FAILED, "A00007"))
+        for odd in ("a\\u001b[2J", "a\\r\\nb", "a b", "x" * 300, "\\ud800")
+    ),
     ('{"code":"A00007","data":{"is_repeat":0,"fileIdBefore":""}}', status(VideoState.PUBLISH_FAILED, "A00007")),
     # A code that nobody has told us about is data.
     ('{"code":"A00099","msg":"new"}', status(VideoState.UNKNOWN, "A00099", "new")),

@@ -21,7 +21,7 @@ from iqiyi_async.emulator import EmulatorConfig, ThreadedEmulatorServer
 
 WORKERS, CHUNK = 4, 64 * 1024
 #: Enough ranges for a kill to meet the middle of some, and a last one that is shorter.
-SIZE = 40 * CHUNK - 1000
+SIZE = 160 * CHUNK - 1000
 #: No process of these takes longer, in seconds.
 PATIENCE = 30.0
 

@@ -14,7 +14,7 @@ from .crash import Scene, breeder, moments
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="the processes to be killed are forked")
 
-KILLS = 10
+KILLS = 20
 
 
 def test_killed_at_random_moments_an_upload_goes_on(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import time
 from collections.abc import AsyncGenerator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
 import attrs
@@ -69,7 +69,8 @@ class Asked:
         return int(found[1]), int(found[2])
 
 
-#: Gives the whole answer, head and body; the connection is closed after one that is not "complete".
+#: Gives the whole answer, head and body; the connection is closed after one that is shorter than it says. An empty
+#: one is not given at all.
 Handler = Callable[[Asked], bytes]
 
 
@@ -96,6 +97,7 @@ class FileServer:
     asked: list[Asked] = attrs.field(factory=list)
     connections: int = 0
     open: set[asyncio.StreamWriter] = attrs.field(factory=set)
+    closed: asyncio.Event = attrs.field(factory=asyncio.Event)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
@@ -109,6 +111,9 @@ class FileServer:
                 asked = Asked(method, target, {name.lower(): value.strip() for name, _, value in pairs})
                 self.asked.append(asked)
                 reply = self.handler(asked)
+                if not reply:
+                    # No answer, and no end either.
+                    continue
                 writer.write(reply)
                 await writer.drain()
                 length = int(re.search(rb"Content-Length: (\d+)", reply)[1])  # type: ignore[index]
@@ -117,8 +122,12 @@ class FileServer:
         except (asyncio.IncompleteReadError, ConnectionError):
             return
         finally:
-            self.open.discard(writer)
             writer.close()
+            with suppress(ConnectionError):
+                await writer.wait_closed()
+            self.open.discard(writer)
+            if not self.open:
+                self.closed.set()
 
 
 @asynccontextmanager
@@ -131,6 +140,9 @@ async def serving(handler: Handler) -> AsyncGenerator[FileServer, None]:
         yield made
     finally:
         server.close()
-        for writer in list(made.open):
+        for writer in made.open:
             writer.close()
+        if made.open:
+            made.closed.clear()
+            await made.closed.wait()
         await server.wait_closed()

@@ -32,6 +32,7 @@ def test_defaults_of_the_uploads() -> None:
         "flush_after": 5.0,
         "max_open_files": None,
         "journal_required": True,
+        "trace_ranges": False,
         "remember": 30 * 86400.0,
         "lease_seconds": 60.0,
         "doubt_patience": 30.0,
@@ -60,12 +61,16 @@ def test_defaults_of_the_endpoints() -> None:
     assert endpoints.api == "https://openapi.iqiyi.com"
     assert endpoints.upload == "http://upload.iqiyi.com"
     assert dict(endpoints.backups) == {"http://qichuan.iqiyi.com": "http://qc.iqiyi.com"}
+    assert endpoints.forms == "http://qichuan.iqiyi.com"
+    assert endpoints.fallbacks == ("http://qichuan.iqiyi.com", "http://qc.iqiyi.com")
+    assert (endpoints.metadata, endpoints.urls) == (None, None)
 
 
 @pytest.mark.parametrize("value", [Endpoints(), Endpoints.single("http://a"), RetryPolicy(), UploadOptions()])
 def test_options_are_values(value: Any) -> None:
     for copied in (copy.copy(value), copy.deepcopy(value), pickle.loads(pickle.dumps(value)), attrs.evolve(value)):
         assert copied == value
+        assert hash(copied) == hash(value)
         assert repr(copied) == repr(value)
     for field in attrs.fields(type(value)):
         with pytest.raises(attrs.exceptions.FrozenInstanceError):
@@ -89,7 +94,11 @@ UPLOADS: list[tuple[str, Any, str]] = [
     *(("parameters", value, "must be 'headers' or 'body', not ") for value in ("header", "", None, ["body"], b"body")),
     *(("on_failure", value, "must be 'keep' or 'cancel', not ") for value in ("delete", "", None, True)),
     *(("verify", value, "must be 'samples' or 'end', not ") for value in ("all", "", None, True)),
-    *(("journal_required", value, "must be True or False, not ") for value in (0, 1, "yes", None)),
+    *(
+        (name, value, "must be True or False, not ")
+        for name in ("journal_required", "trace_ranges")
+        for value in (0, 1, "yes", None)
+    ),
     *(
         (name, value, f"must be a number of seconds, at least {least:g}, not ")
         for names, least in (
@@ -195,8 +204,10 @@ def test_the_policy_of_calls_is_quick_and_allows_no_more() -> None:
 )
 def test_addresses(given_: str, clean: str) -> None:
     endpoints = Endpoints.single(given_)
-    assert endpoints.api == endpoints.upload == clean
-    assert dict(endpoints.backups) == {}
+    assert endpoints.api == endpoints.upload == endpoints.forms == clean
+    assert (dict(endpoints.backups), endpoints.fallbacks, endpoints.metadata, endpoints.urls) == ({}, (), None, None)
+    assert Endpoints(metadata=given_, urls=given_).metadata == Endpoints(urls=given_).urls == clean
+    assert Endpoints(fallbacks=[given_]).fallbacks == (clean,)  # type: ignore[arg-type]
     assert dict(Endpoints(backups={given_: given_}).backups) == {clean: clean}
 
 
@@ -240,6 +251,9 @@ def test_addresses_that_are_refused(value: Any, problem: str) -> None:
     for values, name in (
         ({"api": value}, "api"),
         ({"upload": value}, "upload"),
+        ({"forms": value}, "forms"),
+        ({"fallbacks": (value,)}, "fallbacks"),
+        *(({name: value}, name) for name in ("metadata", "urls") if value is not None),
         ({"backups": {"http://a": value}}, "backups"),
         ({"backups": {value: "http://a"}}, "backups"),
     ):
