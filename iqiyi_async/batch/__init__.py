@@ -3,8 +3,25 @@
 from __future__ import annotations
 
 from .batch import Batch
+from .dry_run import ManifestCheck
+from .hot_folder import HotFolder
+from .ledger import LedgerError
 from .manifest import Manifest, ManifestError
 from .models import AddResult, BatchStatus, ItemState
-from .report import BatchReport
+from .report import BatchReport, ReportItem
+from .runner import RunningItem
 
-__all__ = ["AddResult", "Batch", "BatchReport", "BatchStatus", "ItemState", "Manifest", "ManifestError"]
+__all__ = [
+    "AddResult",
+    "Batch",
+    "BatchReport",
+    "BatchStatus",
+    "HotFolder",
+    "ItemState",
+    "LedgerError",
+    "Manifest",
+    "ManifestCheck",
+    "ManifestError",
+    "ReportItem",
+    "RunningItem",
+]

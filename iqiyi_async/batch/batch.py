@@ -18,13 +18,13 @@ from .. import _validation
 from ..client import AsyncVideoCloud
 from ..errors import ConfigurationError, VideoCloudError
 from ..models import PlayUrls, UploadItem, UploadOutcome
-from ..upload.handle import UploadHandle
+from ..upload.timetable import Timetable
 from .afterwards import OnSuccess
 from .ledger import Ledger, open_ledger
 from .manifest import Manifest, ManifestError
 from .models import AddResult, BatchStatus, ItemRecord, ItemState, NewItem
 from .report import BatchReport, ReportItem
-from .runner import Runner
+from .runner import Runner, RunningItem
 from .settings import Settings
 from .sources import OpenSource, new_item
 
@@ -59,7 +59,8 @@ class Batch:
         max_backoff: the longest wait, in seconds.
         lease_seconds: how long a runner that died keeps the others from its items, in seconds.
         ledger_patience: how long a ledger that can't be reached is waited for, in seconds.
-        max_bandwidth: bytes a second, shared evenly by all runners that were given it; the client's own if None.
+        max_bandwidth: bytes a second, shared evenly by all runners that were given it: a number, or a text such as
+            ``"20MB"``, or a timetable in local time such as ``"08:00-20:00=10MB,else=off"``. The client's own if None.
         on_success: what becomes of a file once its video was verified: ``"none"``, ``"delete"``, or ``"move:DIR"``. It
             happens after publication if that is waited for, else after the service confirmed the upload.
 
@@ -80,7 +81,7 @@ class Batch:
         max_backoff: float = 600.0,
         lease_seconds: float = 60.0,
         ledger_patience: float = 600.0,
-        max_bandwidth: int | None = None,
+        max_bandwidth: int | str | None = None,
         on_success: str = "none",
     ) -> None:
         if cloud is not None:
@@ -88,7 +89,7 @@ class Batch:
         if open_source is not None and not callable(open_source):
             raise ConfigurationError("open_source must be a function of a URL")
         _validation.text("name", name, limit=200)
-        if max_bandwidth is not None:
+        if isinstance(max_bandwidth, int):
             _validation.whole("max_bandwidth", max_bandwidth, least=0, most=2**50, unit="bytes a second")
         self._cloud = cloud
         self._name = name
@@ -101,7 +102,7 @@ class Batch:
             max_backoff=_validation.seconds("max_backoff", max_backoff),
             lease_seconds=_validation.seconds("lease_seconds", lease_seconds, least=0.1),
             ledger_patience=_validation.seconds("ledger_patience", ledger_patience),
-            max_bandwidth=max_bandwidth,
+            max_bandwidth=None if max_bandwidth is None else Timetable.parse(str(max_bandwidth)),
             on_success=OnSuccess.parse(on_success),
         )
         self._open = False
@@ -230,14 +231,14 @@ class Batch:
             await runner.ended.wait()
 
     @property
-    def running(self) -> Sequence[UploadHandle]:
+    def running(self) -> Sequence[RunningItem]:
         """The uploads under way in this object's run."""
         return () if self._runner is None else self._runner.running
 
-    def set_bandwidth(self, bytes_per_second: int | None) -> None:
-        """Change what all runners that were given a limit send together; no limit if None, a pause if 0."""
-        if self._runner is not None:
-            self._runner.slot.set_bandwidth(bytes_per_second)
+    @property
+    def reviewed(self) -> int:
+        """How many videos this object's run waits for."""
+        return 0 if self._runner is None else self._runner.reviewed
 
     async def status(self) -> BatchStatus:
         """How many items are in which state.

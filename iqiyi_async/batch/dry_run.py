@@ -6,7 +6,6 @@ import os
 import stat
 from collections.abc import Iterable
 from pathlib import Path, PurePath
-from typing import cast
 from urllib.parse import urlsplit
 
 import attrs
@@ -71,9 +70,10 @@ def _size_of(item: UploadItem, root: Path) -> int | None:
         ConfigurationError: it can't be uploaded.
     """
     url = isinstance(item.source, str) and URL.match(item.source)
-    path = root / cast("str", os.fspath(item.source))
+    name: str = os.fspath(item.source)
+    path = root / name
     if item.file_type is None:
-        suffix = PurePath(urlsplit(item.source).path if url else path.name).suffix
+        suffix = PurePath(urlsplit(name).path if url else path.name).suffix
         if not suffix:
             raise ConfigurationError("file_type is needed: the name has no ending")
         check_file_type(suffix)

@@ -132,20 +132,20 @@ class Manifest:
                 yield from self._table(file, "standard input", Path.cwd(), lines=None)
             return
         if URL.match(source):
-            yield _plain(source)
+            yield item_of_path(source)
             return
         path = self._found(Path(source))
         suffix = path.suffix.lower().removeprefix(".")
         if path.is_dir():
-            yield from map(_plain, _videos(path))
+            yield from map(item_of_path, videos_in(path))
         elif suffix in ("csv", "tsv", "txt", "jsonl", "ndjson", "json"):
             with _opened(path) as file:
                 lines = suffix not in ("csv", "tsv", "txt")
                 yield from self._table(file, str(path), path.absolute().parent, lines=lines)
         elif path.exists():
-            yield _plain(str(path))
+            yield item_of_path(str(path))
         elif glob.has_magic(source):
-            yield from map(_plain, self._matching(source))
+            yield from map(item_of_path, self._matching(source))
         else:
             raise ConfigurationError(f"{source}: there is no such file or folder")
 
@@ -185,7 +185,8 @@ class Manifest:
                 yield item if URL.match(source) else attrs.evolve(item, source=root / _native(source))
 
 
-def _plain(source: str) -> UploadItem:
+def item_of_path(source: str) -> UploadItem:
+    """The item of a path or a URL: the title is its name without the ending."""
     return UploadItem(source if URL.match(source) else Path(source), Metadata(_printable(stem_of(source))))
 
 
@@ -199,7 +200,7 @@ def _native(source: str) -> str:
     return source.replace("\\", "/") if os.sep == "/" and "/" not in source else source
 
 
-def _videos(folder: Path) -> Iterator[str]:
+def videos_in(folder: Path) -> Iterator[str]:
     """All videos in a folder and its folders, by name; hidden ones are left out."""
     for where, folders, files in os.walk(folder):
         folders[:] = sorted(each for each in folders if not each.startswith("."))

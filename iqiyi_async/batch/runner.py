@@ -34,7 +34,7 @@ from .outage import OutageWatch
 from .publication import Reviewed, Watchers
 from .settings import Settings
 from .slots import Slot
-from .sources import close_source, item_of, open_source, upload_key
+from .sources import close_source, item_of, open_source, shown, upload_key
 from .starting import start, takes_uploads
 from .verdicts import REVIEW_HINT, Verdict, hint_for, never_published, retry_after_of, verdict_of, words
 
@@ -44,6 +44,19 @@ logger: logging.Logger = logging.getLogger(__name__)
 LOT = 50
 
 _STATES = {VideoState.PUBLISHED: ItemState.PUBLISHED, VideoState.REVIEW_FAILED: ItemState.REVIEW_FAILED}
+
+
+@attrs.frozen
+class RunningItem:
+    """An upload that is under way.
+
+    Attributes:
+        source: the item's, as a report shows it.
+        handle: the upload.
+    """
+
+    source: str
+    handle: UploadHandle
 
 
 class Runner:
@@ -71,7 +84,7 @@ class Runner:
         self._outage = OutageWatch(asyncio.get_running_loop().time)
         self._watchers = Watchers(cloud, self._reviewed, self._broken)
         self._outcomes: asyncio.Queue[UploadOutcome | None] = asyncio.Queue()
-        self._uploads: dict[asyncio.Task[None], UploadHandle | None] = {}
+        self._uploads: dict[asyncio.Task[None], RunningItem | None] = {}
         self._change = asyncio.Event()
         self._over = False
         self._stopping = False
@@ -105,9 +118,8 @@ class Runner:
     def stop(self, within: float) -> None:
         """Take no more items; uploads that will not be done within so many seconds end where they can go on."""
         self._over, self._within = True, within
-        for handle in self._uploads.values():
-            if handle is not None:
-                handle.stop(within)
+        for each in self.running:
+            each.handle.stop(within)
         self._changed()
 
     def cut_off(self) -> None:
@@ -117,9 +129,9 @@ class Runner:
         self._changed()
 
     @property
-    def running(self) -> list[UploadHandle]:
+    def running(self) -> list[RunningItem]:
         """The uploads under way."""
-        return [handle for handle in self._uploads.values() if handle is not None]
+        return [each for each in self._uploads.values() if each is not None]
 
     @property
     def reviewed(self) -> int:
@@ -241,7 +253,7 @@ class Runner:
             async with start(self._cloud, wanted, journal, self._settings.lease_seconds) as handle:
                 task = asyncio.current_task()
                 assert task is not None
-                self._uploads[task] = handle
+                self._uploads[task] = RunningItem(shown(claim.source), handle)
                 if self._within is not None:
                     handle.stop(self._within)
                 return await handle

@@ -13,6 +13,7 @@ import attrs
 from ..client import AsyncVideoCloud
 from ..errors import VideoCloudError
 from ..models import VideoState
+from ..upload.timetable import Timetable
 from .afterwards import OnSuccess
 from .columns import URL
 from .ledger import Ledger, LedgerError
@@ -34,7 +35,7 @@ class Settings:
         max_backoff: the longest wait, in seconds.
         lease_seconds: how long a runner that died keeps others from its items.
         ledger_patience: how long a ledger that can't be reached is waited for, in seconds.
-        max_bandwidth: bytes a second over all runners, or None.
+        max_bandwidth: bytes a second over all runners, by the time of day, or None.
         on_success: what becomes of files whose videos are safe.
     """
 
@@ -45,7 +46,7 @@ class Settings:
     max_backoff: float = 600.0
     lease_seconds: float = 60.0
     ledger_patience: float = 600.0
-    max_bandwidth: int | None = None
+    max_bandwidth: Timetable | None = None
     on_success: OnSuccess = attrs.field(factory=OnSuccess)
 
     def located(self) -> Settings:

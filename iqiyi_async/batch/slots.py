@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 from typing import Any
 
-import anyio
-
 from ..client import AsyncVideoCloud
+from ..upload.timetable import Timetable
 from .heartbeat import BEATS
 from .ledger import Held, Ledger, LedgerError
 
@@ -23,23 +23,16 @@ class Slot:
         cloud: whose bandwidth is shared.
         ledger: where the slots are.
         lease_seconds: how long a slot is held without being renewed.
-        max_bandwidth: bytes a second over all runners; no limit if None.
+        limit: of all runners together, by the time of day; no limit of the batch's own if None.
     """
 
-    def __init__(self, cloud: AsyncVideoCloud, ledger: Ledger, lease_seconds: float, max_bandwidth: int | None) -> None:
+    def __init__(self, cloud: AsyncVideoCloud, ledger: Ledger, lease_seconds: float, limit: Timetable | None) -> None:
         self._cloud = cloud
         self._ledger = ledger
         self._ttl = lease_seconds
-        self._most = max_bandwidth
-        self._limited = max_bandwidth is not None
+        self._limit = limit
         self._share: int | None = None
         self._held: Held | None = None
-        self._changed = asyncio.Event()
-
-    def set_bandwidth(self, bytes_per_second: int | None) -> None:
-        """Change what all runners together may send."""
-        self._most, self._limited = bytes_per_second, True
-        self._changed.set()
 
     async def take(self) -> None:
         """Take a slot. Its share is nothing until all others know of it."""
@@ -49,9 +42,7 @@ class Slot:
     async def run(self, patiently: Callable[[Callable[[], Awaitable[Any]]], Awaitable[Any]]) -> None:
         """Renew it until cancelled."""
         while True:
-            self._changed.clear()
-            with anyio.move_on_after(self._ttl / BEATS):
-                await self._changed.wait()
+            await asyncio.sleep(self._pause())
             await patiently(self._renew)
 
     async def free(self) -> None:
@@ -63,6 +54,13 @@ class Slot:
         except LedgerError as problem:
             logger.warning("this runner counts as alive until its slot expires: %s", problem)
 
+    def _pause(self) -> float:
+        """Until the next renewal, or until the limit changes."""
+        pause = self._ttl / BEATS
+        now = datetime.now().astimezone()
+        change = None if self._limit is None else self._limit.next_change(now)
+        return pause if change is None else max(0.05, min(pause, (change - now).total_seconds()))
+
     async def _renew(self) -> None:
         if self._held is None:
             return
@@ -71,8 +69,9 @@ class Slot:
             # It was not renewed in time, and perhaps taken: this runner is a newcomer again.
             self._held = await self._ledger.take_slot(self._ttl)
             settled = live <= 1
-        if self._limited:
-            share = None if self._most is None else self._most // max(1, live) if settled else 0
+        if self._limit is not None:
+            most = self._limit.rate_at(datetime.now().astimezone())
+            share = None if most is None else most // max(1, live) if settled else 0
             if share != self._share or share is None:
                 self._share = share
                 self._cloud.set_bandwidth(share)

@@ -1,17 +1,17 @@
 """One upload, from a source to a published video. Read `upload` first, then `transfer`.
 
-    uploads          all uploads of a client: started, counted, drained
-    handle           an upload in hand: awaited, watched, paused, cancelled
-    many             any number of items, a few at a time
-    upload           one upload's life: begin or go on, describe, send, finish
-    resume           what an earlier run has left, and whether the bytes are a video already
-    transfer         all ranges of an upload; range_attempt is one of them, routes their addresses, ranges arithmetic
-    finish           the end of an upload, said once
-    journal_session  the lease, and what is written into the journal when
-    progress         how far it is, and what it waits for
-    workers          the workers that all uploads share; fair_queue says who is next, bandwidth how fast
-    adaptive         how large ranges are and how many travel at once; latency says when one is late
-    base, sources    what a source promises, and what callers hand in
-    file_source      files (file_access is what threads do with them, open_files the bound of those that are open)
-    streams          streams, gathered in memory that all share; resources and memory are what sources share
+uploads          all uploads of a client: started, counted, drained
+handle           an upload in hand: awaited, watched, paused, cancelled
+many             any number of items, a few at a time
+upload           one upload's life: begin or go on, describe, send, finish
+resume           what an earlier run has left, and whether the bytes are a video already
+transfer         all ranges of an upload; range_attempt is one of them, routes their addresses, ranges arithmetic
+finish           the end of an upload, said once
+journal_session  the lease, and what is written into the journal when
+progress         how far it is, and what it waits for
+workers          the workers that all uploads share; fair_queue says who is next, bandwidth how fast
+adaptive         how large ranges are and how many travel at once; latency says when one is late
+base, sources    what a source promises, and what callers hand in
+file_source      files (file_access is what threads do with them, open_files the bound of those that are open)
+streams          streams, gathered in memory that all share; resources and memory are what sources share
 """

@@ -221,7 +221,7 @@ async def test_draining_ends_where_it_can_go_on(
         async with quick(client, ledger_url, name, folder) as batch:
             await batch.add(Manifest.read(folder))
             running = asyncio.create_task(outcomes_of(batch, concurrency=2))
-            await until(lambda: any(each.progress.accepted for each in batch.running))
+            await until(lambda: any(each.handle.progress.accepted for each in batch.running))
             await batch.drain(0.5)
             assert await running == []
             status = await batch.status()
