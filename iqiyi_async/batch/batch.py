@@ -20,6 +20,7 @@ from ..errors import ConfigurationError, VideoCloudError
 from ..models import PlayUrls, UploadItem, UploadOutcome
 from ..upload.timetable import Timetable
 from .afterwards import OnSuccess
+from .claims import ask
 from .ledger import Ledger, open_ledger
 from .manifest import Manifest, ManifestError
 from .models import AddResult, BatchStatus, ItemRecord, ItemState, NewItem
@@ -28,6 +29,8 @@ from .runner import Runner, RunningItem
 from .settings import Settings
 from .sources import OpenSource, new_item
 
+#: A ledger that is being restarted is waited for when it is opened: so many seconds, lest a wrong address is.
+OPENING = 10.0
 #: Items are added, and read for a report, so many at a time.
 LOT, PAGE = 2000, 1000
 #: An iterable that is not a manifest is read for so many items before others get their turn.
@@ -294,7 +297,7 @@ class Batch:
         if not self._open:
             # Where the current folder is, is asked in a thread.
             self._settings = await asyncio.to_thread(self._settings.located)
-            await self._ledger.open()
+            await ask(self._ledger.open, min(OPENING, self._settings.ledger_patience))
             self._open = True
 
     async def _pages(self, records: Sequence[ItemRecord]) -> dict[int, str]:

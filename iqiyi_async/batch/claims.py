@@ -21,6 +21,25 @@ T = TypeVar("T")
 FIRST_WAIT, LONGEST_WAIT = 0.05, 2.0
 
 
+async def ask(call: Callable[[], Awaitable[T]], patience: float) -> T:
+    """Ask a ledger, and again while it can't be reached, for so many seconds.
+
+    Raises:
+        LedgerError: it could not be reached.
+    """
+    clock = asyncio.get_running_loop().time
+    began, wait = clock(), FIRST_WAIT
+    while True:
+        try:
+            return await call()
+        except LedgerError as problem:
+            if clock() - began >= patience:
+                raise
+            logger.warning("%s; trying again", problem)
+        await asyncio.sleep(wait)
+        wait = min(2 * wait, LONGEST_WAIT)
+
+
 class Claims:
     """The claims of one runner.
 
@@ -41,17 +60,7 @@ class Claims:
         Raises:
             LedgerError: it could not be reached for as long as that is waited for.
         """
-        clock = asyncio.get_running_loop().time
-        began, wait = clock(), FIRST_WAIT
-        while True:
-            try:
-                return await call()
-            except LedgerError as problem:
-                if clock() - began >= self._patience:
-                    raise
-                logger.warning("%s; trying again", problem)
-            await asyncio.sleep(wait)
-            wait = min(2 * wait, LONGEST_WAIT)
+        return await ask(call, self._patience)
 
     async def take(self, claim: Callable[[int, float], Awaitable[list[Claim]]], limit: int) -> list[Claim]:
         """Claim up to so many items.

@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
+from ..errors import ConfigurationError
 from ..stores import _private
 from ..stores._worker import BackgroundThread, Batches, Job
 from .ledger import LedgerError
@@ -131,7 +132,7 @@ class LedgerFile:
             connection.execute(f"PRAGMA application_id = {APPLICATION}")
             connection.execute(f"PRAGMA user_version = {VERSION}")
         elif (application, version) != (APPLICATION, VERSION):
-            raise LedgerError(
+            raise ConfigurationError(
                 f"{self.path} is no ledger of this release of iqiyi-async, and was left as it is: give another path"
             )
         connection.execute("INSERT OR IGNORE INTO batch (name) VALUES (?)", (self._name,))

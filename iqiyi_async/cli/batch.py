@@ -36,7 +36,7 @@ LEDGER = "sqlite:///batch.ledger"
 
 @app.command
 def run(
-    *sources: str,
+    *sources: Annotated[str, Parameter(allow_leading_hyphen=True)],
     ledger: str = LEDGER,
     name: str = "default",
     root: Path | None = None,
@@ -83,6 +83,9 @@ def run(
         json: Print one JSON object per line: what was added, progress, a result for each item, a summary.
     """
     screen = account.screen(machine=json, steadfast=True)
+    unknown = next((each for each in sources if each.startswith("-") and each != "-"), None)
+    if unknown is not None:
+        raise UsageError(f"unknown option {unknown}", "iqiyi-async batch run --help lists what is possible")
     if not sources and watch is None and dry_run:
         raise UsageError("there is nothing to look at", "name a CSV or JSON Lines file, a folder or videos")
     if report is not None and report.suffix.lower() not in (".csv", ".json"):

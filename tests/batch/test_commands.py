@@ -73,10 +73,10 @@ def test_for_machines(service: ThreadedEmulatorServer, films: Films) -> None:
 
 def test_failures_and_what_retries_them(service: ThreadedEmulatorServer, films: Films) -> None:
     folder = films(3)
-    service.faults = FaultPlan([Fault(operation="upload_chunk", wrong_md5=True)])
+    service.faults = FaultPlan([Fault(operation="finish_upload", code="A00010")])
     done = run(service, *command(folder, "run", folder, "--max-attempts", 1))
     assert done.code == 1
-    assert "3 x IntegrityError" in done.err
+    assert " x UploadError" in done.err
     assert "iqiyi-async batch retry --ledger" in done.err
     service.faults = FaultPlan()
     status = run(None, *command(folder, "status"))
@@ -167,6 +167,7 @@ def test_usage(films: Films) -> None:
         ["--on-success", "burn"],
         ["--max-bandwidth", "fast"],
         ["--concurrency", "0"],
+        ["--concurency", "3"],
     ):
         done = run(None, "batch", "run", folder, *words, IQIYI_APP_KEY="k", IQIYI_APP_SECRET="s")
         assert done.code == 2, (words, done.text)
