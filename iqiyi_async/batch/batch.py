@@ -124,8 +124,10 @@ class Batch:
         return f"<Batch {self._name!r} in {self._ledger!r}>"
 
     async def aclose(self) -> None:
-        """Close the ledger. What a run holds is given back by the run."""
+        """Close the ledger. A run whose loop was left is ended: what is under way is cancelled, and given back."""
         with anyio.CancelScope(shield=True):
+            if self._runner is not None:
+                await self._runner.aclose()
             await self._ledger.aclose()
 
     async def add(self, items: Items | Manifest) -> AddResult:

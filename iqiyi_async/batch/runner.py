@@ -91,6 +91,7 @@ class Runner:
         self._problem: Exception | None = None
         self._within: float | None = None
         self._telling: asyncio.Task[None] | None = None
+        self._helpers: list[asyncio.Task[None]] = []
         #: Set when nothing is under way any more.
         self.ended: asyncio.Event = asyncio.Event()
 
@@ -98,12 +99,9 @@ class Runner:
         """Run, and give each item's outcome as it completes."""
         await self._claims.ask(self._ledger.clear_stop)
         await self._claims.ask(self.slot.take)
-        helpers = [
-            self._task(self._heartbeat.run()),
-            self._task(self.slot.run(self._claims.ask)),
-            self._task(self._run()),
-        ]
-        for helper in helpers:
+        for work in (self._heartbeat.run(), self.slot.run(self._claims.ask), self._run()):
+            helper = self._task(work)
+            self._helpers.append(helper)
             helper.add_done_callback(self._helper_ended)
         try:
             while (outcome := await self._outcomes.get()) is not None:
@@ -112,8 +110,7 @@ class Runner:
             if self._problem is not None:
                 raise self._problem
         finally:
-            self._over = True
-            await run_to_completion(self._close(helpers))
+            await run_to_completion(self.aclose())
 
     def stop(self, within: float) -> None:
         """Take no more items; uploads that will not be done within so many seconds end where they can go on."""
@@ -121,6 +118,19 @@ class Runner:
         for each in self.running:
             each.handle.stop(within)
         self._changed()
+
+    async def aclose(self) -> None:
+        """End what is under way, and give back what is held."""
+        self._over = True
+        helpers, self._helpers = self._helpers, []
+        await self._watchers.aclose()
+        ending = [*self._uploads, *helpers, *([] if self._telling is None else [self._telling])]
+        for task in ending:
+            task.cancel()
+        if ending:
+            await asyncio.wait(ending)
+        await self._claims.give_all_back()
+        await self.slot.free()
 
     def cut_off(self) -> None:
         """End what is still under way."""
@@ -355,15 +365,6 @@ class Runner:
             self._problem = problem if isinstance(problem, Exception) else RuntimeError(repr(problem))
         self._over = True
         self._changed()
-
-    async def _close(self, helpers: list[asyncio.Task[None]]) -> None:
-        await self._watchers.aclose()
-        ending = [*self._uploads, *helpers, *([] if self._telling is None else [self._telling])]
-        for task in ending:
-            task.cancel()
-        await asyncio.wait(ending)
-        await self._claims.give_all_back()
-        await self.slot.free()
 
     def _changed(self) -> None:
         self._change.set()

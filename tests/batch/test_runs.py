@@ -354,3 +354,18 @@ async def test_what_was_done_before_the_quota_is_told(
                 done.append(outcome)  # noqa: PERF401 - it raises
         assert [each.ok for each in done] == [True, True]
         assert (await batch.status()).waiting == 2
+
+
+async def test_a_loop_that_is_left_ends_with_the_batch(
+    emulator: ThreadedEmulatorServer, films: Films, ledger_url: str, name: str
+) -> None:
+    folder = films(40)
+    async with cloud(emulator.endpoint_url) as client:
+        async with quick(client, ledger_url, name, folder) as batch:
+            await batch.add(Manifest.read(folder))
+            outcomes = batch.run(concurrency=4)
+            assert (await anext(outcomes)).ok
+        async with quick(None, ledger_url, name, folder) as again:
+            status = await again.status()
+            assert (status.held, status.runners) == (0, 0)
+        await outcomes.aclose()
