@@ -75,7 +75,8 @@ class Claims:
             self._heartbeat.add(claims, since)
             return claims
 
-        return await self.ask(once)
+        # Even if the run is cancelled meanwhile, what was claimed is known, and given back.
+        return await self.ask(lambda: run_to_completion(once()))
 
     async def end(self, claim: Claim, ending: Ending) -> bool:
         """Write what a claim has come to; False if it was lost.
