@@ -352,8 +352,17 @@ async def _lots_of_manifest(manifest: Manifest, root: Path) -> AsyncGenerator[li
     def read() -> list[NewItem]:
         return [_tolerant(entry, root) for entry in itertools.islice(entries, LOT)]
 
-    while lot := await asyncio.to_thread(read):
-        yield lot
+    # One lot is read while the one before is written.
+    ahead = asyncio.create_task(asyncio.to_thread(read))
+    try:
+        while lot := await ahead:
+            ahead = asyncio.create_task(asyncio.to_thread(read))
+            yield lot
+    finally:
+        # A thread can't be stopped; what it still reads is not used.
+        await asyncio.wait([ahead])
+        if not ahead.cancelled():
+            ahead.exception()
 
 
 async def _lots_of_iterable(items: Iterable[UploadItem], root: Path) -> AsyncGenerator[list[NewItem], None]:

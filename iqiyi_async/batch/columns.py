@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 from pathlib import PurePath
 from typing import cast
 from urllib.parse import unquote, urlsplit
@@ -81,7 +82,13 @@ def category_of(value: object) -> Category | None:
     Raises:
         ColumnError: there is no such category.
     """
-    text = str(value).strip() if isinstance(value, str | int | float) and not isinstance(value, bool) else "?"
+    return _category(
+        str(value).strip() if isinstance(value, str | int | float) and not isinstance(value, bool) else "?"
+    )
+
+
+@lru_cache(1024)
+def _category(text: str) -> Category | None:
     if not text:
         return None
     found = _BY_NAME.get(text.lower().replace("_", " ").replace("-", " "))

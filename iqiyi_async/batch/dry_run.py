@@ -12,7 +12,7 @@ import attrs
 
 from ..errors import ConfigurationError
 from ..models import UploadItem
-from ..protocol.uploads import check_file_type
+from ..protocol.uploads import check_file_type, doubt_about
 from .columns import URL
 from .manifest import ManifestError
 from .sources import new_item, shown
@@ -72,11 +72,12 @@ def _size_of(item: UploadItem, root: Path) -> int | None:
     url = isinstance(item.source, str) and URL.match(item.source)
     name: str = os.fspath(item.source)
     path = root / name
-    if item.file_type is None:
-        suffix = PurePath(urlsplit(name).path if url else path.name).suffix
-        if not suffix:
-            raise ConfigurationError("file_type is needed: the name has no ending")
-        check_file_type(suffix)
+    suffix = PurePath(urlsplit(name).path if url else path.name).suffix
+    if item.file_type is None and not suffix:
+        raise ConfigurationError("file_type is needed: the name has no ending")
+    doubt = doubt_about(check_file_type(item.file_type or suffix))
+    if doubt is not None:
+        raise ConfigurationError(doubt)
     if url:
         return None
     try:

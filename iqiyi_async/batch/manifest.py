@@ -171,7 +171,7 @@ class Manifest:
         if lines is None:
             lines = file.read(64).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{")
             file.seek(0)
-        root = folder if self.root is None else self.root.absolute()
+        base = str(folder if self.root is None else self.root.absolute())
         for line in (json_lines if lines else csv_lines)(file, name, self.ignored_columns):
             if line.problem:
                 yield ManifestError(name, line.number, "", line.problem)
@@ -182,7 +182,11 @@ class Manifest:
                 yield ManifestError(name, line.number, error.column, str(error))
             else:
                 source = str(item.source)
-                yield item if URL.match(source) else attrs.evolve(item, source=root / _native(source))
+                if URL.match(source):
+                    yield item
+                else:
+                    path = Path(os.path.join(base, _native(source)))  # noqa: PTH118 - once for each line
+                    yield UploadItem(path, item.metadata, item.file_type, None, item.key)
 
 
 def item_of_path(source: str) -> UploadItem:

@@ -9,6 +9,9 @@ from typing import Any, cast
 from ..models import Category, Fingerprint, JournalEntry, Metadata, Phase
 from .models import Claim, ItemRecord, ItemState, NewItem
 
+#: Made once: there may be a million items.
+_JSON = json.JSONEncoder(ensure_ascii=False)
+
 
 def columns_of(item: NewItem) -> tuple[str, ...]:
     """A new item as the first columns of its row."""
@@ -37,7 +40,7 @@ def metadata_to_json(metadata: Metadata) -> str:
         fields["tags"] = metadata.tags
     if metadata.category is not None:
         fields["category"] = int(metadata.category)
-    return json.dumps(fields, ensure_ascii=False)
+    return _JSON.encode(fields)
 
 
 def metadata_from_json(text: str) -> Metadata:

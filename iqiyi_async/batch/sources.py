@@ -72,8 +72,11 @@ def source_text(source: object, root: Path) -> str:
         raise ConfigurationError("the source of an item holds a zero character")
     if isinstance(source, str) and URL.match(text):
         return text
-    path = Path(os.path.normpath(root / text))
-    return path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)
+    # Plain texts: a million of them are no matter for pathlib.
+    base = str(root)
+    path = os.path.normpath(os.path.join(base, text))  # noqa: PTH118
+    below = base if base.endswith(os.sep) else base + os.sep
+    return path[len(below) :].replace(os.sep, "/") if path.startswith(below) else path
 
 
 def shown(source: str) -> str:

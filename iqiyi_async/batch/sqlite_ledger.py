@@ -154,7 +154,7 @@ class SqliteLedger(Ledger):
     async def find(self, number: int, size: int, digest: str) -> tuple[JournalEntry, ...]:
         def work(database: sqlite3.Connection) -> tuple[JournalEntry, ...]:
             rows = database.execute(
-                "SELECT n, file_id, phase, entry, changed FROM item WHERE digest = ? AND size = ?"
+                "SELECT n, file_id, phase, entry, changed FROM item WHERE digest = ? AND digest != '' AND size = ?"
                 " AND phase = ? AND n != ? LIMIT 100",
                 (digest, size, Phase.FINISHED.value, number),
             ).fetchall()

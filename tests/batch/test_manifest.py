@@ -62,7 +62,7 @@ def test_a_bad_line_names_file_line_and_column(tmp_path: Path) -> None:
         "a.mp4,A,nonsense,,",
         '"b.mp4","a title\nof two lines",travel,,',
         ",no source,,,",
-        "c.mp4,C,travel,x,exe",
+        "c.mp4,C,travel,x,no type",
         f"d.mp4,{'长' * 1000},travel,,",
         "e.mp4,E,travel,,,,too many",
         "f.mp4,F,旅游,海,mp4",
