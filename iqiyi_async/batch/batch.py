@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import os
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Sequence
 from contextlib import aclosing
-from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self, cast
@@ -19,22 +17,21 @@ from ..client import AsyncVideoCloud
 from ..errors import ConfigurationError, VideoCloudError
 from ..models import PlayUrls, UploadItem, UploadOutcome
 from ..upload.timetable import Timetable
+from .adding import lots_of
 from .afterwards import OnSuccess
 from .claims import ask
 from .ledger import Ledger, open_ledger
-from .manifest import Manifest, ManifestError
-from .models import AddResult, BatchStatus, ItemRecord, ItemState, NewItem
+from .manifest import Manifest
+from .models import AddResult, BatchStatus, ItemRecord, ItemState
 from .report import BatchReport, ReportItem
 from .runner import Runner, RunningItem
 from .settings import Settings
-from .sources import OpenSource, new_item
+from .sources import OpenSource
 
-#: A ledger that is being restarted is waited for when it is opened: so many seconds, lest a wrong address is.
+#: A ledger that can't be reached when it is opened is tried for so many seconds: it may be restarting.
 OPENING = 10.0
-#: Items are added, and read for a report, so many at a time.
-LOT, PAGE = 2000, 1000
-#: An iterable that is not a manifest is read for so many items before others get their turn.
-TURN = 50
+#: Items are read for a report so many at a time.
+PAGE = 1000
 #: Play URLs are asked for with so many requests at once; play pages for so many videos with one.
 AT_ONCE, VIDEOS = 8, 100
 
@@ -150,14 +147,7 @@ class Batch:
         given = cast("object", items)
         if isinstance(given, str | bytes | os.PathLike):
             raise ConfigurationError("items must be an iterable of UploadItem: read a file with Manifest.read(path)")
-        if isinstance(given, AsyncIterable):
-            lots = _lots_of_async(cast("AsyncIterable[UploadItem]", given), self._settings.root)
-        elif isinstance(given, Manifest):
-            lots = _lots_of_manifest(given, self._settings.root)
-        elif isinstance(given, Iterable):
-            lots = _lots_of_iterable(cast("Iterable[UploadItem]", given), self._settings.root)
-        else:
-            raise ConfigurationError(f"items must be an iterable of UploadItem, not {type(items).__name__}")
+        lots = lots_of(given, self._settings.root)
         added = known = invalid = 0
         cleared: set[str] = set()
         async with aclosing(lots):
@@ -343,59 +333,3 @@ class Batch:
 
 def _flat(urls: PlayUrls | None) -> list[str]:
     return [] if urls is None else [*urls.mp4.values(), *urls.m3u8.values()]
-
-
-async def _lots_of_manifest(manifest: Manifest, root: Path) -> AsyncGenerator[list[NewItem], None]:
-    """Read in a thread: it opens files, and may wait for standard input."""
-    entries = manifest.entries()
-
-    def read() -> list[NewItem]:
-        return [_tolerant(entry, root) for entry in itertools.islice(entries, LOT)]
-
-    # One lot is read while the one before is written.
-    ahead = asyncio.create_task(asyncio.to_thread(read))
-    try:
-        while lot := await ahead:
-            ahead = asyncio.create_task(asyncio.to_thread(read))
-            yield lot
-    finally:
-        # A thread can't be stopped; what it still reads is not used.
-        await asyncio.wait([ahead])
-        if not ahead.cancelled():
-            ahead.exception()
-
-
-async def _lots_of_iterable(items: Iterable[UploadItem], root: Path) -> AsyncGenerator[list[NewItem], None]:
-    entries = iter(items)
-    make = partial(new_item, root=root)
-    lot: list[NewItem] = []
-    while piece := [make(item) for item in itertools.islice(entries, TURN)]:
-        lot += piece
-        if len(lot) >= LOT:
-            yield lot
-            lot = []
-        await asyncio.sleep(0)
-    if lot:
-        yield lot
-
-
-async def _lots_of_async(items: AsyncIterable[UploadItem], root: Path) -> AsyncGenerator[list[NewItem], None]:
-    lot: list[NewItem] = []
-    async for item in cast("AsyncIterator[UploadItem]", items):
-        lot.append(new_item(item, root))
-        if len(lot) >= LOT:
-            yield lot
-            lot = []
-    if lot:
-        yield lot
-
-
-def _tolerant(entry: UploadItem | ManifestError, root: Path) -> NewItem:
-    """A file of a folder whose name is no text is a bad line, which stops no others."""
-    try:
-        return new_item(entry, root)
-    except ConfigurationError as error:
-        shown = (
-            str(entry.source if isinstance(entry, UploadItem) else entry).encode("utf-8", "backslashreplace").decode()
-        )
-        return NewItem(f"name:{shown}", shown, "", problem=str(error))
