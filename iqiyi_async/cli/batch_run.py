@@ -12,11 +12,11 @@ from pathlib import Path
 
 import attrs
 
-from iqiyi_async import UploadOutcome
+from iqiyi_async import AuthorizationError, QuotaExceededError, UploadOutcome
 from iqiyi_async.batch import Batch, BatchStatus, HotFolder, Manifest
 
 from .batch_display import BatchDisplay
-from .failures import FAILED, failure_of
+from .failures import FAILED, Failure, failure_of
 from .screen import Screen
 from .signals import Signals
 from .words import clean, count, size, span
@@ -87,13 +87,20 @@ class BatchRun:
             0 if nothing has failed and nothing is left; 1 otherwise; after a signal its own code.
         """
         self._signals.on_first = self._stop
+        stopped: Failure | None = None
         try:
             async with BatchDisplay(self._screen, self._batch, self._options.name):
                 await (self._once() if self._options.watch is None else self._watched(self._options.watch))
+        except* (AuthorizationError, QuotaExceededError) as group:
+            # What stops all items; what was done before it is told all the same.
+            stopped = failure_of(first_of(group))
         finally:
             if self._drain is not None:
                 await self._drain
-        return await self.conclude()
+        code = await self.conclude()
+        if stopped is not None:
+            self._screen.failure(stopped)
+        return code
 
     async def conclude(self) -> int:
         """The report and the summary."""
@@ -182,8 +189,6 @@ class BatchRun:
         self._screen.note(f"{size(status.bytes)} at the service; this run took {span(seconds)}{rate}")
         for (kind, message), number in self._reasons.most_common(KINDS):
             self._screen.say(f"{number:,} x {kind}: {clean(message)}")
-        if status.problem:
-            self._screen.say(f"the batch has stopped: {status.problem}")
         if status.unfinished or (status.uploaded and self._options.wait):
             self._screen.say(f"the same command goes on, or: {again}")
         if retry:
@@ -193,6 +198,14 @@ class BatchRun:
         words: Sequence[str] = ("iqiyi-async", "batch", command, "--ledger", _shown(self._options.ledger))
         words = [*words, "--name", self._options.name]
         return shlex.join(words) if sys.platform != "win32" else " ".join(words)
+
+
+def first_of(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The first error of a group, or of the groups in it."""
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
 
 
 def _shown(ledger: str) -> str:
