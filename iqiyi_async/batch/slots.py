@@ -31,7 +31,8 @@ class Slot:
         self._ledger = ledger
         self._ttl = lease_seconds
         self._limit = limit
-        self._share: int | None = None
+        #: Bytes a second that this runner may send: None is no limit.
+        self.share: int | None = None
         self._held: Held | None = None
 
     async def take(self) -> None:
@@ -72,6 +73,6 @@ class Slot:
         if self._limit is not None:
             most = self._limit.rate_at(datetime.now().astimezone())
             share = None if most is None else most // max(1, live) if settled else 0
-            if share != self._share or share is None:
-                self._share = share
+            if share != self.share or share is None:
+                self.share = share
                 self._cloud.set_bandwidth(share)

@@ -5,10 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
-import pty
 import signal
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +14,8 @@ import pytest
 
 from iqiyi_async.emulator import Fault, FaultPlan, ThreadedEmulatorServer
 
-from ..cli.program import APP_KEY, APP_SECRET, environment, run, started
+from ..cli.program import APP_KEY, APP_SECRET, run, started
+from ..cli.terminal import terminal
 
 Films = Callable[..., Path]
 
@@ -149,31 +147,13 @@ def test_the_display_on_a_terminal(service: ThreadedEmulatorServer, films: Films
     folder = films(8, size=200_000)
     words = command(folder, "run", folder, "--max-bandwidth", "400KB", "--wait")
     begun = time.monotonic()
-    code, output = on_a_terminal([sys.executable, "-m", "iqiyi_async", *map(str, words)], environment(service))
-    seconds = time.monotonic() - begun
-    assert code == 0, output
-    assert "8 of 8 files" in output or "of 8 files" in output
-    assert "8 published" in output
+    with terminal(service, *words) as shown:
+        code = shown.finish()
+    assert code == 0, shown.text
+    assert "of 8 files" in shown.text
+    assert "8 published" in shown.text
     # At most 50 KB a minute, and a little for what is said in any case.
-    assert len(output) < 3000 + seconds * 50_000 / 60, len(output)
-
-
-def on_a_terminal(words: list[str], env: dict[str, str]) -> tuple[int, str]:
-    """Run a program whose three streams are a terminal."""
-    pid, fd = pty.fork()
-    if not pid:
-        os.execvpe(words[0], words, {**env, "TERM": "xterm-256color"})
-    output = b""
-    while True:
-        try:
-            piece = os.read(fd, 65536)
-        except OSError:
-            break
-        if not piece:
-            break
-        output += piece
-    os.close(fd)
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), output.decode("utf-8", "replace")
+    assert len(shown.seen) < 3000 + (time.monotonic() - begun) * 50_000 / 60
 
 
 def test_stop_from_elsewhere(service: ThreadedEmulatorServer, films: Films) -> None:
