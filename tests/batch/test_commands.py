@@ -195,7 +195,8 @@ def test_usage(films: Films) -> None:
         ["--concurrency", "0"],
         ["--concurency", "3"],
     ):
-        done = run(None, "batch", "run", folder, *words, IQIYI_APP_KEY="k", IQIYI_APP_SECRET="s")
+        given = words if "--ledger" in words else [*words, "--ledger", f"sqlite:///{folder.parent}/a.ledger"]
+        done = run(None, "batch", "run", folder, *given, IQIYI_APP_KEY="k", IQIYI_APP_SECRET="s")
         assert done.code == 2, (words, done.text)
         assert "error: " in done.err
         assert "hint: " in done.err
