@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
 
 import attrs
 
@@ -142,7 +143,7 @@ class BatchRun:
             looking.cancel()
 
     def _tell(self, outcome: UploadOutcome) -> None:
-        source = str(outcome.item.source)
+        source = _label(str(outcome.item.source))
         if outcome.error is None:
             if self._screen.machine:
                 receipt = outcome.receipt
@@ -206,6 +207,14 @@ def first_of(group: BaseExceptionGroup[BaseException]) -> BaseException:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error
+
+
+def _label(source: str) -> str:
+    """A source for the screen: a URL without user, query and fragment, which may be secret."""
+    if "://" not in source:
+        return source
+    parts = urlsplit(source)
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
 def _shown(ledger: str) -> str:

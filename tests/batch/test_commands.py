@@ -16,6 +16,7 @@ from iqiyi_async.emulator import Fault, FaultPlan, ThreadedEmulatorServer
 
 from ..cli.program import APP_KEY, APP_SECRET, run, started
 from ..cli.terminal import terminal
+from ..sources.servers import nginx
 
 Films = Callable[..., Path]
 
@@ -154,6 +155,22 @@ def test_the_display_on_a_terminal(service: ThreadedEmulatorServer, films: Films
     assert "8 published" in shown.text
     # At most 50 KB a minute, and a little for what is said in any case.
     assert len(shown.seen) < 3000 + (time.monotonic() - begun) * 50_000 / 60
+
+
+def test_urls_in_a_manifest(service: ThreadedEmulatorServer, films: Films, tmp_path: Path) -> None:
+    folder = films(2)
+    with nginx(tmp_path / "nginx", folder) as url:
+        lines = [f"{url}/film%20000.mp4?sig=secret,A", f"{url}/film%20001.mp4,B", f"{url}/missing.mp4?sig=secret,M"]
+        (tmp_path / "urls.csv").write_text("\n".join(["source,title", *lines]))
+        done = run(
+            service, *command(folder, "run", tmp_path / "urls.csv", "--report", tmp_path / "report.csv", "--json")
+        )
+    assert done.code == 1
+    assert sorted(view.name for view in service.published()) == ["A", "B"]
+    report = (tmp_path / "report.csv").read_text("utf-8-sig")
+    assert "secret" not in done.text + report
+    assert "missing.mp4" in report
+    assert {line.get("ok") for line in done.lines} >= {True, False}
 
 
 def test_stop_from_elsewhere(service: ThreadedEmulatorServer, films: Films) -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -116,3 +117,52 @@ def test_stopping_goes_through_the_ledger(emulator: ThreadedEmulatorServer, film
     assert found["held"] == 0
     assert found["waiting"] > 0
     assert found["uploaded"] + found["waiting"] == 300
+
+
+def test_the_command_line_with_scheduler_and_workers_as_processes(
+    emulator: ThreadedEmulatorServer, films: Films, tmp_path: Path
+) -> None:
+    root = films(20)
+    described = tmp_path / "scheduler.json"
+    environment = {
+        **os.environ,
+        "IQIYI_APP_KEY": DEFAULT_APP_KEY,
+        "IQIYI_APP_SECRET": DEFAULT_APP_SECRET,
+        "IQIYI_ENDPOINT_URL": emulator.endpoint_url,
+        "PYTHONPATH": str(Path(iqiyi_async.__file__).parents[1]),
+    }
+
+    def start(module: str, *words: str) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [sys.executable, "-m", f"distributed.cli.{module}", "--scheduler-file", str(described), *words],
+            env=environment,
+            cwd=tmp_path,
+            stderr=subprocess.DEVNULL,
+        )
+
+    processes = [start("dask_scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard")]
+    try:
+        deadline = time.monotonic() + 30
+        while not described.exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        processes += [start("dask_worker", "--nthreads", "1", "--no-dashboard") for _ in range(2)]
+        address = json.loads(described.read_text())["address"]
+        words = ["batch", "run", str(root), "--root", str(root), "--ledger", f"sqlite:///{tmp_path}/spring.ledger"]
+        done = subprocess.run(
+            [sys.executable, "-m", "iqiyi_async", *words, "--dask", address, "--workers", "2", "--json"],
+            env=environment,
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    finally:
+        for process in reversed(processes):
+            process.terminate()
+            process.wait(30)
+    assert done.returncode == 0, done.stderr
+    summary = json.loads(done.stdout.splitlines()[-1])
+    assert (summary["uploaded"], summary["waiting"]) == (20, 0)
+    assert len(emulator.published()) == 20
