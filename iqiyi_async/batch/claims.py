@@ -18,7 +18,7 @@ logger: logging.Logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 #: The waits of a runner that has nothing to do, or whose ledger is away, in seconds.
-FIRST_WAIT, LONGEST_WAIT = 0.05, 2.0
+FIRST_WAIT, LONGEST_WAIT = 0.05, 1.0
 
 
 async def ask(call: Callable[[], Awaitable[T]], patience: float) -> T:

@@ -24,15 +24,17 @@ class ItemJournal:
         number: of the item.
         fence: of its claim.
         heartbeat: renews the claim.
+        begun: whether an earlier claim may have left an upload.
     """
 
-    def __init__(self, ledger: Ledger, number: int, fence: int, heartbeat: Heartbeat) -> None:
+    def __init__(self, ledger: Ledger, number: int, fence: int, heartbeat: Heartbeat, *, begun: bool = True) -> None:
         self.shared: bool = ledger.shared
         #: The ledger did not take a write: what the upload ends with is not the item's fault.
         self.refused: bool = False
         self._ledger = ledger
         self._held = (number, fence)
         self._heartbeat = heartbeat
+        self._begun = begun
         self._key = ""
         self._file_id = ""
 
@@ -57,12 +59,15 @@ class ItemJournal:
 
     async def load(self, key: str) -> JournalEntry | None:
         """What an earlier run has left of the item's upload."""
+        if not self._begun:
+            return None
         entry = await self._kept(lambda: self._ledger.load(self._held[0], key))
         self._file_id = "" if entry is None else entry.file_id
         return entry
 
     async def begin(self, key: str, fence: int, entry: JournalEntry) -> bool:
         """Write the upload, in place of whatever was there."""
+        self._begun = True
         self._file_id = entry.file_id
         return self._told(await self._kept(lambda: self._ledger.begin(self._held, entry)))
 
@@ -71,7 +76,10 @@ class ItemJournal:
         return self._told(await self._ledger.record(self._held, self._file_id, chunk))
 
     async def advance(self, key: str, fence: int, phase: Phase) -> bool:
-        """Note that the upload has reached a phase."""
+        """Note that the upload has reached a phase. That it is finished is written with the item's end, which follows
+        at once."""
+        if phase is Phase.FINISHED:
+            return True
         return self._told(await self._kept(lambda: self._ledger.advance(self._held, phase)))
 
     async def forget(self, key: str, fence: int | None = None) -> bool:

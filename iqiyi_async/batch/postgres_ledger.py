@@ -56,9 +56,11 @@ FROM unnest($2::text[], $3::text[], $4::text[], $5::text[]) AS t (identity, sour
 WHERE batch = $1 AND item.identity = t.identity AND state = 'waiting' AND entry = ''
 """
 _END = f"""
-UPDATE iqiyi_batch_item SET state = $3, attempts = $4,
+UPDATE iqiyi_batch_item SET state = $3::text, attempts = $4,
     not_before = CASE WHEN $5::double precision > 0 THEN {_NOW} + $5::double precision * interval '1 second'
                       ELSE '-infinity' END,
+    phase = CASE $3::text WHEN 'uploaded' THEN 'finished' ELSE phase END,
+    changed = CASE $3::text WHEN 'uploaded' THEN {_EPOCH} ELSE changed END,
     file_id = CASE $6::text WHEN '' THEN file_id ELSE $6::text END,
     size = CASE $7::bigint WHEN 0 THEN size ELSE $7::bigint END,
     seconds = CASE $8::double precision WHEN 0 THEN seconds ELSE $8::double precision END, error = $9, hint = $10,

@@ -184,7 +184,8 @@ class Runner:
             outlook = await self._claims.ask(self._ledger.outlook)
             if outlook.stopping or not outlook.waiting + outlook.held:
                 return
-            await self._next_change(min(max(outlook.due, wait), LONGEST_WAIT))
+            # Others may give back what they hold at any time: that is only seen by looking.
+            await self._next_change(min(wait, max(outlook.due, FIRST_WAIT)))
             wait = min(2 * wait, LONGEST_WAIT)
 
     async def _feed_watchers(self) -> None:
@@ -230,7 +231,8 @@ class Runner:
 
     async def _outcome(self, claim: Claim, item: UploadItem) -> UploadOutcome | None:
         """Upload an item, and write what has come of it."""
-        journal = ItemJournal(self._ledger, claim.number, claim.fence, self._heartbeat)
+        begun = bool(claim.file_id)
+        journal = ItemJournal(self._ledger, claim.number, claim.fence, self._heartbeat, begun=begun)
         try:
             receipt = await self._send(claim, item, journal)
         except Exception as error:  # noqa: BLE001 - a failure is an outcome, whatever a source raises

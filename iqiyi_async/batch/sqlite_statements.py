@@ -82,11 +82,14 @@ def end(database: sqlite3.Connection, held: Held, ending: Ending, now: float) ->
         "n": held[0],
         "fence": held[1],
         "state": ending.state.value,
+        "now": now,
         "not_before": now + ending.delay if ending.delay else 0,
     }
     mine = "WHERE n = :n AND fence = :fence"
     done = database.execute(
         "UPDATE item SET state = :state, attempts = :attempts, not_before = :not_before,"  # noqa: S608
+        " phase = CASE :state WHEN 'uploaded' THEN 'finished' ELSE phase END,"
+        " changed = CASE :state WHEN 'uploaded' THEN :now ELSE changed END,"
         " file_id = CASE :file_id WHEN '' THEN file_id ELSE :file_id END,"
         " size = CASE :size WHEN 0 THEN size ELSE :size END,"
         " seconds = CASE :seconds WHEN 0 THEN seconds ELSE :seconds END, error = :error, hint = :hint,"

@@ -74,6 +74,11 @@ class Postgres:
         """Kill the server with all its processes."""
         self._end(signal.SIGKILL)
 
+    def forget(self) -> None:
+        """Empty the tables of batches."""
+        psql = [str(self._programs / "psql"), "-q", self.url, "-c", "TRUNCATE iqiyi_batch CASCADE"]
+        subprocess.run(psql, check=True, stderr=subprocess.DEVNULL)
+
     def _end(self, number: signal.Signals) -> None:
         process, self._process = self._process, None
         if process is not None:
