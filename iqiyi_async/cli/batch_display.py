@@ -25,6 +25,8 @@ from .words import clean, count, size, span
 
 #: Seconds between two looks at the ledger, two plain lines, and two records.
 LOOK_SECONDS, LINE_SECONDS, RECORD_SECONDS = 2.0, 5.0, 2.0
+#: Looking at a ledger of a million items takes its time: the pause is so many times as long.
+COSTLY = 20
 #: A rate looks back so many seconds.
 WINDOW = 15.0
 #: So many uploads have a line of their own.
@@ -127,10 +129,13 @@ class BatchDisplay:
     async def _run(self) -> None:
         said = time.monotonic()
         every = RECORD_SECONDS if self._screen.machine else LINE_SECONDS
+        pause = LOOK_SECONDS
         while True:
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(pause)
+            began = time.monotonic()
             try:
                 await self.counts.look()
+                pause = max(LOOK_SECONDS, COSTLY * (time.monotonic() - began))
             except OSError:
                 # The run says so, and waits for the ledger.
                 continue
