@@ -69,8 +69,8 @@ class Ledger(ABC):
 
     @abstractmethod
     async def end(self, held: Held, ending: Ending) -> bool:
-        """Write what a claim has come to; the upload of an item that is uploaded is finished. It is on the disk; said
-        again it has no further effect, and is True."""
+        """Write what a claim has come to; the upload of an item that is uploaded is finished. Said again it has no
+        further effect, and is True."""
 
     @abstractmethod
     async def release(self, held: Sequence[Held]) -> None:

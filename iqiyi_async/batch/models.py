@@ -164,6 +164,8 @@ class Ending:
         error: what went wrong.
         hint: what to do about it.
         keep: the claim goes on.
+        durable: it has to survive a loss of power: something follows that can't be undone. Otherwise the service is
+            asked again.
     """
 
     state: ItemState
@@ -175,6 +177,7 @@ class Ending:
     error: str = ""
     hint: str = ""
     keep: bool = False
+    durable: bool = False
 
 
 @attrs.frozen

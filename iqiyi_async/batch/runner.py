@@ -247,6 +247,7 @@ class Runner:
             size=receipt.size,
             seconds=receipt.elapsed,
             keep=keep,
+            durable=self._settings.tidies,
         )
         if not await self._claims.end(claim, ending):
             return None
@@ -308,7 +309,13 @@ class Runner:
     async def _duplicate(self, claim: Claim, item: UploadItem, error: Exception) -> UploadOutcome | None:
         """The bytes are a video already: the outcome has its receipt."""
         file_id = getattr(error, "file_id", None) or ""
-        ending = Ending(ItemState.DUPLICATE, attempts=claim.attempts, file_id=file_id, error=words(error))
+        ending = Ending(
+            ItemState.DUPLICATE,
+            attempts=claim.attempts,
+            file_id=file_id,
+            error=words(error),
+            durable=self._settings.tidies,
+        )
         if not await self._claims.end(claim, ending):
             return None
         await self._settings.tidy(self._cloud, self._ledger, attrs.evolve(claim, file_id=file_id), published=False)
@@ -326,7 +333,8 @@ class Runner:
             if state is not ItemState.PUBLISHED:
                 error = never_published(status)
         said, hint = ("", "") if error is None else (words(error), REVIEW_HINT)
-        if await self._claims.end(claim, Ending(state, attempts=claim.attempts, error=said, hint=hint)):
+        ending = Ending(state, attempts=claim.attempts, error=said, hint=hint, durable=self._settings.tidies)
+        if await self._claims.end(claim, ending):
             if error is None:
                 await self._settings.tidy(self._cloud, self._ledger, claim, published=True)
             receipt = reviewed.receipt or UploadReceipt(claim.file_id, claim.size, 0, 0, claim.size, 0.0)

@@ -49,6 +49,11 @@ class Settings:
     max_bandwidth: Timetable | None = None
     on_success: OnSuccess = attrs.field(factory=OnSuccess)
 
+    @property
+    def tidies(self) -> bool:
+        """Whether files are moved or deleted."""
+        return self.on_success.action != "none"
+
     def located(self) -> Settings:
         """The same with absolute paths."""
         return attrs.evolve(
@@ -62,7 +67,7 @@ class Settings:
 
     async def tidy(self, cloud: AsyncVideoCloud, ledger: Ledger, claim: Claim, *, published: bool) -> None:
         """Move or delete the file of an item whose video is safe. A file that can't be is left, and the log says so."""
-        if self.on_success.action == "none" or URL.match(claim.source):
+        if not self.tidies or URL.match(claim.source):
             return
         try:
             if not published and not await _is_safe(cloud, claim.file_id):

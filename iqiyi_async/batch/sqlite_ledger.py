@@ -81,7 +81,8 @@ class SqliteLedger(Ledger):
 
     async def end(self, held: Held, ending: Ending) -> bool:
         now = self._clock()
-        return await self._do(lambda database: statements.end(database, held, ending, now), durable=True)
+        work = partial(statements.end, held=held, ending=ending, now=now)
+        return await self._do(work, durable=ending.durable)
 
     async def release(self, held: Sequence[Held]) -> None:
         def work(database: sqlite3.Connection) -> None:
