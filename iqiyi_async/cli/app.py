@@ -14,8 +14,8 @@ from cyclopts import App, Parameter
 
 from iqiyi_async import AsyncVideoCloud, Category, SqliteJournal, UploadOptions
 
+from . import batch, emulate, left_behind, signals, videos
 from . import demo as demonstration
-from . import emulate, left_behind, signals, videos
 from .display import display_for
 from .failures import FAILED, UsageError
 from .jobs import jobs_for, split_tags
@@ -38,7 +38,9 @@ app: App = App(
     suppress_keyboard_interrupt=False,
 )
 
-COMMANDS = frozenset({"demo", "upload", "status", "list", "urls", "delete", "emulator"})
+COMMANDS = frozenset({"batch", "demo", "upload", "status", "list", "urls", "delete", "emulator"})
+
+app.command(batch.app)
 
 ACCOUNT, VERBOSITY = Account(), Verbosity()
 Command = Callable[[signals.Signals], Coroutine[Any, Any, int]]

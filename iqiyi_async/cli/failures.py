@@ -132,7 +132,7 @@ _HINTS: tuple[tuple[type[BaseException], Callable[[Any], str]], ...] = (
     (TimeoutError, _out_of_time),
     (UsageError, lambda error: error.hint),
     (CommandError, lambda error: error.hint),
-    (ImportError, lambda _: "pip install 'iqiyi-async[cli,emulator]'"),
+    (ImportError, lambda error: "" if "pip install" in str(error) else "pip install 'iqiyi-async[cli,emulator]'"),
     (OSError, _system),
 )
 

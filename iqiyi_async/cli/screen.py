@@ -68,6 +68,10 @@ class Screen:
         """One line on stdout, for people."""
         self._put(clean(text))
 
+    def lines(self, text: str) -> None:
+        """Several lines on stdout, as they are."""
+        self._put(text.rstrip("\r\n"))
+
     def table(self, headers: Sequence[str], rows: Iterable[Sequence[str]], *, right: Sequence[str] = ()) -> None:
         """A table on stdout: as wide as the terminal, or as wide as it needs to be."""
         table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
