@@ -1,8 +1,4 @@
-"""`upload`: several files in one go, and what becomes of each.
-
-What belongs here: which files run when, what is said of each, how a signal ends it. What must not: an upload's life,
-which is the library's.
-"""
+"""`upload`: several files in one go, what is said of each, and how a signal ends it."""
 
 from __future__ import annotations
 
@@ -16,21 +12,21 @@ import attrs
 from iqiyi_async import (
     AsyncVideoCloud,
     AuthorizationError,
-    SqliteJournal,
+    Bottleneck,
     UploadError,
     UploadProgress,
     UploadReceipt,
     VideoCloudError,
     VideoStatus,
 )
-from iqiyi_async.stores import JournalEntry, Phase
 
 from . import words
 from .display import Display
 from .failures import FAILED, MISUSED, failure_of
-from .jobs import Job
+from .jobs import BadPath, Job
 from .screen import Screen
 from .signals import Signals
+from .texts import count, tr
 
 T = TypeVar("T")
 
@@ -38,6 +34,18 @@ T = TypeVar("T")
 AT_ONCE = 4
 #: What is under way at the first signal may take so many seconds to end well.
 DRAIN_SECONDS = 10.0
+#: Of shorter uploads (seconds) it is chance what they waited for.
+BOUND_SECONDS = 0.5
+_CAUSES = {
+    Bottleneck.TOKEN: "the token",
+    Bottleneck.BACKOFF: "failures of the service",
+    Bottleneck.BANDWIDTH_LIMIT: "--max-bandwidth",
+    Bottleneck.SOURCE: "reading the file",
+    Bottleneck.HASHING: "the processor",
+    Bottleneck.WORKERS: "the number of workers",
+    Bottleneck.NETWORK: "the network",
+    Bottleneck.SERVICE: "the service",
+}
 
 
 @attrs.frozen
@@ -45,6 +53,8 @@ class Wishes:
     """What holds for all files of a command."""
 
     file_type: str | None = None
+    key: str | None = None
+    again: bool = False
     wait: bool = False
     timeout: float | None = None
     resumable: bool = True
@@ -54,13 +64,18 @@ class StoppedError(Exception):
     """The user has asked to stop."""
 
 
-class AnewJournal(SqliteJournal):
-    """The journal of `--again`: what is finished counts as if it had never been; what is not goes on."""
-
-    async def load(self, key: str) -> JournalEntry | None:
-        """The entry of an upload that is not finished."""
-        entry = await super().load(key)
-        return entry if entry is not None and entry.phase is Phase.SENDING else None
+def report_bad_paths(screen: Screen, bad: Sequence[BadPath]) -> None:
+    """Name everything that can't be uploaded, all at once, and each remedy once."""
+    for each in bad:
+        failure = failure_of(each.error)
+        screen.failure(attrs.evolve(failure, hint=""))
+        if screen.machine:
+            known = {"error": type(each.error).__name__, "message": failure.message, "hint": failure.hint}
+            screen.record(
+                {"event": "result", "path": each.label, "ok": False, "file_id": None, **known, "resumable": False}
+            )
+    for hint in dict.fromkeys(each.error.hint for each in bad):
+        screen.hint(hint)
 
 
 class Uploads:
@@ -91,7 +106,9 @@ class Uploads:
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(self._one(job)) for job in jobs]
         except asyncio.CancelledError:
-            self._screen.say(f"stopped at once; {self._how_to_go_on()}" if self._begun else "stopped: nothing was sent")
+            self._screen.say(
+                f"{tr('stopped at once')}; {self._how_to_go_on()}" if self._begun else tr("stopped: nothing was sent")
+            )
             raise
         except BaseExceptionGroup as problems:
             # Failures of files are results. What comes here is a mistake; the first one tells.
@@ -102,14 +119,14 @@ class Uploads:
         codes = {task.result() for task in tasks}
         if self._signals.number:
             if codes != {0}:
-                self._screen.say(f"stopped; {self._how_to_go_on()}")
+                self._screen.say(f"{tr('stopped')}; {self._how_to_go_on()}")
             return self._signals.exit_code
         return 0 if codes == {0} else MISUSED if codes == {MISUSED} else FAILED
 
     def _how_to_go_on(self) -> str:
         if self._wishes.resumable:
-            return "run the same command again: it goes on from there"
-        return "run the same command again: it starts over"
+            return tr("run the same command again: it goes on from there")
+        return tr("run the same command again: it starts over")
 
     def _stop(self) -> None:
         """The first signal."""
@@ -117,8 +134,11 @@ class Uploads:
             self._signals.cancel()
             return
         self._screen.note(
-            "stopping: what is under way may end well, for up to"
-            f" {DRAIN_SECONDS:.0f} s; a second Ctrl-C (or SIGTERM) stops at once",
+            tr(
+                "stopping: what is under way may end well, for up to {seconds} s; a second Ctrl-C (or SIGTERM) stops"
+                " at once",
+                seconds=f"{DRAIN_SECONDS:.0f}",
+            ),
             "yellow",
         )
         self._drain = asyncio.create_task(self._cloud.drain(DRAIN_SECONDS), name="drain")
@@ -126,20 +146,28 @@ class Uploads:
     async def _one(self, job: Job) -> int:
         async with self._slots:
             if self._signals.asked.is_set() or self._refused:
-                self._screen.note(f"{job.label}: not begun")
-                self._result(job, ok=False, file_id=None, error=None, message="not begun", resumable=False)
+                self._screen.note(tr("{path}: not begun", path=job.label))
+                self._result(job, ok=False, file_id=None, error=None, message=tr("not begun"), resumable=False)
                 return FAILED
             self._display.begin(job.label, job.size)
             try:
                 receipt = await self._cloud.upload(
-                    job.path, job.metadata, file_type=self._wishes.file_type, on_progress=partial(self._progress, job)
+                    job.path,
+                    job.metadata,
+                    file_type=self._wishes.file_type,
+                    key=self._wishes.key,
+                    again=self._wishes.again,
+                    on_progress=partial(self._progress, job),
                 )
             except (VideoCloudError, OSError) as error:
                 # Whoever is refused for one file is refused for all of them.
                 self._refused |= isinstance(error, AuthorizationError)
                 self._display.end(job.label)
                 return self._failed(job, error)
-            return await self._uploaded(job, receipt)
+            if self._wishes.wait:
+                self._display.waiting(job.label)
+        # A video that is reviewed keeps no other from being sent.
+        return await self._uploaded(job, receipt)
 
     async def _uploaded(self, job: Job, receipt: UploadReceipt) -> int:
         if not self._screen.machine:
@@ -147,17 +175,22 @@ class Uploads:
         status: VideoStatus | None = None
         try:
             if self._wishes.wait:
-                self._display.waiting(job.label)
                 waiting = self._cloud.wait_until_published(receipt.file_id, timeout=self._wishes.timeout)
                 status = await self._unless_stopped(waiting)
         except (VideoCloudError, OSError) as error:
             return self._failed(job, error, receipt)
         except StoppedError:
-            self._screen.note(f"{job.label}: complete, but not waited for; see: iqiyi-async status {receipt.file_id}")
+            self._screen.note(
+                tr(
+                    "{path}: complete, but not waited for; see: iqiyi-async status {file_id}",
+                    path=job.label,
+                    file_id=receipt.file_id,
+                )
+            )
         finally:
             self._display.end(job.label)
         if status is not None and not self._screen.machine:
-            self._screen.note(f"{job.label}: published")
+            self._screen.note(tr("{path}: published", path=job.label))
         self._result(job, ok=True, **attrs.asdict(receipt), state=None if status is None else status.state.value)
         return 0
 
@@ -165,7 +198,13 @@ class Uploads:
         if job.label not in self._begun:
             self._begun.add(job.label)
             if 0 < progress.accepted < progress.total:
-                self._screen.note(f"{job.label}: goes on; {words.size(progress.accepted)} are at the service already")
+                self._screen.note(
+                    tr(
+                        "{path}: goes on; {size} are at the service already",
+                        path=job.label,
+                        size=words.size(progress.accepted),
+                    )
+                )
         self._display.update(job.label, progress)
 
     def _failed(self, job: Job, error: VideoCloudError | OSError, receipt: UploadReceipt | None = None) -> int:
@@ -174,11 +213,19 @@ class Uploads:
         resumable = isinstance(error, UploadError) and error.resumable
         if resumable and not self._wishes.resumable:
             resumable = False
-            failure = attrs.evolve(failure, hint="run the same command again: without a journal it starts over")
+            hint = tr("run the same command again: without a journal it starts over")
+            failure = attrs.evolve(failure, hint=hint)
         if receipt is not None:
             failure = attrs.evolve(failure, hint=failure.hint.replace("FILE_ID", receipt.file_id))
         if type(error) is UploadError and self._signals.number:
-            self._screen.say(f"{job.label}: stopped at {words.size(error.accepted)} of {words.size(job.size)}")
+            self._screen.say(
+                tr(
+                    "{path}: stopped at {done} of {total}",
+                    path=job.label,
+                    done=words.size(error.accepted),
+                    total=words.size(job.size),
+                )
+            )
         else:
             self._screen.failure(failure, job.label)
         known = attrs.asdict(receipt) if receipt else {"file_id": getattr(error, "file_id", None)}
@@ -216,13 +263,26 @@ class Uploads:
 def _sentence(receipt: UploadReceipt) -> str:
     """What became of an upload that went well."""
     if not receipt.chunks and receipt.resumed_bytes:
-        return f"was uploaded before as {receipt.file_id}; nothing was sent (--again uploads it anew)"
+        return tr(
+            "was uploaded before as {file_id}; nothing was sent (--again uploads it anew)", file_id=receipt.file_id
+        )
     sent = receipt.size - receipt.resumed_bytes
-    parts = [words.size(receipt.size), f"in {words.span(receipt.elapsed)}", words.count(receipt.chunks, "chunk")]
+    parts = [words.size(receipt.size), tr("in {time}", time=words.span(receipt.elapsed))]
     if receipt.elapsed >= 0.1:
-        parts.insert(2, f"{words.size(sent / receipt.elapsed)}/s")
+        parts.append(f"{words.size(sent / receipt.elapsed)}/s")
+    parts.append(count(receipt.chunks, "chunk"))
     if receipt.retries:
-        parts.append(words.count(receipt.retries, "retry"))
+        parts.append(count(receipt.retries, "retry"))
     if receipt.resumed_bytes:
-        parts.append(f"{words.size(receipt.resumed_bytes)} were there already")
-    return f"uploaded as {receipt.file_id} ({', '.join(parts)})"
+        parts.append(tr("{size} were there already", size=words.size(receipt.resumed_bytes)))
+    if bound := _bound(receipt):
+        parts.append(bound)
+    return tr("uploaded as {file_id} ({details})", file_id=receipt.file_id, details=", ".join(parts))
+
+
+def _bound(receipt: UploadReceipt) -> str:
+    """What the upload waited for most."""
+    if not receipt.time_by_cause or receipt.elapsed < BOUND_SECONDS:
+        return ""
+    cause, share = max(receipt.time_by_cause.items(), key=lambda item: item[1])
+    return tr("bound by {cause} ({share} %)", cause=tr(_CAUSES[cause]), share=f"{share * 100:.0f}") if share else ""
