@@ -16,7 +16,7 @@ from cyclopts import (
 
 from .app import COMMANDS, app
 from .failures import MISUSED, UsageError, failure_of
-from .screen import QuietPipe, Screen
+from .screen import Screen
 from .texts import LANGUAGES, language_of, speak, spoken, tr
 from .words import clean
 
@@ -34,7 +34,7 @@ def run(argv: list[str]) -> int:
                 app.help_print([], console=screen.errors)
                 return MISUSED
             _refuse_secret(words)
-            result: object = app(words, exit_on_error=False, print_error=False, console=QuietPipe(), verbose=False)
+            result: object = app(words, exit_on_error=False, print_error=False, console=screen.results, verbose=False)
         except CycloptsError as error:
             screen.failure(failure_of(_misuse(error)))
             return MISUSED

@@ -61,7 +61,7 @@ class Live:
         self._glance, self._glanced = "", 0.0
         self._layouts = {width: _columns(width, self._console.encoding) for width in (WIDE, MEDIUM, 0)}
         self._region = Region(
-            get_renderable=self._draw,
+            self,
             console=self._console,
             auto_refresh=False,
             transient=True,
@@ -114,19 +114,20 @@ class Live:
     def _redraw(self) -> None:
         while not self._ended.wait(TICK):
             # Frames are not kept for a terminal that does not keep up.
-            if not self._screen.lagging:
-                self._print_lines()
+            if not self._screen.lagging and not self._print_lines():
                 self._region.refresh()
 
-    def _print_lines(self) -> None:
+    def _print_lines(self) -> bool:
         """All lines of late at once: each printing draws the region anew."""
         lines: list[Text] = []
         while self._above:
             lines.append(self._above.popleft())
         if lines:
             self._console.print(*lines, sep="\n")
+        return bool(lines)
 
-    def _draw(self) -> RenderableType:
+    def __rich__(self) -> RenderableType:
+        """What is drawn: asked for at every redraw."""
         width = self._console.width
         rows, waiting = dict(self._rows), list(self._waiting)
         hidden = {rows.get(label) for label in waiting[WAITING_ROWS:]}

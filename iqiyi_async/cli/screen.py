@@ -22,11 +22,14 @@ from .words import clean
 ENDLESS = 100_000
 
 
-class QuietPipe(Console):
-    """A console that leaves a broken pipe to whoever prints."""
+class Results(Console):
+    """stdout for rich."""
+
+    def __init__(self, out: Output, *, width: int | None = None) -> None:
+        super().__init__(file=cast("IO[str]", out), width=width)
 
     def on_broken_pipe(self) -> None:
-        """Rich would exit here."""
+        """Rich would exit here; whoever prints knows better."""
         raise BrokenPipeError
 
 
@@ -43,6 +46,7 @@ class Screen:
     def __init__(self, *, machine: bool = False, quiet: bool = False, steadfast: bool = False) -> None:
         self.machine = machine
         self.quiet = quiet
+        self._steadfast = steadfast
         self._err_writer = Writer()
         self._err = Output(sys.stderr, "stderr", self._err_writer)
         self._out = Output(sys.stdout, "stdout")
@@ -70,6 +74,11 @@ class Screen:
         return self._err.isatty() and not self.errors.is_dumb_terminal and not self.quiet
 
     @property
+    def results(self) -> Console:
+        """stdout for what rich lays out."""
+        return Results(self._out)
+
+    @property
     def lagging(self) -> bool:
         """Whether stderr takes less than it is given."""
         return self._err.lagging
@@ -88,7 +97,7 @@ class Screen:
         """See that everything gets out for which there is a reader."""
         if self._out_writer is not None and not self._out_writer.finish():
             self.say(tr("nobody reads stdout: some results were not written; the work is not touched by that"))
-        elif self._out.error is not None and not isinstance(self._out.error, BrokenPipeError):
+        elif self._steadfast and self._out.error is not None and not isinstance(self._out.error, BrokenPipeError):
             reason = self._out.error.strerror
             self.say(
                 tr("stdout: {reason}: some results were not written; the work is not touched by that", reason=reason)
@@ -123,8 +132,7 @@ class Screen:
             table.add_column(header, justify="right" if header in right else "left", overflow="fold", no_wrap=at == 0)
         for row in rows:
             table.add_row(*(Text(clean(cell)) for cell in row))
-        terminal = self._out.isatty()
-        console = Console(file=cast("IO[str]", self._out), width=None if terminal else ENDLESS)
+        console = Results(self._out, width=None if self._out.isatty() else ENDLESS)
         with console.capture() as drawn:
             console.print(table)
         for line in drawn.get().splitlines():

@@ -13,6 +13,7 @@ from iqiyi_async import (
     AsyncVideoCloud,
     AuthorizationError,
     Bottleneck,
+    ConfigurationError,
     UploadError,
     UploadProgress,
     UploadReceipt,
@@ -70,7 +71,7 @@ def report_bad_paths(screen: Screen, bad: Sequence[BadPath]) -> None:
         failure = failure_of(each.error)
         screen.failure(attrs.evolve(failure, hint=""))
         if screen.machine:
-            known = {"error": type(each.error).__name__, "message": failure.message, "hint": failure.hint}
+            known = {"error": ConfigurationError.__name__, "message": failure.message, "hint": failure.hint}
             screen.record(
                 {"event": "result", "path": each.label, "ok": False, "file_id": None, **known, "resumable": False}
             )

@@ -47,7 +47,7 @@ def test_each_kind_says_what_to_do(kind: type[VideoCloudError]) -> None:
 
 
 def test_kinds_are_told_apart() -> None:
-    assert len(KINDS) == 13
+    assert len(KINDS) == 14
     hints = {kind: failure_of(error_of(kind)).hint for kind in KINDS}
     assert len(set(hints.values())) == len(hints)
 
