@@ -92,6 +92,7 @@ class Uploads:
         self._signals = signals
         self._slots = asyncio.Semaphore(AT_ONCE)
         self._begun: set[str] = set()
+        self._going_on: set[str] = set()
         self._refused = False
         self._drain: asyncio.Task[None] | None = None
 
@@ -196,9 +197,10 @@ class Uploads:
         return 0
 
     def _progress(self, job: Job, progress: UploadProgress) -> None:
-        if job.label not in self._begun:
-            self._begun.add(job.label)
+        self._begun.add(job.label)
+        if job.label not in self._going_on and not progress.chunks_done:
             if 0 < progress.accepted < progress.total:
+                self._going_on.add(job.label)
                 self._screen.note(
                     tr(
                         "{path}: goes on; {size} are at the service already",

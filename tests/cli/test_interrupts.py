@@ -48,7 +48,7 @@ def test_the_first_signal_drains_and_the_same_command_goes_on(
     service.faults = FaultPlan()
     again = run(service, "upload", path, "-v")
     assert again.code == 0
-    assert "goes on; " in again.err
+    assert "goes on; " in again.err, again.text
     (view,) = service.published()
     assert view.file_id == left.file_id
     assert service.content(view.file_id) == path.read_bytes()

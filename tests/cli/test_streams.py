@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from iqiyi_async.cli.streams import Output, Writer
 from iqiyi_async.emulator import Fault, FaultPlan, ThreadedEmulatorServer
 
 from .program import PATIENCE, environment, eventually, run
@@ -205,3 +206,16 @@ def test_colours_are_for_terminals(service: ThreadedEmulatorServer, video: MakeV
     assert "\x1b" not in run(service, "upload", video(), "--wait").text
     assert "\x1b" not in run(service, "list").text
     assert "\x1b" not in run(service, "status", "x").text
+
+
+def test_everything_is_written_in_order(tmp_path: Path) -> None:
+    with (tmp_path / "out").open("w") as file:
+        writer = Writer()
+        output = Output(file, "stdout", writer)
+        for number in range(2000):
+            output.write(f"{number}\n")
+            if number % 100 == 0:
+                assert writer.finish()
+        output.write("x" * 100_000 + "\n")
+        assert writer.finish()
+    assert (tmp_path / "out").read_text() == "".join(f"{n}\n" for n in range(2000)) + "x" * 100_000 + "\n"
