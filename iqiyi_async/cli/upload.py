@@ -198,16 +198,11 @@ class Uploads:
 
     def _progress(self, job: Job, progress: UploadProgress) -> None:
         self._begun.add(job.label)
-        if job.label not in self._going_on and not progress.chunks_done:
-            if 0 < progress.accepted < progress.total:
-                self._going_on.add(job.label)
-                self._screen.note(
-                    tr(
-                        "{path}: goes on; {size} are at the service already",
-                        path=job.label,
-                        size=words.size(progress.accepted),
-                    )
-                )
+        going_on = not progress.chunks_done and 0 < progress.accepted < progress.total
+        if going_on and job.label not in self._going_on:
+            self._going_on.add(job.label)
+            there = words.size(progress.accepted)
+            self._screen.note(tr("{path}: goes on; {size} are at the service already", path=job.label, size=there))
         self._display.update(job.label, progress)
 
     def _failed(self, job: Job, error: VideoCloudError | OSError, receipt: UploadReceipt | None = None) -> int:
