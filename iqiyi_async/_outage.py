@@ -57,7 +57,7 @@ class Caller:
     __slots__ = ("_excused", "_gate", "_let_through_by", "_since", "patience")
 
     def __init__(self, patience: float) -> None:
-        self.patience = patience
+        self.patience: float = patience
         self._excused = False
         self._let_through_by: Gate | None = None
         self._gate: Gate | None = None

@@ -59,7 +59,7 @@ class Watch:
     state: VideoState = VideoState.UNKNOWN
     problem: VideoCloudError | None = None
     outcome: VideoStatus | VideoCloudError | None = None
-    listeners: list[asyncio.Queue[Watch]] = attrs.field(factory=list[asyncio.Queue["Watch"]])
+    listeners: list[asyncio.Queue[Watch]] = attrs.field(factory=list["asyncio.Queue[Watch]"])
     first_round: asyncio.Event = attrs.Factory(asyncio.Event)
     reported: bool = False
 
@@ -190,13 +190,14 @@ class Publication:
     async def _pause(self, seconds: float) -> None:
         """Wait, but no longer than until somebody else begins to wait."""
         self._joined.clear()
-        waits = [asyncio.ensure_future(self._sleep(seconds)), asyncio.ensure_future(_joined(self._joined))]
+        joined = asyncio.ensure_future(self._joined.wait())
+        slept = asyncio.ensure_future(self._sleep(seconds))
         try:
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([joined, slept], return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for each in waits:
-                each.cancel()
-            await asyncio.gather(*waits, return_exceptions=True)
+            joined.cancel()
+            slept.cancel()
+            await asyncio.wait([joined, slept])
 
     async def _round(self, now: float) -> None:
         watches = list(self._watches.values())
@@ -306,10 +307,6 @@ async def _bounded(work: Sequence[Coroutine[Any, Any, None]]) -> None:
     finally:
         for each in left:
             each.close()
-
-
-async def _joined(event: asyncio.Event) -> object:
-    return await event.wait()
 
 
 def _late(watches: Sequence[Watch], ended: int, timeout: float) -> TimeoutError:

@@ -20,6 +20,7 @@ from ._outage import Outage
 from ._patience import Patience
 from ._retry import Retries
 from ._session import Session
+from ._telemetry import Telemetry
 from .config import Endpoints, RetryPolicy, UploadOptions
 from .errors import ConfigurationError, VideoCloudError
 from .models import ClientStats
@@ -112,6 +113,7 @@ class ClientRuntime:
             retries=Retries(retry, self.random),
             call_retries=Retries(call_retry, self.random),
             make_auth=make_auth,
+            telemetry=Telemetry(ranges=options.trace_ranges),
         )
         self.auth = self.session.auth
         self.finisher = Finisher(

@@ -14,6 +14,7 @@ from ._concurrency import run_to_completion
 from ._outage import CALLER, Caller, Gate, GateClosedError, Outage
 from ._redaction import iter_causes, redact, strip_tracebacks
 from ._retry import Retries
+from ._telemetry import Span, Telemetry
 from .config import KIB
 from .errors import (
     AuthorizationError,
@@ -47,6 +48,7 @@ class Session:
         retries: the policy of uploads, and of the renewal of the token.
         call_retries: the policy of calls that somebody waits for.
         make_auth: makes the keeper of the token, which sends its own calls over this session.
+        telemetry: is told of each call.
     """
 
     def __init__(
@@ -57,8 +59,10 @@ class Session:
         retries: Retries,
         call_retries: Retries,
         make_auth: Callable[[Send], TokenManager],
+        telemetry: Telemetry | None = None,
     ) -> None:
         self._http = http
+        self.telemetry: Telemetry = telemetry or Telemetry()
         self._outage = outage
         self.retries = retries
         self._call_retries = call_retries
@@ -86,13 +90,13 @@ class Session:
             return error.retryable and (call.repeatable or not outcome_unknown(error))
 
         return await (self._call_retries if interactive else self.retries).run(
-            attempt, repeatable=repeatable, on_retry=_log_retry
+            attempt, repeatable=repeatable, on_retry=self._on_retry
         )
 
     async def send_for_token(self, call: Call[Token], secrets: Secrets, interactive: bool) -> Token:
         """Send a call that gets a token: it carries other secrets, and no token."""
         retries = self._call_retries if interactive else self.retries
-        return await retries.run(lambda: self.exchange(call, secrets=secrets), on_retry=_log_retry)
+        return await retries.run(lambda: self.exchange(call, secrets=secrets), on_retry=self._on_retry)
 
     async def exchange(
         self,
@@ -142,19 +146,21 @@ class Session:
             answered = False
             try:
                 # The answer gets no name here: this frame may be shown.
-                value = await self._decoded(
-                    call,
-                    await self._http.send(
-                        call.request,
-                        secrets,
-                        on_sent,
-                        resend=call.repeatable,
-                        on_resend=on_resend,
-                        allow=allow,
-                        fresh=fresh,
-                        admit=lambda: gate.admit(caller, call.operation, call.repeatable),
-                    ),
-                )
+                with self.telemetry.call(call.operation, call.request, file_id=call.file_id) as span:
+                    value = await self._decoded(
+                        call,
+                        await self._http.send(
+                            call.request,
+                            secrets,
+                            on_sent,
+                            resend=call.repeatable,
+                            on_resend=on_resend,
+                            allow=allow,
+                            fresh=fresh,
+                            admit=lambda: gate.admit(caller, call.operation, call.repeatable),
+                        ),
+                        span,
+                    )
             except VideoCloudError as error:
                 answered = self._note(gate, caller, call, error)
                 self._complete(error, outside, call, secrets)
@@ -189,10 +195,15 @@ class Session:
         await self.auth.aclose()
         self._decoding.shutdown(wait=False)
 
-    async def _decoded(self, call: Call[T], answer: Answer) -> T:
+    async def _decoded(self, call: Call[T], answer: Answer, span: Span) -> T:
+        span.answered(answer.status)
         if len(answer.content) < LONG_ANSWER:
             return call.decode(answer)
         return await asyncio.get_running_loop().run_in_executor(self._decoding, call.decode, answer)
+
+    def _on_retry(self, error: VideoCloudError, wait: float) -> None:
+        self.telemetry.retried(error)
+        logger.info("%s; trying again in %.1f s", error, wait)
 
     def _note(self, gate: Gate, caller: Caller | None, call: Call[Any], error: VideoCloudError) -> bool:
         """Tell the gate how an attempt ended; whether the service has answered."""
@@ -230,10 +241,6 @@ class Session:
             error.message = redact(error.message, known)
         elif isinstance(error, ResponseError):
             error.excerpt = redact(error.excerpt, known)
-
-
-def _log_retry(error: VideoCloudError, wait: float) -> None:
-    logger.info("%s; trying again in %.1f s", error, wait)
 
 
 def _token_of(stored: StoredToken) -> Secrets:

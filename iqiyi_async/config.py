@@ -106,7 +106,7 @@ class Endpoints:
     api: str = attrs.field(default="https://openapi.iqiyi.com", converter=_api)
     upload: str = attrs.field(default="http://upload.iqiyi.com", converter=_upload)
     backups: Mapping[str, str] = attrs.field(
-        default={"http://qichuan.iqiyi.com": "http://qc.iqiyi.com"}, converter=_backups
+        default={"http://qichuan.iqiyi.com": "http://qc.iqiyi.com"}, converter=_backups, hash=False
     )
     forms: str = attrs.field(default="http://qichuan.iqiyi.com", converter=_forms)
     fallbacks: tuple[str, ...] = attrs.field(
@@ -229,6 +229,7 @@ class UploadOptions:
         max_bandwidth: bytes a second over all uploads of the client; no limit if None, a pause if 0.
         max_requests_per_second: requests of any kind, repeats and polls included; no limit if None.
         max_pending_uploads: beyond so many uploads under way a further one is refused at once; no limit if None.
+        trace_ranges: whether each range has an OpenTelemetry span of its own; a large upload has very many.
         connect_timeout: for one connection to be made, in seconds.
         stall_timeout: the longest silence of a connection, in seconds. For the answer to a chunk the time is added
             that a slow link needs for what is still in the system's buffers.
@@ -278,6 +279,7 @@ class UploadOptions:
     )
     max_requests_per_second: float | None = attrs.field(default=None, validator=_optional_rate)
     max_pending_uploads: int | None = attrs.field(default=None, validator=_optional_whole(least=1, most=2**31))
+    trace_ranges: bool = attrs.field(default=False, validator=_validation.field(_validation.boolean))
     connect_timeout: float = attrs.field(
         default=10.0, validator=_validation.field(lambda name, value: _validation.seconds(name, value, least=0.001))
     )

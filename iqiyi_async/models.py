@@ -6,7 +6,9 @@ Times are aware datetimes in UTC; sizes are bytes; durations are seconds.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from datetime import datetime
 from enum import Enum, IntEnum, StrEnum
 from typing import Any, cast
@@ -105,13 +107,30 @@ class VideoState(Enum):
         return self not in (VideoState.UPLOADING, VideoState.PUBLISHING, VideoState.UNKNOWN)
 
 
+_CHINESE_COMMAS = re.compile("[，、]")
+
+
+def _words(tag: str) -> list[str]:
+    """The words of a tag that holds Chinese commas; another stays as it came."""
+    words = _CHINESE_COMMAS.split(tag)
+    if len(words) == 1:
+        return words
+    words = [word.strip() for word in words if word.strip()]
+    if not words:
+        raise ConfigurationError("a tag must not be empty")
+    return words
+
+
 def _tags(value: object) -> tuple[str, ...]:
     if isinstance(value, str) or not isinstance(value, Iterable):
         raise ConfigurationError("tags must be a collection of strings, such as ('beach', 'Hainan')")
-    tags = tuple(_validation.text("a tag", tag, limit=200) for tag in cast("Iterable[object]", value))
+    tags = [_validation.text("a tag", tag, limit=200) for tag in cast("Iterable[object]", value)]
     if any("," in tag for tag in tags):
         raise ConfigurationError("a tag must not hold a comma: the service separates tags with commas")
-    return tags
+    # What Chinese keyboards type between words; the service would take all of them for one tag.
+    words = [word for tag in tags for word in _words(tag)]
+    # A set has another order in each process: what is told apart by its tags would be another thing in each.
+    return tuple(sorted(words) if isinstance(value, AbstractSet) else words)
 
 
 def _category(value: object) -> Category | None:
@@ -132,7 +151,7 @@ class Metadata:
     Attributes:
         name: the title; not empty.
         description: what the video shows; may be empty.
-        tags: short words; none may hold a comma.
+        tags: short words; none may hold a comma. One with `，` or `、` is split there; a set is sorted.
         category: the kind of video, or None for the application's default.
 
     Raises:
@@ -441,8 +460,8 @@ class PlayUrls:
         expires_at: when they stop working: about 15 minutes after they were asked for.
     """
 
-    mp4: Mapping[str, str]
-    m3u8: Mapping[str, str]
+    mp4: Mapping[str, str] = attrs.field(hash=False)
+    m3u8: Mapping[str, str] = attrs.field(hash=False)
     expires_at: datetime
 
 

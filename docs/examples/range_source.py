@@ -1,26 +1,26 @@
-"""A source of one's own: the segments of a recorder, read by ranges, in parallel, and resumed after a crash."""
+"""A range source: a recording that a camera has cut into files of equal size, uploaded as one video."""
 
 from pathlib import Path
 
-import anyio
+from anyio import open_file, to_thread
 
 
 class Recording:
-    """A film that lies in a folder in segments of equal size (but for the last), and is uploaded as one video."""
+    def __init__(self, folder: Path, part_size: int) -> None:
+        self.name = f"{folder}/recording.ts"  # finds the upload again, and says its type
+        self._part_size = part_size
+        self._parts = sorted(folder.glob("*.part"))
+        self.size = sum(part.stat().st_size for part in self._parts)
 
-    def __init__(self, folder: Path, segment: int) -> None:
-        self.name = f"{folder}/film.mp4"
-        self._segment = segment
-        self._files = sorted(folder.glob("*.part"))
-        self._stats = [file.stat() for file in self._files]
-        self.size = sum(stat.st_size for stat in self._stats)
+    async def identity(self) -> str:  # changes when the bytes do
+        stats = await to_thread.run_sync(lambda: [part.stat() for part in self._parts])
+        return " ".join(f"{stat.st_ino}:{stat.st_size}:{stat.st_mtime_ns}" for stat in stats)
 
-    async def identity(self) -> str:
-        return " ".join(f"{stat.st_size}:{stat.st_mtime_ns}" for stat in self._stats)
-
-    async def read_range(self, first: int, size: int) -> bytes:
-        index, offset = divmod(first, self._segment)
-        async with await anyio.open_file(self._files[index], "rb") as file:
-            await file.seek(offset)
-            found = await file.read(size)
-        return found + (await self.read_range(first + len(found), size - len(found)) if len(found) < size else b"")
+    async def read_range(self, first: int, size: int) -> bytes:  # exactly `size` bytes
+        found = bytearray()
+        while len(found) < size:
+            number, offset = divmod(first + len(found), self._part_size)
+            async with await open_file(self._parts[number], "rb") as file:
+                await file.seek(offset)
+                found += await file.read(size - len(found))
+        return bytes(found)

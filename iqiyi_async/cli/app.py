@@ -148,7 +148,7 @@ def unfinished(
     Args:
         file_ids: Only these; by default all.
         cancel: Cancel them at the service, and forget them.
-        json: Print JSON.
+        json: Print one JSON object per line.
     """
     account.check()
     screen = account.screen(machine=json)

@@ -42,7 +42,8 @@ async def show(
     if cancel:
         return max([await _cancel(cloud, journal, screen, each) for each in found], default=0)
     if screen.machine:
-        screen.record({"unfinished": [attrs.asdict(each) for each in found]})
+        for each in found:
+            screen.record({"event": "unfinished", **attrs.asdict(each)})
         return 0
     if found:
         rows = [

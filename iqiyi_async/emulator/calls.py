@@ -37,7 +37,7 @@ class Call:
         self.headers: Mapping[str, str] = {name: request.headers[name] for name in _PLACED if name in request.headers}
         self.in_body: bool = self.query.get("type") == "body"
         content_type = request.headers.get("content-type", "")
-        self.body = UploadBody(request.stream(), content_type, lower_case=self.in_body)
+        self.body: UploadBody = UploadBody(request.stream(), content_type, lower_case=self.in_body)
         self._form: Mapping[str, str] = {}
         self._effects: Effects | None = None
         refresh = operation is Operation.AUTHORIZE and self.query.get("grant_type") == "refresh_token"

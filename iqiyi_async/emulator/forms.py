@@ -29,7 +29,7 @@ class Form:
         self.fields: dict[str, str] = {}
         self.names: set[str] = set()
         self._lower_case = lower_case
-        self.has_file = False
+        self.has_file: bool = False
         self._whole = False
         self._data: list[memoryview] = []
         self._name = ""

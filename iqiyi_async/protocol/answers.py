@@ -47,7 +47,7 @@ _SECRET_FIELD = re.compile(r"""((?:access_token|refresh_token|client_secret|clie
 
 @attrs.frozen
 class Meaning:
-    """What a code means for one operation: the kind of error, and a sentence for whoever has to act on it."""
+    """What a code means for one operation: the kind of error, and a sentence for the person who has to act on it."""
 
     error: type[ServiceError | AuthorizationError]
     text: str

@@ -27,8 +27,11 @@ def form(boundary: str, fields: tuple[tuple[str, str], ...], data: bytes | memor
 
 
 def fields_only(boundary: str, fields: Iterable[tuple[str, str]]) -> bytes:
-    """A form of short fields and nothing else."""
-    return f"{_fields(boundary, fields)}--{boundary}--\r\n".encode("ascii")
+    """A form of short fields and nothing else.
+
+    A token from a store may be any text: it is the service that refuses it, not an encoder that quotes it.
+    """
+    return f"{_fields(boundary, fields)}--{boundary}--\r\n".encode("utf-8", "surrogatepass")
 
 
 def _fields(boundary: str, fields: Iterable[tuple[str, str]]) -> str:

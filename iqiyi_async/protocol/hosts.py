@@ -2,8 +2,8 @@
 
 Two rules live here. Secrets go to the configured API hosts and nowhere else. An address that the service names (an
 `upload_url`, a play URL) is followed only if it is plain http(s) without a user name, and does not lead into a
-private network while the configured service is public: otherwise whoever can forge one answer could make a web back
-end talk to its own neighbours.
+private network while the configured service is public: otherwise one forged answer could make a web back end
+talk to its own neighbours.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 _LOCAL_NAMES = ("localhost", "localhost.localdomain", "ip6-localhost", "ip6-loopback")
 _LOCAL_ZONES = (".localhost", ".local", ".internal", ".lan", ".home.arpa")
 
-#: All of IPv6 that is handed out to the world (RFC 4291, 2.4): the rest is nobody's or the neighbours'.
+#: All of IPv6 that is handed out to the world (RFC 4291, 2.4): the rest is unassigned or private.
 _GLOBAL_UNICAST = IPv6Network("2000::/3")
 #: Addresses whose last 32 bits are the IPv4 address that such a packet ends at: compatible and mapped (RFC 4291,
 #: 2.5.5), translated (RFC 2765), NAT64 (RFC 6052).

@@ -115,7 +115,7 @@ def list_videos(endpoints: Endpoints, file_ids: tuple[str, ...] | None, page: in
         fields = present(reply.fields)
         entries: object = fields.get("data") or []
         if not isinstance(entries, list):
-            # Never an empty page for what can't be read: whoever goes through the pages would miss videos.
+            # Never an empty page for what can't be read: a walk through the pages would miss videos.
             raise ResponseError("list_videos: data is not a list", status=answer.status, operation="list_videos")
         rows = cast("list[object]", entries)
         if len(rows) > _FAR_TOO_MANY:

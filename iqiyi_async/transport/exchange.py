@@ -114,7 +114,7 @@ class Exchange:
         self._unfit = False
         self._cut_short = False
         self._complete = False
-        self.reusable = False
+        self.reusable: bool = False
         self.keep_alive: float | None = None
         self._waiting: int = 0
         self._began = self._moved = loop.time()

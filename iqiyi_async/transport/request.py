@@ -49,10 +49,10 @@ class RequestBody(httpx.AsyncByteStream):
         told: int = 0,
         allow: Callable[[int], Awaitable[int]] | None = None,
     ) -> None:
-        self.parts = parts
+        self.parts: Body = parts
         self.on_sent = on_sent
         self.allow = allow
-        self.told = told
+        self.told: int = told
         self._again = told
         self._stopped = False
 
@@ -123,12 +123,7 @@ def build_request(
     target, url = where.target, request.url
     if request.query:
         # The names are the protocol's own, and hold nothing that needs an escape.
-        query = "&".join(
-            [
-                f"{name}={quote(secrets[value] if isinstance(value, SecretName) else value, safe='')}"
-                for name, value in request.query
-            ]
-        )
+        query = "&".join([f"{name}={_quoted(value, secrets)}" for name, value in request.query])
         target += ("&" if "?" in target else "?") + query
     size = request.body_size
     if request.form:
@@ -153,6 +148,11 @@ def build_request(
         # Some transports send any other stream in chunks, even if nothing comes out of it.
         made.read()
     return made
+
+
+def _quoted(value: str | SecretName, secrets: Secrets) -> str:
+    # A secret from a store may be any text: it is the service that refuses it, not an encoder that quotes it.
+    return quote(secrets[value] if isinstance(value, SecretName) else value, safe="", errors="surrogatepass")
 
 
 def _filled(fields: Fields, secrets: Secrets) -> list[tuple[bytes, bytes]]:

@@ -1,13 +1,17 @@
-"""One upload, from a source to a published video.
+"""One upload, from a source to a published video. Read `upload` first, then `transfer`.
 
-engine     one upload's life
-sending    all its ranges, in parallel; flight is one of them under way, chunk is one of them sent once
-finish     the end of an upload, once and only once
-journal    what survives a crash; proof tells whether the source is still the same
-progress   how far it is
-pool       the lanes that all uploads of a client share
-pace       how long ranges take, and when one is late; tuning decides how large and how many they are
-plan       which ranges are still to be sent: arithmetic only
-inputs     what callers hand in, as a source: files, streams
-byhand     one range, for those who make the journey themselves
+uploads          all uploads of a client: started, counted, drained
+handle           an upload in hand: awaited, watched, paused, cancelled
+many             any number of items, a few at a time
+upload           one upload's life: begin or go on, describe, send, finish
+resume           what an earlier run has left, and whether the bytes are a video already
+transfer         all ranges of an upload; range_attempt is one of them, routes their addresses, ranges arithmetic
+finish           the end of an upload, said once
+journal_session  the lease, and what is written into the journal when
+progress         how far it is, and what it waits for
+workers          the workers that all uploads share; fair_queue says who is next, bandwidth how fast
+adaptive         how large ranges are and how many travel at once; latency says when one is late
+base, sources    what a source promises, and what callers hand in
+file_source      files (file_access is what threads do with them, open_files the bound of those that are open)
+streams          streams, gathered in memory that all share; resources and memory are what sources share
 """

@@ -38,9 +38,9 @@ class Chunk:
         size: int | None = None,
         give_back: Callable[[], None] = _nothing,
     ) -> None:
-        self.first = first
-        self.view = view
-        self.md5 = md5
+        self.first: int = first
+        self.view: bytes | memoryview = view
+        self.md5: str = md5
         self.size: int = len(view) if size is None else size
         self._give_back = give_back
 

@@ -92,6 +92,11 @@ class JournalSession:
         """Whether there is a journal that is asked."""
         return self._journal is not None
 
+    @property
+    def lost(self) -> bool:
+        """Whether another run has the lease, or may have it."""
+        return self._lost is not None
+
     @asynccontextmanager
     async def lease(self) -> AsyncGenerator[JournalEntry | None, None]:
         """Hold the lease of this upload, and get what an earlier run has left.
@@ -208,8 +213,7 @@ class JournalSession:
                 retryable=True,
             ) from problem
         if not await self._kept(kept):
-            # The journal was replaced, and everything written into the new one but for this.
-            await self.announce(phase)
+            await self.announce(phase)  # The journal was replaced, and all but this was written into the new one.
 
     async def retract(self) -> None:
         """What was announced was refused: the upload is under way as before. A journal that fails is warned of."""
@@ -389,7 +393,7 @@ class JournalSession:
 
     @property
     def _name(self) -> str:
-        return self._entry.file_id if self._entry is not None else "(not begun)"
+        return "(not begun)" if self._entry is None else self._entry.file_id
 
 
 def _words(problem: Exception) -> str:

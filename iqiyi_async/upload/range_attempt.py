@@ -35,7 +35,7 @@ class RangeAttempt:
         self.range = part
         self._worker = worker
         self.number = 0
-        self.cause = cause
+        self.cause: Bottleneck = cause
         self.since: float | None = None
         self.hedge: asyncio.Task[None] | None = None
         self.hedged_md5: str | None = None

@@ -80,8 +80,8 @@ class BytesSource(UploadSource):
         self._view = view
         self._resources = resources
         self._digest: str | None = None
-        self.name = f"the source of {len(view)} bytes"
-        self.size = len(view)
+        self.name: str = f"the source of {len(view)} bytes"
+        self.size: int = len(view)
         self.file_type = file_type
 
     async def identify(self) -> str:
@@ -130,7 +130,7 @@ class RangeUploadSource(UploadSource):
         resources: SourceResources,
         turn: Turn,
     ) -> None:
-        self.name = printable(name) or f"the {type(source).__name__}"
+        self.name: str = printable(name) or f"the {type(source).__name__}"
         self.size = size
         self.file_type = file_type
         self._source = source
@@ -307,7 +307,7 @@ def _check_text(path: str) -> None:
     raise ConfigurationError(f"source is a URL ({scheme}://...), not a path: give {instead}")
 
 
-def _check_object(source: Any) -> None:
+def _check_object(source: object) -> None:
     kind = type(source).__name__
     if isinstance(source, io.IOBase):
         raise ConfigurationError(f"source is an open file ({kind}), whose read() is not async: give its path, or bytes")
@@ -315,7 +315,7 @@ def _check_object(source: Any) -> None:
         raise ConfigurationError("source is an mmap: give memoryview(source), or the path of the file")
     if callable(getattr(source, "read_range", None)):
         return
-    read = getattr(source, "read", None)
+    read: object = getattr(source, "read", None)
     if hasattr(type(source), "__aiter__") and not inspect.iscoroutinefunction(read):
         return
     if not callable(read):

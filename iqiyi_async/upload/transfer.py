@@ -306,6 +306,7 @@ class Transfer:
             attempt.cause = Bottleneck.BACKOFF
             self._progress.retries += 1
             self._pool.trouble()
+            self._session.telemetry.retried(error)
             logger.info(
                 "%s; range %d-%d again in %.1f s",
                 error,
@@ -316,13 +317,15 @@ class Transfer:
             )
 
         try:
-            md5 = await self._session.retries.run(once, progress=self._got_on, on_retry=on_retry)
+            with self._session.telemetry.range(part.first, part.size):
+                md5 = await self._session.retries.run(once, progress=self._got_on, on_retry=on_retry)
         except _CutAgainError:
             self._left.insert(0, part)
             return
         receipt = ChunkReceipt(part.first, part.end - 1, md5, attempt.number)
         await self._journal.record(receipt)
         self._progress.arrived(part)
+        self._session.telemetry.accepted(part.size)
 
     def _allow(self, attempt: RangeAttempt) -> Callable[[int], Awaitable[int]]:
         """Waits for the limit of the bandwidth before each write."""
@@ -485,6 +488,7 @@ class Transfer:
         )
         attempt.number += 1
         self._progress.retries += 1
+        self._session.telemetry.hedged()
         attempt.hedge = group.create_task(self._send_too(attempt, worker))
         attempt.hedge.add_done_callback(lambda _: self._pool.release(worker))
 

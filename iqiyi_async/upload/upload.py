@@ -343,7 +343,8 @@ class Upload:
 
     def _failed(self, error: VideoCloudError) -> UploadError:
         """The one error that leaves, once there is a file_id."""
-        kept = self._on_failure == "keep" or self._finish_said
+        # A run that has lost its lease has cancelled nothing.
+        kept = self._on_failure == "keep" or self._finish_said or self._journal.lost
         lost = isinstance(error, SourceChangedError | UnknownFileError) or _too_large(error)
         failed = error if isinstance(error, UploadError) else UploadError(f"the upload stopped: {error}")
         failed.file_id = self._progress.file_id

@@ -234,7 +234,13 @@ class Uploads:
                 running=handle.running,
             )
             handle.attach(upload)
-            return await upload.run()
+            telemetry = self._service.session.telemetry
+            with telemetry.upload(size=source.size, file_type=source.file_type) as span:
+                receipt = await upload.run()
+                span.set(file_id=receipt.file_id, retries=receipt.retries, resumed_bytes=receipt.resumed_bytes)
+            for cause, share in receipt.time_by_cause.items():
+                telemetry.waited(cause.value, share * receipt.elapsed)
+            return receipt
         finally:
             await source.aclose()
 

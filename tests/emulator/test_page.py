@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import iqiyi_async
 from iqiyi_async.emulator import EmulatorConfig, Fault, FileState, ThreadedEmulatorServer
 
 from .browser import CHROMIUM, Browser
@@ -21,7 +22,7 @@ pytestmark = [
 
 #: Where pictures for the documentation go; `IQIYI_PICTURES=docs/images pytest tests/emulator/test_page.py` makes them.
 PICTURES = os.environ.get("IQIYI_PICTURES")
-PAGE_FOLDER = Path(__file__).parents[2] / "iqiyi_async" / "emulator" / "page"
+PAGE_FOLDER = Path(iqiyi_async.__file__).parent / "emulator" / "page"
 
 
 @pytest.fixture

@@ -39,7 +39,7 @@ def run(suite: pytest.Pytester, *options: str) -> pytest.RunResult:
 def test_the_tests_of_the_documentation_run_as_printed(
     suite: pytest.Pytester, page: str, more: tuple[str, ...]
 ) -> None:
-    text = (ROOT / page).read_text("utf-8")
+    text = (Path(__file__).parents[2] / page).read_text("utf-8")
     blocks = [block for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "def test_" in block]
     assert blocks
     for at, block in enumerate(blocks):

@@ -363,12 +363,12 @@ async def test_other_refusals_do_not_renew(service: Service) -> None:
 
 async def test_busy_authorize_is_repeated(service: Service) -> None:
     async def busy(asked: Asked) -> bytes | None:
-        return None if service.count("authorize") > 3 else answer({"code": "A00007"})
+        return None if service.count("authorize") > 2 else answer({"code": "A00007"})
 
     service.hooks["authorize"] = busy
     async with cloud(service.url, call_retry=QUICK) as client:
         await in_time(client.get_status("f"))
-    assert service.count("authorize") == 4
+    assert service.count("authorize") == 3
 
 
 async def test_authorize_that_never_comes(service: Service) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from email.parser import BytesParser
 from email.policy import HTTP
 from typing import Any
@@ -150,7 +151,7 @@ titles = texts.filter(lambda text: text.strip())
 @given(
     titles,
     texts,
-    st.lists(titles.map(lambda t: t.replace(",", "")).filter(str.strip), max_size=3),
+    st.lists(titles.map(lambda t: re.sub("[,，、]", "", t)).filter(str.strip), max_size=3),
     st.sampled_from([None, *Category]),
 )
 def test_any_metadata_arrives_as_it_was_given(

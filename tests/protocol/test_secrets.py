@@ -153,10 +153,25 @@ FOREIGN = [
 ]
 
 
+@pytest.mark.parametrize("secret", SecretName)
+def test_a_stored_token_of_half_a_character_is_not_quoted_by_an_encoder(secret: SecretName) -> None:
+    """What a store gives may be any text. It goes out as it is, and the service refuses it."""
+    odd = Secrets({secret: "canary\ud800\r\n"})
+    for request in (
+        Request("GET", "http://upload.iqiyi.com/x", query=(("x", secret),)),
+        Request("POST", "http://upload.iqiyi.com/x", form=(("x", secret),), boundary="b"),
+    ):
+        build_request(request, odd, TRUSTED)
+
+
 @pytest.mark.parametrize("url", FOREIGN)
 @pytest.mark.parametrize("secret", SecretName)
 def test_a_secret_never_goes_to_a_foreign_origin(url: str, secret: SecretName) -> None:
-    for request in (Request("GET", url, query=(("x", secret),)), Request("POST", url, headers=(("x", secret),))):
+    for request in (
+        Request("GET", url, query=(("x", secret),)),
+        Request("POST", url, headers=(("x", secret),)),
+        Request("POST", url, form=(("x", secret),), boundary="b"),
+    ):
         with pytest.raises(MisdirectedSecretError) as caught:
             build_request(request, CANARIES, TRUSTED)
         assert CANARY not in told(caught.value)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from typing import Any
 
+import attrs
 import pytest
 
 from iqiyi_async.config import Endpoints
@@ -425,3 +429,35 @@ def test_file_ids_that_could_split_a_header_are_refused(operation: str, file_id:
         getattr(uploads, operation)(ENDPOINTS, file_id)
     with pytest.raises(ConfigurationError, match=r"^file_id "):
         uploads.set_metadata(ENDPOINTS, file_id, Metadata("x"))
+
+
+DIGEST_OF_A_SET = """
+from iqiyi_async import Category, Metadata
+from iqiyi_async.protocol.uploads import metadata_digest
+print(metadata_digest(Metadata("名", "d", {"sea", "beach", "sun", "wind"}, Category.TRAVEL)))
+"""
+
+
+def test_the_digest_of_metadata_is_the_same_in_every_process() -> None:
+    """Tags given as a set once made another key in each process, and another video."""
+    seen = {
+        subprocess.run(
+            [sys.executable, "-c", DIGEST_OF_A_SET],
+            env={**os.environ, "PYTHONHASHSEED": str(seed)},
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=30,
+        ).stdout
+        for seed in (1, 2, 3)
+    }
+    assert len(seen) == 1
+
+
+@pytest.mark.parametrize(
+    "other",
+    [Metadata("b"), Metadata("a", "d"), Metadata("a", tags=("t",)), Metadata("a", category=Category.FILM)],
+)
+def test_other_metadata_have_another_digest(other: Metadata) -> None:
+    assert uploads.metadata_digest(other) != uploads.metadata_digest(Metadata("a"))
+    assert uploads.metadata_digest(attrs.evolve(other)) == uploads.metadata_digest(other)

@@ -78,7 +78,9 @@ class Asked:
                     data = content[:-2]
                 else:
                     params[name] = content[:-2].decode()
-        return cls(OPERATIONS[parts.path], params, data)
+        # As a form, finish goes to where ranges go.
+        operation = "finish_upload" if "range_finished" in params else OPERATIONS[parts.path]
+        return cls(operation, params, data)
 
 
 class LocalService:

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,10 @@ async def test_a_file_behind_http(iqiyi_emulator: ThreadedEmulatorServer, tmp_pa
     files.mkdir()
     (files / "film.mp4").write_bytes(DATA)
     with nginx(tmp_path / "nginx", files) as url:
-        async with cloud(iqiyi_emulator, journal=SqliteJournal(tmp_path / "journal")) as client:
+        async with (
+            aclosing(SqliteJournal(tmp_path / "journal")) as journal,
+            cloud(iqiyi_emulator, journal=journal) as client,
+        ):
             receipt = await client.upload(HttpSource(f"{url}/film.mp4?sig=hush"), Metadata("Film"))
             assert iqiyi_emulator.content(receipt.file_id) == DATA
             again = await client.upload(HttpSource(f"{url}/film.mp4?sig=other"), Metadata("Film"))
@@ -107,7 +111,10 @@ async def test_killed_an_upload_goes_on(
             process.kill()
             process.wait(10)
         iqiyi_faults.clear()
-        async with cloud(iqiyi_emulator, journal=SqliteJournal(tmp_path / "db")) as client:
+        async with (
+            aclosing(SqliteJournal(tmp_path / "db")) as journal,
+            cloud(iqiyi_emulator, journal=journal) as client,
+        ):
             receipt = await client.upload(HttpSource(f"{url}/film.mp4"), Metadata("Film"))
     assert receipt.resumed_bytes >= 4 * CHUNK
     assert iqiyi_emulator.content(receipt.file_id) == DATA

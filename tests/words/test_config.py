@@ -32,6 +32,7 @@ def test_defaults_of_the_uploads() -> None:
         "flush_after": 5.0,
         "max_open_files": None,
         "journal_required": True,
+        "trace_ranges": False,
         "remember": 30 * 86400.0,
         "lease_seconds": 60.0,
         "doubt_patience": 30.0,
@@ -69,6 +70,7 @@ def test_defaults_of_the_endpoints() -> None:
 def test_options_are_values(value: Any) -> None:
     for copied in (copy.copy(value), copy.deepcopy(value), pickle.loads(pickle.dumps(value)), attrs.evolve(value)):
         assert copied == value
+        assert hash(copied) == hash(value)
         assert repr(copied) == repr(value)
     for field in attrs.fields(type(value)):
         with pytest.raises(attrs.exceptions.FrozenInstanceError):
@@ -92,7 +94,11 @@ UPLOADS: list[tuple[str, Any, str]] = [
     *(("parameters", value, "must be 'headers' or 'body', not ") for value in ("header", "", None, ["body"], b"body")),
     *(("on_failure", value, "must be 'keep' or 'cancel', not ") for value in ("delete", "", None, True)),
     *(("verify", value, "must be 'samples' or 'end', not ") for value in ("all", "", None, True)),
-    *(("journal_required", value, "must be True or False, not ") for value in (0, 1, "yes", None)),
+    *(
+        (name, value, "must be True or False, not ")
+        for name in ("journal_required", "trace_ranges")
+        for value in (0, 1, "yes", None)
+    ),
     *(
         (name, value, f"must be a number of seconds, at least {least:g}, not ")
         for names, least in (

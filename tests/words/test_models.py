@@ -148,6 +148,8 @@ def test_the_size_of_a_range(first: int, last: int, size: int) -> None:
         ({"tags": 7}, "tags must be a collection of strings, such as ('beach', 'Hainan')"),
         ({"tags": ["a,b"]}, "a tag must not hold a comma: the service separates tags with commas"),
         ({"tags": ["a", ""]}, "a tag must not be empty"),
+        ({"tags": ["a", "，"]}, "a tag must not be empty"),
+        ({"tags": ["、 ，"]}, "a tag must not be empty"),
         ({"tags": [7]}, "a tag must be a string, not int"),
         ({"tags": ["x" * 201]}, "a tag has 201 characters; the most is 200"),
         ({"tags": b"ab"}, "a tag must be a string, not int"),
@@ -170,6 +172,28 @@ def test_metadata_in_one_spelling() -> None:
     assert metadata.tags == ("a", "b c", "海")
     assert metadata.category is Category.TRAVEL
     assert hash(metadata) == hash(Metadata("x", tags=["a", "b c", "海"], category=Category.TRAVEL))
+
+
+@pytest.mark.parametrize(
+    ("given", "tags"),
+    [
+        (["海滩，三亚、度假"], ("海滩", "三亚", "度假")),
+        (["海滩， 三亚 ", "a b"], ("海滩", "三亚", "a b")),
+        (["，海滩，，"], ("海滩",)),
+        ({"c", "a", "b"}, ("a", "b", "c")),
+        (frozenset({"b，a"}), ("a", "b")),
+        ({"b": 1, "a": 2}.keys(), ("a", "b")),
+        (["b", "a"], ("b", "a")),
+    ],
+)
+def test_tags(given: Any, tags: tuple[str, ...]) -> None:
+    assert Metadata("x", tags=given).tags == tags
+
+
+@each_value
+def test_values_have_a_hash(value: Any, names: str) -> None:
+    assert hash(value) == hash(copy.copy(value))
+    assert len({value, pickle.loads(pickle.dumps(value))}) == 1
 
 
 CATEGORIES = (

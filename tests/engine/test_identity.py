@@ -1,0 +1,296 @@
+"""The same video, once: what is found again by its path, its key or its bytes, and what is published once more."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import attrs
+import pytest
+
+from iqiyi_async import (
+    AsyncVideoCloud,
+    DuplicateVideoError,
+    Endpoints,
+    MemoryJournal,
+    Metadata,
+    SourceChangedError,
+    SqliteJournal,
+    UploadError,
+    UploadOptions,
+)
+from iqiyi_async.models import Phase
+
+from .servers import Asked, Cut, Service, answer, ok
+from .tools import KEY, NAME, QUICK, SECRET, cloud, content, in_time, pieces
+
+pytestmark = pytest.mark.anyio
+
+SIZE = 8 * 64 * 1024
+OTHER = Metadata("A film", description="corrected")
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    path = tmp_path / "film.mp4"
+    path.write_bytes(content(SIZE))
+    os.utime(path, ns=(10**18, 10**18))
+    return path
+
+
+async def test_the_same_again_is_the_earlier_receipt(service: Service, path: Path) -> None:
+    async with cloud(service.url, journal=MemoryJournal()) as client:
+        first = await client.upload(path, NAME)
+        os.utime(path)
+        path.chmod(0o600)
+        assert (await client.upload(path, NAME)).file_id == first.file_id
+    assert service.published == [first.file_id]
+
+
+async def test_other_metadata_is_a_duplicate_unless_it_is_wanted_again(service: Service, path: Path) -> None:
+    async with cloud(service.url, journal=MemoryJournal()) as client:
+        first = await client.upload(path, NAME)
+        asked = service.count("request_upload")
+        with pytest.raises(DuplicateVideoError, match="already") as caught:
+            await client.upload(path, OTHER)
+        assert caught.value.file_id == first.file_id
+        assert not caught.value.retryable
+        assert service.count("request_upload") == asked, "nothing was begun"
+        second = await client.upload(path, OTHER, again=True)
+    assert second.file_id != first.file_id
+
+
+@pytest.mark.parametrize("how", ["copy", "move", "link"])
+async def test_another_name_is_a_duplicate(service: Service, path: Path, how: str) -> None:
+    other = path.with_name("other.mp4")
+    async with cloud(service.url, journal=MemoryJournal()) as client:
+        first = await client.upload(path, NAME)
+        if how == "copy":
+            shutil.copy2(path, other)
+        elif how == "move":
+            path.rename(other)
+        else:
+            other.hardlink_to(path)
+        with pytest.raises(DuplicateVideoError) as caught:
+            await client.upload(other, NAME)
+    assert caught.value.file_id == first.file_id
+
+
+async def test_a_duplicate_is_sought_within_one_group_only(service: Service, path: Path) -> None:
+    async with cloud(service.url, journal=MemoryJournal()) as client:
+        first = await client.upload(path, NAME, group="one")
+        second = await client.upload(path, NAME, group="two")
+    assert first.file_id != second.file_id
+
+
+@pytest.mark.parametrize("code", ["A00002", "A00003", "A00006", "A00007"])
+async def test_a_video_that_will_never_be_shown_is_no_duplicate(service: Service, path: Path, code: str) -> None:
+    async def status(asked: Asked) -> bytes:
+        return answer({"code": code})
+
+    async with cloud(service.url, journal=MemoryJournal()) as client:
+        first = await client.upload(path, NAME)
+        service.hooks["get_status"] = status
+        second = await client.upload(path, OTHER)
+    assert first.file_id != second.file_id
+
+
+async def test_other_bytes_of_the_same_size_and_samples_are_no_duplicate(service: Service, path: Path) -> None:
+    other = path.with_name("other.mp4")
+    data = bytearray(content(SIZE))
+    data[SIZE // 4] ^= 1  # outside of the samples
+    other.write_bytes(data)
+    async with cloud(service.url, journal=MemoryJournal()) as client:
+        first = await client.upload(path, NAME)
+        second = await client.upload(other, NAME)
+    assert first.file_id != second.file_id
+    assert service.files[second.file_id] == data
+
+
+async def test_an_upload_is_remembered_as_long_as_the_options_say(service: Service, path: Path) -> None:
+    async with cloud(service.url, journal=MemoryJournal(), remember=0.2) as client:
+        first = await client.upload(path, NAME)
+        await asyncio.sleep(0.3)
+        second = await client.upload(path, NAME)
+    assert first.file_id != second.file_id
+
+
+def failing(service: Service, after: int = 4) -> None:
+    async def refuse(asked: Asked) -> bytes | None:
+        return answer({"code": "A00010"}) if service.count("upload_chunk") == after else None
+
+    service.hooks["upload_chunk"] = refuse
+
+
+async def test_corrected_metadata_goes_on_with_an_unfinished_upload(service: Service, path: Path) -> None:
+    failing(service)
+    async with cloud(service.url, journal=MemoryJournal(), max_workers=1) as client:
+        with pytest.raises(UploadError):
+            await client.upload(path, NAME)
+        receipt = await client.upload(path, OTHER)
+    assert receipt.file_id == "file0"
+    assert receipt.resumed_bytes == 3 * 64 * 1024
+    assert "corrected" in service.calls("set_metadata")[-1].target
+
+
+async def test_an_unfinished_upload_goes_on_under_another_name(service: Service, path: Path) -> None:
+    failing(service)
+    other = path.with_name("renamed.mp4")
+    async with cloud(service.url, journal=MemoryJournal(), max_workers=1) as client:
+        with pytest.raises(UploadError):
+            await client.upload(path, NAME)
+        path.rename(other)
+        receipt = await client.upload(other, NAME)
+        assert [each async for each in client.iter_unfinished()] == []
+    assert receipt.file_id == "file0"
+    assert receipt.resumed_bytes == 3 * 64 * 1024
+
+
+async def test_a_source_that_changed_is_cancelled_before_it_starts_over(service: Service, path: Path) -> None:
+    failing(service)
+    async with cloud(service.url, journal=MemoryJournal(), max_workers=1) as client:
+        with pytest.raises(UploadError):
+            await client.upload(path, NAME)
+        path.write_bytes(content(SIZE)[::-1])
+        receipt = await client.upload(path, NAME)
+    assert receipt.file_id == "file1"
+    assert service.states["file0"] == "cancelled"
+
+
+async def test_a_range_that_was_changed_outside_of_the_samples_is_not_spliced(service: Service, path: Path) -> None:
+    failing(service)
+    async with cloud(service.url, journal=MemoryJournal(), max_workers=1) as client:
+        with pytest.raises(UploadError):
+            await client.upload(path, NAME)
+        with path.open("r+b") as file:
+            file.seek(90_000)
+            file.write(b"other")
+        os.utime(path, ns=(10**18, 10**18))
+        receipt = await client.upload(path, NAME)
+    assert receipt.file_id == "file1"
+    assert service.files["file1"] == path.read_bytes()
+
+
+async def test_a_stream_whose_accepted_ranges_differ_is_refused(service: Service) -> None:
+    failing(service)
+    async with cloud(service.url, journal=MemoryJournal(), max_workers=1) as client:
+        with pytest.raises(UploadError):
+            await client.upload(pieces(content(SIZE), 5000), NAME, file_type="mp4", size=SIZE, key="k")
+        with pytest.raises(SourceChangedError):
+            await client.upload(pieces(content(SIZE)[::-1], 5000), NAME, file_type="mp4", size=SIZE, key="k")
+    assert not service.published
+
+
+@pytest.mark.parametrize("phase", [Phase.FINISHING, Phase.CANCELLING])
+async def test_what_was_announced_may_have_happened(service: Service, path: Path, phase: Phase) -> None:
+    """A process ended right after it had announced finish or cancel: the next goes on with the same file_id."""
+    failing(service)
+    journal = MemoryJournal()
+    async with cloud(service.url, journal=journal, max_workers=1) as client:
+        with pytest.raises(UploadError):
+            await client.upload(path, NAME)
+        (key,) = journal._entries
+        fence = await journal.acquire(key, "dead", 0.0)
+        assert fence is not None
+        assert await journal.advance(key, fence, phase)
+        receipt = await in_time(client.upload(path, NAME))
+    assert receipt.file_id == "file0"
+    assert service.published == ["file0"]
+
+
+async def test_who_lost_the_lease_touches_nothing(service: Service, path: Path) -> None:
+    """A process was stopped past its lease; another has taken the upload over. It wakes up and fails."""
+    journal = MemoryJournal()
+    taken = False
+
+    async def chunk(asked: Asked) -> bytes | None:
+        nonlocal taken
+        if service.count("upload_chunk") == 3 and not taken:
+            taken = True
+            (key,) = journal._entries
+            journal._leases.clear()
+            assert await journal.acquire(key, "the other", 60) is not None
+        return None
+
+    service.hooks["upload_chunk"] = chunk
+    async with cloud(service.url, journal=journal, max_workers=1, on_failure="cancel") as client:
+        with pytest.raises(UploadError, match="taken it over") as caught:
+            await in_time(client.upload(path, NAME))
+    assert caught.value.resumable
+    assert service.count("cancel_upload") == 0
+    assert service.count("finish_upload") == 0
+    assert service.states["file0"] == "uploading"
+
+
+async def test_a_journal_that_is_removed_under_way_is_written_again(service: Service, path: Path) -> None:
+    place = path.with_name("uploads.db")
+    journal = SqliteJournal(place)
+
+    async def chunk(asked: Asked) -> bytes | None:
+        if service.count("upload_chunk") == 3:
+            for each in path.parent.glob("uploads.db*"):
+                if ".alive" not in each.name and ".lock" not in each.name:
+                    each.unlink()
+        if service.count("upload_chunk") == 6:
+            raise Cut
+        return None
+
+    service.hooks["upload_chunk"] = chunk
+    async with cloud(service.url, journal=journal, max_workers=1) as client:
+        receipt = await in_time(client.upload(path, NAME))
+        assert (await client.upload(path, NAME)).file_id == receipt.file_id
+    await journal.aclose()
+    assert service.published == ["file0"]
+
+
+async def test_a_journal_that_can_not_be_asked_fails_the_upload(service: Service, path: Path) -> None:
+    place = path.with_name("notes.txt")
+    place.write_text("not a journal")
+    journal = SqliteJournal(place)
+    async with cloud(service.url, journal=journal) as client:
+        with pytest.raises(UploadError, match=r"notes\.txt") as caught:
+            await client.upload(path, NAME)
+    await journal.aclose()
+    assert "journal_required=False" in str(caught.value)
+    assert not service.asked
+    assert place.read_text() == "not a journal"
+
+
+def test_tags_given_as_a_set_are_the_same_in_every_process() -> None:
+    script = (
+        "from iqiyi_async import Metadata; from iqiyi_async.protocol.uploads import metadata_digest;"
+        "print(metadata_digest(Metadata('n', tags={'beach', 'sea', 'sun', 'sand', 'salt'})))"
+    )
+    told = {
+        subprocess.run(
+            [sys.executable, "-c", script],
+            env={**os.environ, "PYTHONHASHSEED": str(seed)},
+            capture_output=True,
+            check=True,
+        ).stdout
+        for seed in range(4)
+    }
+    assert len(told) == 1
+
+
+async def test_a_range_goes_to_the_fallback_when_its_node_dies(service: Service, path: Path) -> None:
+    """The service names an address that is dead; the documented host takes the ranges of the same upload."""
+    real = service.url
+
+    async def ticket(asked: Asked) -> bytes:
+        service.usual(asked)
+        return ok(data={"upload_url": "http://127.0.0.1:9/upload", "file_id": f"file{len(service.files) - 1}"})
+
+    service.hooks["request_upload"] = ticket
+    endpoints = attrs.evolve(Endpoints.single(real), fallbacks=(real,))
+    options = UploadOptions(chunk_size=64 * 1024, max_workers=2)
+    async with AsyncVideoCloud(KEY, SECRET, endpoints=endpoints, options=options, retry=QUICK) as client:
+        began = time.monotonic()
+        receipt = await in_time(client.upload(path, NAME), 20)
+        assert time.monotonic() - began < 15
+    assert service.files[receipt.file_id] == content(SIZE)
