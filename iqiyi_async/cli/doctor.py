@@ -19,12 +19,16 @@ from .findings import Finding, failed, fine, warned
 from .options import Account
 from .reach import look_at_clock, reach
 from .screen import Screen
-from .texts import tr
+from .texts import later, tr
 from .trial import Advice, try_account, try_uploads
 from .version import version
 
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
-_LABELS: Mapping[Literal["ok", "warning", "failure"], str] = {"ok": "ok", "warning": "warning", "failure": "FAILS"}
+_LABELS: Mapping[Literal["ok", "warning", "failure"], str] = {
+    "ok": later("ok"),
+    "warning": later("warning"),
+    "failure": later("FAILS"),
+}
 
 
 class Examination:

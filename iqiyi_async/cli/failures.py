@@ -25,7 +25,7 @@ from iqiyi_async import (
     VideoCloudError,
 )
 
-from .texts import spoken, tr
+from .texts import later, spoken, tr
 
 FAILED, MISUSED = 1, 2
 
@@ -193,24 +193,24 @@ def _ours(error: UsageError | CommandError) -> str:
 #: The first kind that fits gives the hint and, for those who don't read English, the name of what happened: special
 #: kinds before general ones. An empty name: the message is in the user's language.
 _KINDS: tuple[tuple[type[BaseException], Callable[[Any], str], str], ...] = (
-    (ConfigurationError, _configuration, "wrong parameter"),
-    (AuthorizationError, _authorization, "authorization refused"),
-    (QuotaExceededError, _quota, "no room left"),
-    (InvalidParameterError, _parameter, "the service found a parameter wrong"),
-    (UnknownFileError, _unknown, "unknown file_id"),
-    (DuplicateVideoError, _duplicate, "the video is there already"),
-    (ServiceUnavailableError, _unavailable, "the service is not available"),
-    (ServiceError, _service, "the service refused"),
-    (TransportError, _transport, "no connection to the service"),
-    (ResponseError, _response, "an answer that can't be read"),
-    (IntegrityError, _integrity, "other bytes arrived than were sent"),
-    (SourceChangedError, _changed, "the file has changed"),
-    (UploadError, _upload, "the upload stopped"),
-    (VideoCloudError, _any, "the call failed"),
-    (TimeoutError, _out_of_time, "time is up"),
+    (ConfigurationError, _configuration, later("wrong parameter")),
+    (AuthorizationError, _authorization, later("authorization refused")),
+    (QuotaExceededError, _quota, later("no room left")),
+    (InvalidParameterError, _parameter, later("the service found a parameter wrong")),
+    (UnknownFileError, _unknown, later("unknown file_id")),
+    (DuplicateVideoError, _duplicate, later("the video is there already")),
+    (ServiceUnavailableError, _unavailable, later("the service is not available")),
+    (ServiceError, _service, later("the service refused")),
+    (TransportError, _transport, later("no connection to the service")),
+    (ResponseError, _response, later("an answer that can't be read")),
+    (IntegrityError, _integrity, later("other bytes arrived than were sent")),
+    (SourceChangedError, _changed, later("the file has changed")),
+    (UploadError, _upload, later("the upload stopped")),
+    (VideoCloudError, _any, later("the call failed")),
+    (TimeoutError, _out_of_time, later("time is up")),
     (UsageError, _ours, ""),
     (CommandError, _ours, ""),
-    (ImportError, _missing, "a package is missing"),
+    (ImportError, _missing, later("a package is missing")),
     (OSError, _system, ""),
 )
 

@@ -17,7 +17,7 @@ from cyclopts import (
 from .app import COMMANDS, app
 from .failures import MISUSED, UsageError, failure_of
 from .screen import Screen
-from .texts import LANGUAGES, language_of, speak, spoken, tr
+from .texts import LANGUAGES, language_of, later, speak, spoken, tr
 from .words import clean
 
 
@@ -116,7 +116,7 @@ def _misuse(error: CycloptsError) -> UsageError:
 def _kind(error: CycloptsError) -> str:
     """What is wrong, for those who don't read the parser's English."""
     if isinstance(error, UnknownCommandError):
-        return "unknown command"
+        return later("unknown command")
     if isinstance(error, UnknownOptionError):
-        return "unknown option"
-    return "a parameter is missing" if isinstance(error, MissingArgumentError) else "wrong parameter"
+        return later("unknown option")
+    return later("a parameter is missing") if isinstance(error, MissingArgumentError) else later("wrong parameter")

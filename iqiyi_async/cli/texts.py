@@ -51,6 +51,11 @@ def tr(text: str, **values: object) -> str:
     return found.format(**values) if values else found
 
 
+def later(text: str) -> str:
+    """A text that is translated where it is used; here it only says so to whoever looks for all texts."""
+    return text
+
+
 def count(number: int, thing: str) -> str:
     """1 chunk, 2 chunks, 0 retries."""
     if _chinese:

@@ -27,7 +27,7 @@ from .failures import FAILED, MISUSED, failure_of
 from .jobs import BadPath, Job
 from .screen import Screen
 from .signals import Signals
-from .texts import count, tr
+from .texts import count, later, tr
 
 T = TypeVar("T")
 
@@ -38,14 +38,14 @@ DRAIN_SECONDS = 10.0
 #: Of shorter uploads (seconds) it is chance what they waited for.
 BOUND_SECONDS = 0.5
 _CAUSES = {
-    Bottleneck.TOKEN: "the token",
-    Bottleneck.BACKOFF: "failures of the service",
-    Bottleneck.BANDWIDTH_LIMIT: "--max-bandwidth",
-    Bottleneck.SOURCE: "reading the file",
-    Bottleneck.HASHING: "the processor",
-    Bottleneck.WORKERS: "the number of workers",
-    Bottleneck.NETWORK: "the network",
-    Bottleneck.SERVICE: "the service",
+    Bottleneck.TOKEN: later("the token"),
+    Bottleneck.BACKOFF: later("failures of the service"),
+    Bottleneck.BANDWIDTH_LIMIT: later("--max-bandwidth"),
+    Bottleneck.SOURCE: later("reading the file"),
+    Bottleneck.HASHING: later("the processor"),
+    Bottleneck.WORKERS: later("the number of workers"),
+    Bottleneck.NETWORK: later("the network"),
+    Bottleneck.SERVICE: later("the service"),
 }
 
 

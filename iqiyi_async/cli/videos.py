@@ -25,7 +25,7 @@ from iqiyi_async import (
 from . import words
 from .failures import UsageError
 from .screen import Screen
-from .texts import count, tr
+from .texts import count, later, tr
 
 _QUALITIES: Mapping[str, str] = {
     Quality.TOPSPEED: "topspeed",
@@ -34,6 +34,18 @@ _QUALITIES: Mapping[str, str] = {
     Quality.SUPER: "super",
     Quality.P720: "720P",
     Quality.P1080: "1080P",
+}
+
+
+_STATES: Mapping[VideoState, str] = {
+    VideoState.UPLOADING: later("uploading"),
+    VideoState.PUBLISHING: later("publishing"),
+    VideoState.PUBLISHED: later("published"),
+    VideoState.REVIEW_FAILED: later("review failed"),
+    VideoState.PUBLISH_FAILED: later("publish failed"),
+    VideoState.CANCELLED: later("cancelled"),
+    VideoState.ABSENT: later("absent"),
+    VideoState.UNKNOWN: later("unknown"),
 }
 
 
@@ -57,7 +69,7 @@ async def show_status(cloud: AsyncVideoCloud, screen: Screen, file_id: str) -> i
     if screen.machine:
         screen.record(plain(status))
     elif status.state is not VideoState.ABSENT:
-        screen.table((tr("video"), file_id), _status_rows(status))
+        screen.table((tr("video id"), file_id), _status_rows(status))
     if status.state is VideoState.ABSENT:
         raise UnknownFileError(
             tr("there is no video {file_id}", file_id=file_id),
@@ -68,8 +80,13 @@ async def show_status(cloud: AsyncVideoCloud, screen: Screen, file_id: str) -> i
     return 0
 
 
+def _state(state: VideoState) -> str:
+    """A state in words."""
+    return tr(_STATES[state])
+
+
 def _status_rows(status: VideoStatus) -> list[tuple[str, str]]:
-    rows = [(tr("state"), tr(status.state.value.replace("_", " ")))]
+    rows = [(tr("state"), _state(status.state))]
     if status.state is not VideoState.PUBLISHED:
         rows.append((tr("code"), status.code))
     fields = {
@@ -98,7 +115,7 @@ async def show_list(cloud: AsyncVideoCloud, screen: Screen, *, page: int, page_s
         return 0
     if found.videos:
         screen.table(
-            (tr("video"), tr("name"), tr("size"), tr("length"), tr("created")),
+            (tr("video id"), tr("name"), tr("size"), tr("length"), tr("created")),
             (_list_row(video) for video in found.videos),
             right=(tr("size"), tr("length")),
         )
@@ -118,7 +135,7 @@ def _list_row(video: Video) -> tuple[str, ...]:
             created = f"{video.created_at.astimezone():%Y-%m-%d}"
     length = words.span(video.duration) if video.duration else ""
     size = "" if video.size is None else words.size(video.size)
-    state = "" if video.state is VideoState.PUBLISHED else f" ({tr(video.state.value.replace('_', ' '))})"
+    state = "" if video.state is VideoState.PUBLISHED else f" ({_state(video.state)})"
     return (video.file_id, video.name + state, size, length, created)
 
 
