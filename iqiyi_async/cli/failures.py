@@ -118,7 +118,9 @@ def _service(error: ServiceError) -> str:
             " iqiyi-async doctor looks at each address"
         )
     if error.operation == "get_urls":
-        return tr("iqiyi-async status FILE_ID says where the video stands; only published ones have URLs")
+        return tr(
+            "check the id; iqiyi-async status FILE_ID says where a video stands, iqiyi-async list shows those with URLs"
+        )
     return tr("run the same command again later; if it stays so, ask the platform and name the code")
 
 

@@ -67,7 +67,7 @@ def _language_chosen(argv: list[str]) -> list[str]:
             words.append(word)
             continue
         chosen = value if equals else next(rest, "")
-        known = next((language for language in LANGUAGES if language == chosen), None)
+        known = LANGUAGES.get(chosen)
         if known is None:
             raise UsageError(
                 tr("--lang: {value} is no language of this program", value=repr(clean(chosen))),

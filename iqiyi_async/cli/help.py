@@ -31,7 +31,7 @@ class TranslatedHelp(DefaultFormatter):
         """Print how a command is called."""
         if spoken() != "en" and usage:
             text = str(usage).removeprefix("Usage:").strip()
-            console.print(Text(f"{tr('Usage:')} {text}"))
+            console.print(Text(f"{tr('Usage:')}{text}\n"))
         else:
             super().render_usage(console, options, usage)
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from typing import Any
 from urllib.parse import urlsplit
 
 import attrs
@@ -94,15 +95,14 @@ def look_at_clock(reached: Sequence[Reached]) -> Finding:
 
 
 async def _connect(
-    infos: Sequence[tuple[object, ...]], host: str, port: int
+    infos: Sequence[tuple[Any, ...]], host: str, port: int
 ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     """The first address that takes a connection."""
     problem: OSError = OSError(f"{host} has no address")
     for info in infos:
-        where = info[4]
-        assert isinstance(where, tuple)
+        where: tuple[str, int] = info[4][:2]
         try:
-            return await asyncio.open_connection(str(where[0]), port, limit=HEAD)
+            return await asyncio.open_connection(where[0], port, limit=HEAD)
         except OSError as error:
             problem = error
     raise problem

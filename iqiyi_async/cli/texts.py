@@ -9,7 +9,7 @@ from importlib.resources import files
 from typing import Literal
 
 Language = Literal["en", "zh"]
-LANGUAGES: tuple[Language, ...] = ("en", "zh")
+LANGUAGES: dict[str, Language] = {"en": "en", "zh": "zh"}
 #: The first of these that is set decides, as everywhere on POSIX.
 VARIABLES = ("LC_ALL", "LC_MESSAGES", "LANG")
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import attrs
 
-from iqiyi_async import AsyncVideoCloud, UnknownFileError, UploadJournal, VideoCloudError
+from iqiyi_async import AsyncVideoCloud, ServiceError, UploadJournal, VideoCloudError, VideoState
 from iqiyi_async.stores import Phase
 
 from . import words
@@ -72,9 +72,7 @@ async def _cancel(cloud: AsyncVideoCloud, journal: UploadJournal, screen: Screen
         if not await journal.advance(each.key, fence, Phase.CANCELLING):
             return _report(screen, each, tr("{name}: is gone already", name=each.name))
         try:
-            await cloud.cancel_upload(each.file_id)
-        except UnknownFileError:
-            screen.note(tr("{name}: the service does not know it any more", name=each.name))
+            await _end(cloud, each.file_id)
         except VideoCloudError as error:
             screen.failure(failure_of(error), each.name)
             return _report(screen, each, "")
@@ -86,6 +84,16 @@ async def _cancel(cloud: AsyncVideoCloud, journal: UploadJournal, screen: Screen
     else:
         screen.result(tr("cancelled {file_id} ({name})", file_id=each.file_id, name=each.name))
     return 0
+
+
+async def _end(cloud: AsyncVideoCloud, file_id: str) -> None:
+    """Cancel an upload; one that the service has dropped or cancelled before is no failure."""
+    try:
+        await cloud.cancel_upload(file_id)
+    except ServiceError:
+        status = await cloud.get_status(file_id)
+        if status.state not in (VideoState.ABSENT, VideoState.CANCELLED):
+            raise
 
 
 def _report(screen: Screen, each: Any, text: str) -> int:
