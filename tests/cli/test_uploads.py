@@ -126,7 +126,7 @@ def interrupted(service: ThreadedEmulatorServer, path: Path) -> str:
 
 def test_unfinished_uploads_are_listed_and_ended(service: ThreadedEmulatorServer, video: MakeVideo) -> None:
     assert run(service, "unfinished", "--json").out == ""
-    path = video(size=4_000_000)
+    path = video(size=16_000_000)
     file_id = interrupted(service, path)
     listed = run(service, "unfinished")
     assert listed.code == 0
@@ -134,8 +134,8 @@ def test_unfinished_uploads_are_listed_and_ended(service: ThreadedEmulatorServer
     assert str(path) in listed.out
     assert "1 unfinished upload" in listed.err
     (line,) = run(service, "unfinished", "--json").lines
-    assert (line["event"], line["file_id"], line["size"]) == ("unfinished", file_id, 4_000_000)
-    assert 0 < line["accepted"] < 4_000_000
+    assert (line["event"], line["file_id"], line["size"]) == ("unfinished", file_id, 16_000_000)
+    assert 0 < line["accepted"] < 16_000_000
 
     unknown = run(service, "unfinished", "another")
     assert (unknown.code, "another" in unknown.err) == (2, True)
@@ -161,7 +161,7 @@ def test_an_upload_under_way_is_not_ended(service: ThreadedEmulatorServer, video
 
 
 def test_what_the_service_has_dropped_is_forgotten(service: ThreadedEmulatorServer, video: MakeVideo) -> None:
-    interrupted(service, video(size=4_000_000))
+    interrupted(service, video(size=16_000_000))
     service.reset()
     done = run(service, "unfinished", "--cancel")
     assert done.code == 0, done.err
