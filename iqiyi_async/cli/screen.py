@@ -160,8 +160,12 @@ class Screen:
         line = Text(clean(text)) if isinstance(text, str) else text
         if self._above is not None:
             self._above(line)
-        else:
+        elif self.errors.is_terminal:
             self.errors.print(line, end=end)
+        else:
+            # Without colours and a width rich has nothing to do.
+            self._err.write(line.plain + end)
+            self._err.flush()
 
     def glance(self, text: str) -> None:
         """Something that is worth a glance, not a line."""

@@ -59,13 +59,21 @@ class Writer:
                     return False
         return True
 
+    def _next(self) -> tuple[Output, bytes]:
+        """What goes to one place without anything for another between it."""
+        output, data = self._waiting.popleft()
+        parts = [data]
+        while self._waiting and self._waiting[0][0] is output:
+            parts.append(self._waiting.popleft()[1])
+        return output, b"".join(parts)
+
     def _run(self) -> None:
         while True:
             with self._changed:
                 self._busy = False
                 self._changed.notify_all()
                 self._changed.wait_for(lambda: self._waiting)
-                output, data = self._waiting.popleft()
+                output, data = self._next()
                 self._busy = True
             for at in range(0, len(data), PIECE):
                 output.write_now(data[at : at + PIECE])
