@@ -319,11 +319,18 @@ class AsyncVideoCloud:
         """
         self._runtime.pool.set_bandwidth(bytes_per_second)
 
-    def _start(self, item: UploadItem, *, journal: UploadJournal, group: str | None = None) -> UploadHandle:
+    def _start(
+        self,
+        item: UploadItem,
+        *,
+        journal: UploadJournal,
+        lease_seconds: float | None = None,
+        group: str | None = None,
+    ) -> UploadHandle:
         """Start an upload with a journal of its own: for the ledger of a batch, which is the journal of its items."""
         self._runtime.check_usable(new_upload=True)
         wish = Wish(item.source, item.metadata, item.file_type, item.size, item.key, False, Turn(group, 0))
-        return self._runtime.uploads.start(wish, journal=journal)
+        return self._runtime.uploads.start(wish, journal=journal, lease_seconds=lease_seconds)
 
     async def iter_unfinished(self) -> AsyncIterator[UnfinishedUpload]:
         """What was begun by this account and is neither finished nor cancelled: what ``on_failure="keep"`` left.

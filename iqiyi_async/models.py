@@ -166,7 +166,11 @@ class Metadata:
     category: Category | None = attrs.field(default=None, converter=_category)
 
     def __attrs_post_init__(self) -> None:
-        size = sum(len(quote(each, safe="")) for each in (self.name, self.description, *self.tags))
+        texts = (self.name, self.description, *self.tags)
+        # A byte takes three at the most: there may be a million of these, and few come near the limit.
+        if 3 * sum(len(each.encode()) for each in texts) <= MOST_ENCODED:
+            return
+        size = sum(len(quote(each, safe="")) for each in texts)
         if size > MOST_ENCODED:
             raise ConfigurationError(
                 f"name, description and tags take {size} bytes of a URL; the most is {MOST_ENCODED}"

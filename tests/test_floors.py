@@ -41,8 +41,8 @@ FLOORS: dict[str, float] = {
     "upload": 6,
     "sources": 6,
     "_runtime": 6.5,
-    "batch": 7,
     "client": 7,
+    "batch": 7.5,
     "__init__": 8,
     "testing": 9,
     "cli": 9,
@@ -55,7 +55,14 @@ FLOORS: dict[str, float] = {
 WORDS, PROTOCOL, FACE, EDGES = 0, 1, 8, 9
 
 #: What the edges may see of the rest: the public face. The emulator is a house of its own, seen through its front door.
-FACES = {PACKAGE, f"{PACKAGE}.stores", f"{PACKAGE}.testing", f"{PACKAGE}.emulator"}
+FACES = {
+    PACKAGE,
+    f"{PACKAGE}.batch",
+    f"{PACKAGE}.integrations.dask",
+    f"{PACKAGE}.stores",
+    f"{PACKAGE}.testing",
+    f"{PACKAGE}.emulator",
+}
 
 #: A library, and the only modules that may know it.
 DOORS = {

@@ -10,9 +10,9 @@ from cyclopts import App, Parameter
 
 from iqiyi_async import AsyncVideoCloud, Category, SqliteJournal, UploadOptions
 
+from . import batch, emulate, signals, videos
 from . import demo as demonstration
 from . import doctor as examination
-from . import emulate, signals, videos
 from . import unfinished as leftovers
 from .bandwidth import limited, timetable_of
 from .display import display_for
@@ -40,7 +40,11 @@ app: App = App(
     suppress_keyboard_interrupt=False,
 )
 
-COMMANDS = frozenset({"demo", "upload", "unfinished", "status", "list", "urls", "delete", "emulator", "doctor"})
+COMMANDS = frozenset(
+    {"batch", "demo", "upload", "unfinished", "status", "list", "urls", "delete", "emulator", "doctor"}
+)
+
+app.command(batch.app)
 
 ACCOUNT, VERBOSITY = Account(), Verbosity()
 Command = Callable[[signals.Signals], Coroutine[Any, Any, int]]

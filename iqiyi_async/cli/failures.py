@@ -172,8 +172,8 @@ def _out_of_time(_: TimeoutError) -> str:
     return tr("the video is complete at the service; look later with: iqiyi-async status FILE_ID")
 
 
-def _missing(_: ImportError) -> str:
-    return "pip install 'iqiyi-async[cli,emulator]'"
+def _missing(error: ImportError) -> str:
+    return "" if "pip install" in str(error) else "pip install 'iqiyi-async[cli,emulator]'"
 
 
 def _system(error: OSError) -> str:

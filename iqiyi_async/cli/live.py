@@ -3,15 +3,10 @@ terminal of stderr by rich and gone at the end. Lines are printed above it."""
 
 from __future__ import annotations
 
-import threading
-import time
-from collections import deque
-from contextlib import ExitStack
 from pathlib import PurePath
 from typing import Self
 
-from rich.console import Group, RenderableType
-from rich.live import Live as Region
+from rich.console import RenderableType
 from rich.progress import (
     BarColumn,
     DownloadColumn,
@@ -29,14 +24,13 @@ from rich.text import Text
 from iqiyi_async import UploadProgress
 
 from .display import measure
+from .region import Region
 from .screen import Screen
 from .texts import count, tr
 from .words import shorten
 
 #: Seconds between two redraws: often enough for eyes, seldom enough to cost nothing.
 TICK = 0.25
-#: What was logged last stays for so many seconds.
-GLANCE_SECONDS = 6.0
 #: So many uploads that wait to be published have rows of their own; the others are counted.
 WAITING_ROWS = 4
 #: From so many columns on there is room for everything, and for all but the rates.
@@ -57,33 +51,15 @@ class Live:
         self._waiting: dict[str, None] = {}
         self._accepted: dict[str, int] = {}
         self._over = self._over_bytes = 0
-        self._above: deque[Text] = deque()
-        self._glance, self._glanced = "", 0.0
         self._layouts = {width: _columns(width, self._console.encoding) for width in (WIDE, MEDIUM, 0)}
-        self._region = Region(
-            self,
-            console=self._console,
-            auto_refresh=False,
-            transient=True,
-            redirect_stdout=False,
-            redirect_stderr=False,
-        )
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._redraw, name="display", daemon=True)
-        self._stack = ExitStack()
+        self._region = Region(screen, self._draw, seconds=TICK)
 
     def __enter__(self) -> Self:
-        self._stack.enter_context(self._screen.drawn_on(above=self._above.append, glance=self._heard))
-        self._region.start()
-        self._thread.start()
+        self._region.__enter__()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._ended.set()
-        self._thread.join()
-        self._print_lines()
-        self._region.stop()
-        self._stack.close()
+        self._region.__exit__()
 
     def begin(self, label: str, total: int) -> None:
         """A row appears."""
@@ -108,26 +84,7 @@ class Live:
         self._over_bytes += self._accepted.pop(label, 0)
         self._bars.remove_task(self._rows.pop(label))
 
-    def _heard(self, text: str) -> None:
-        self._glance, self._glanced = text, time.monotonic()
-
-    def _redraw(self) -> None:
-        while not self._ended.wait(TICK):
-            # Frames are not kept for a terminal that does not keep up.
-            if not self._screen.lagging and not self._print_lines():
-                self._region.refresh()
-
-    def _print_lines(self) -> bool:
-        """All lines of late at once: each printing draws the region anew."""
-        lines: list[Text] = []
-        while self._above:
-            lines.append(self._above.popleft())
-        if lines:
-            self._console.print(*lines, sep="\n")
-        return bool(lines)
-
-    def __rich__(self) -> RenderableType:
-        """What is drawn: asked for at every redraw."""
+    def _draw(self) -> RenderableType:
         width = self._console.width
         rows, waiting = dict(self._rows), list(self._waiting)
         hidden = {rows.get(label) for label in waiting[WAITING_ROWS:]}
@@ -140,10 +97,7 @@ class Live:
             self._bars.update(self._all, completed=done, note=", ".join(parts))
             shown += [task for task in self._bars.tasks if task.id == self._all]
         columns = next(columns for least, columns in self._layouts.items() if width >= least)
-        parts_drawn: list[RenderableType] = [_table(columns, shown)]
-        if time.monotonic() - self._glanced < GLANCE_SECONDS and self._glance:
-            parts_drawn.append(Text(shorten(self._glance, width - 1, self._console.encoding), style="dim"))
-        return Group(*parts_drawn)
+        return _table(columns, shown)
 
 
 def _note(progress: UploadProgress) -> str:

@@ -119,6 +119,11 @@ class Account(Verbosity):
         ),
     ] = None
 
+    @property
+    def known(self) -> bool:
+        """Whether there are credentials."""
+        return bool(self.app_key) and (self.app_secret_file is not None or bool(os.environ.get("IQIYI_APP_SECRET")))
+
     def check(self) -> None:
         """See that there are credentials before anything is asked or sent.
 

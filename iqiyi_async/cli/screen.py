@@ -124,6 +124,11 @@ class Screen:
         self._out.write(line + "\n")
         self._out.flush()
 
+    def lines(self, text: str) -> None:
+        """Several lines on stdout, as they are."""
+        self._out.write(text.rstrip("\r\n") + "\n")
+        self._out.flush()
+
     def table(self, headers: Sequence[str], rows: Iterable[Sequence[str]], *, right: Sequence[str] = ()) -> None:
         """A table on stdout: as wide as the terminal, or as wide as it needs to be."""
         table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))

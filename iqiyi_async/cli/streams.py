@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import select
 import threading
+import time
 from collections import deque
 from typing import TextIO
 
@@ -13,6 +14,8 @@ from typing import TextIO
 LAG = 64
 #: Bytes of one system call: what a pipe takes at once, so that a slow reader is told from none at all.
 PIECE = 4096
+#: Seconds in which more may come before it is written: each waking of the thread takes the processor from the uploads.
+GATHER = 0.02
 #: A reader that has taken nothing for so many seconds after the work has ended is not waited for any longer.
 PATIENCE = 5.0
 
@@ -44,7 +47,8 @@ class Writer:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="output", daemon=True)
                 self._thread.start()
-            self._changed.notify_all()
+            if len(self._waiting) == 1:
+                self._changed.notify_all()
 
     def finish(self) -> bool:
         """Wait until everything is written, or until nobody has read for a while.
@@ -73,6 +77,8 @@ class Writer:
                 self._busy = False
                 self._changed.notify_all()
                 self._changed.wait_for(lambda: self._waiting)
+            time.sleep(GATHER)
+            with self._changed:
                 output, data = self._next()
                 self._busy = True
             for at in range(0, len(data), PIECE):

@@ -115,7 +115,11 @@ class Uploads:
         return sum(handle.counts.rate for handle in self._handles)
 
     def start(
-        self, wish: Wish, on_progress: OnProgress | None = None, journal: UploadJournal | None = None
+        self,
+        wish: Wish,
+        on_progress: OnProgress | None = None,
+        journal: UploadJournal | None = None,
+        lease_seconds: float | None = None,
     ) -> UploadHandle:
         """Start an upload.
 
@@ -123,6 +127,7 @@ class Uploads:
             wish: what is to be uploaded.
             on_progress: called with an `UploadProgress` up to ten times a second.
             journal: in place of the client's.
+            lease_seconds: of that journal, in place of the option.
 
         Raises:
             ConfigurationError: `on_progress` is no plain function.
@@ -137,10 +142,11 @@ class Uploads:
                 operation="upload",
             )
         kept = self._journal if journal is None else journal
+        lease = self._service.options.lease_seconds if lease_seconds is None else lease_seconds
 
         async def work(handle: UploadHandle) -> UploadReceipt:
             try:
-                return await self._upload(wish, kept, handle)
+                return await self._upload(wish, kept, lease, handle)
             finally:
                 self._handles.discard(handle)
 
@@ -201,7 +207,9 @@ class Uploads:
         for handle in ending:
             await handle.wait()
 
-    async def _upload(self, wish: Wish, journal: UploadJournal | None, handle: UploadHandle) -> UploadReceipt:
+    async def _upload(
+        self, wish: Wish, journal: UploadJournal | None, lease_seconds: float, handle: UploadHandle
+    ) -> UploadReceipt:
         options = self._service.options
         source = await make_source(
             wish.source, size=wish.size, file_type=wish.file_type, resources=self._resources, turn=wish.turn
@@ -218,7 +226,7 @@ class Uploads:
                 journal if identity is not None else None,
                 journal_key(self._account, wish.turn.group, identity or ""),
                 required=options.journal_required,
-                lease_seconds=options.lease_seconds,
+                lease_seconds=lease_seconds,
                 on_lost=handle.abort,
                 clock=self._lease_clock,
             )

@@ -63,7 +63,8 @@ class Recorder(TranslatedHelp):
 def texts_in_help(monkeypatch: pytest.MonkeyPatch) -> set[str]:
     recorder = Recorder()
     monkeypatch.setattr(app, "help_formatter", recorder)
-    for words in ([], *([command] for command in COMMANDS)):
+    batches = (["batch", name] for name in app["batch"] if not name.startswith("-"))
+    for words in ([], *([command] for command in COMMANDS), *batches):
         app.help_print(words, console=Console(file=io.StringIO()))
     return recorder.said
 

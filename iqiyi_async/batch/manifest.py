@@ -1,0 +1,229 @@
+"""Manifests: what is to be uploaded, from spreadsheets, JSON Lines, folders and patterns."""
+
+from __future__ import annotations
+
+import glob
+import os
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Self, cast
+
+import attrs
+
+from ..errors import ConfigurationError
+from ..models import Metadata, UploadItem
+from ..protocol.uploads import FILE_TYPES
+from .columns import URL, ColumnError, make_item, stem_of
+from .tables import csv_lines, json_lines
+
+if TYPE_CHECKING:
+    from .dry_run import ManifestCheck
+
+#: So much of standard input is kept in memory; beyond, in a temporary file.
+IN_MEMORY = 16 * 1024 * 1024
+
+
+@attrs.frozen
+class ManifestError:
+    """A line that can't be used.
+
+    Attributes:
+        manifest: the file.
+        line: its number there, from 1.
+        column: what is wrong in it, or an empty string where it is the line as a whole.
+        message: why.
+    """
+
+    manifest: str
+    line: int
+    column: str
+    message: str
+
+    def __str__(self) -> str:
+        where = f", column {self.column}" if self.column else ""
+        return f"{self.manifest}, line {self.line}{where}: {self.message}"
+
+
+class Manifest:
+    """What is to be uploaded: an iterable of `UploadItem`, read anew, line by line, each time it is iterated over.
+
+    A line that can't be used is left out, and is in `errors` afterwards; `Batch.add` records it in the ledger.
+
+    Attributes:
+        root: what relative paths in it start from.
+        errors: the lines that the latest iteration has left out.
+        ignored_columns: headings of the latest iteration that are no columns of ours.
+        files: CSV and JSON Lines files that the latest iteration has read.
+    """
+
+    def __init__(
+        self, sources: Sequence[str | os.PathLike[str] | Iterable[UploadItem]], root: Path | None = None
+    ) -> None:
+        self._sources = sources
+        self.root = root
+        self.errors: list[ManifestError] = []
+        self.ignored_columns: list[str] = []
+        self.files: list[str] = []
+
+    @classmethod
+    def read(
+        cls,
+        *sources: str | os.PathLike[str] | Iterable[UploadItem],
+        root: str | os.PathLike[str] | None = None,
+    ) -> Self:
+        """A manifest of files, folders and patterns. Nothing is read before it is iterated over.
+
+        Args:
+            sources: each a CSV or JSON Lines file (``-`` is standard input) with the columns source, title,
+                description, tags, category, file_type, key, in any order and also by their Chinese names; a folder,
+                whose videos are taken, those in its folders too; a pattern such as ``"films/*.mp4"``; a video; or an
+                iterable of `UploadItem`.
+            root: what relative paths in a CSV or JSON Lines file start from; by default the folder of that file. A
+                relative path among `sources` that is not found is looked for in it too.
+
+        Raises:
+            ConfigurationError: none of these.
+        """
+        if not sources:
+            raise ConfigurationError("a manifest needs at least one source: a CSV or JSONL file, a folder, a pattern")
+        for source in sources:
+            given = cast("object", source)
+            if isinstance(given, bytes) or not isinstance(given, str | os.PathLike | Iterable):
+                raise ConfigurationError(f"a source of a manifest can't be {type(source).__name__}: give a path")
+        return cls(sources, None if root is None else Path(root))
+
+    def __iter__(self) -> Iterator[UploadItem]:
+        for entry in self.entries():
+            if isinstance(entry, UploadItem):
+                yield entry
+
+    def entries(self) -> Iterator[UploadItem | ManifestError]:
+        """The items, and the lines that can't be used among them.
+
+        Raises:
+            ConfigurationError: a file can't be read, or doesn't name its columns.
+        """
+        self.errors, self.ignored_columns, self.files = [], [], []
+        for source in self._sources:
+            for entry in self._of(os.fspath(source)) if isinstance(source, str | os.PathLike) else source:
+                if isinstance(entry, ManifestError):
+                    self.errors.append(entry)
+                yield entry
+
+    def check(self) -> ManifestCheck:
+        """Look at everything, without a request: whether files exist and can be read, types, metadata, and whether
+        something is there twice. It blocks while it looks.
+
+        Raises:
+            ConfigurationError: a file of the manifest can't be read, or doesn't name its columns.
+        """
+        from .dry_run import check_all
+
+        return check_all(self.entries(), Path.cwd())
+
+    def __repr__(self) -> str:
+        return f"<Manifest {self._sources!r}>"
+
+    def _of(self, source: str) -> Iterator[UploadItem | ManifestError]:
+        if source == "-":
+            with _standard_input() as file:
+                yield from self._table(file, "standard input", Path.cwd(), lines=None)
+            return
+        if URL.match(source):
+            yield item_of_path(source)
+            return
+        path = self._found(Path(source))
+        suffix = path.suffix.lower().removeprefix(".")
+        if path.is_dir():
+            yield from map(item_of_path, videos_in(path))
+        elif suffix in ("csv", "tsv", "txt", "jsonl", "ndjson", "json"):
+            with _opened(path) as file:
+                lines = suffix not in ("csv", "tsv", "txt")
+                yield from self._table(file, str(path), path.absolute().parent, lines=lines)
+        elif path.exists():
+            yield item_of_path(str(path))
+        elif glob.has_magic(source):
+            yield from map(item_of_path, self._matching(source))
+        else:
+            raise ConfigurationError(f"{source}: there is no such file or folder")
+
+    def _found(self, path: Path) -> Path:
+        if self.root is not None and not path.is_absolute() and not path.exists() and (self.root / path).exists():
+            return self.root / path
+        return path
+
+    def _matching(self, pattern: str) -> list[str]:
+        found = sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207 - absolute patterns too
+        if not found and self.root is not None:
+            found = sorted(glob.glob(pattern, root_dir=self.root, recursive=True))  # noqa: PTH207
+            found = [str(self.root / each) for each in found]
+        files = [each for each in found if Path(each).is_file()]
+        if not files:
+            raise ConfigurationError(f"{pattern}: no file matches")
+        return files
+
+    def _table(
+        self, file: IO[bytes], name: str, folder: Path, *, lines: bool | None
+    ) -> Iterator[UploadItem | ManifestError]:
+        self.files.append(name)
+        if lines is None:
+            lines = file.read(64).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{")
+            file.seek(0)
+        base = str(folder if self.root is None else self.root.absolute())
+        for line in (json_lines if lines else csv_lines)(file, name, self.ignored_columns):
+            if line.problem:
+                yield ManifestError(name, line.number, "", line.problem)
+                continue
+            try:
+                item = make_item(line.values)
+            except ColumnError as error:
+                yield ManifestError(name, line.number, error.column, str(error))
+            else:
+                source = str(item.source)
+                if URL.match(source):
+                    yield item
+                else:
+                    path = Path(os.path.join(base, _native(source)))  # noqa: PTH118 - once for each line
+                    yield UploadItem(path, item.metadata, item.file_type, None, item.key)
+
+
+def item_of_path(source: str) -> UploadItem:
+    """The item of a path or a URL: the title is its name without the ending."""
+    return UploadItem(source if URL.match(source) else Path(source), Metadata(_printable(stem_of(source))))
+
+
+def _printable(name: str) -> str:
+    """A title for a file whose name no text can hold."""
+    return "".join(c if c.isprintable() else "\ufffd" for c in name) if name.strip() else "video"
+
+
+def _native(source: str) -> str:
+    """A path as this system writes it: spreadsheets come from Windows too."""
+    return source.replace("\\", "/") if os.sep == "/" and "/" not in source else source
+
+
+def videos_in(folder: Path) -> Iterator[str]:
+    """All videos in a folder and its folders, by name; hidden ones are left out."""
+    for where, folders, files in os.walk(folder):
+        folders[:] = sorted(each for each in folders if not each.startswith("."))
+        for name in sorted(files):
+            if not name.startswith(".") and Path(name).suffix.lower().removeprefix(".") in FILE_TYPES:
+                yield str(Path(where, name))
+
+
+def _opened(path: Path) -> IO[bytes]:
+    try:
+        return path.open("rb")
+    except OSError as error:
+        raise ConfigurationError(f"{path}: {error.strerror}") from error
+
+
+def _standard_input() -> IO[bytes]:
+    """Standard input as a file that can be read twice: first for how it is written, then for what."""
+    kept = tempfile.SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115 - closed by the one who reads it
+    while piece := sys.stdin.buffer.read(64 * 1024):
+        kept.write(piece)
+    kept.seek(0)
+    return cast("IO[bytes]", kept)

@@ -1,0 +1,380 @@
+"""One runner: takes items from the ledger as fast as they are uploaded, until nothing is left.
+
+The rules of this file:
+
+- No more is claimed than can start at once, and everything that is claimed is ended or given back.
+- A failure counts only where it is the item's. What stops one item for a reason that stops all of them (quota,
+  credentials) stops the batch; in an outage the runner waits, and tries with one item.
+- An outcome is told only when the ledger has it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import AsyncGenerator, Coroutine
+from typing import Any
+
+import anyio
+import attrs
+
+from .._concurrency import run_to_completion
+from ..client import AsyncVideoCloud
+from ..errors import VideoCloudError
+from ..models import UploadItem, UploadOutcome, UploadReceipt, VideoState, VideoStatus
+from ..upload.handle import UploadHandle
+from ..upload.journal_session import boottime
+from .claims import FIRST_WAIT, LONGEST_WAIT, Claims
+from .heartbeat import Heartbeat
+from .item_journal import ItemJournal
+from .ledger import Ledger, LedgerError
+from .models import Claim, Ending, ItemState
+from .outage import OutageWatch
+from .publication import Reviewed, Watchers
+from .settings import Settings
+from .slots import Slot
+from .sources import close_source, item_of, open_source, shown, upload_key
+from .starting import start, takes_uploads
+from .verdicts import REVIEW_HINT, Verdict, hint_for, never_published, retry_after_of, verdict_of, words
+
+logger: logging.Logger = logging.getLogger(__name__)
+
+#: So many items are claimed at once, at the most.
+LOT = 50
+
+_STATES = {VideoState.PUBLISHED: ItemState.PUBLISHED, VideoState.REVIEW_FAILED: ItemState.REVIEW_FAILED}
+
+
+@attrs.frozen
+class RunningItem:
+    """An upload that is under way.
+
+    Attributes:
+        source: the item's, as a report shows it.
+        handle: the upload.
+    """
+
+    source: str
+    handle: UploadHandle
+
+
+class Runner:
+    """One run of a batch by one process.
+
+    Args:
+        cloud: the client.
+        ledger: the batch.
+        settings: how items are tried.
+        concurrency: uploads at the same time.
+        wait: items end when their videos are published.
+    """
+
+    def __init__(
+        self, cloud: AsyncVideoCloud, ledger: Ledger, settings: Settings, *, concurrency: int, wait: bool
+    ) -> None:
+        self._cloud = cloud
+        self._ledger = ledger
+        self._settings = settings
+        self._concurrency = concurrency
+        self._wait = wait
+        self.slot: Slot = Slot(cloud, ledger, settings.lease_seconds, settings.max_bandwidth)
+        self._heartbeat = Heartbeat(ledger, settings.lease_seconds, clock=boottime, after=self._changed)
+        self._claims = Claims(ledger, self._heartbeat, settings.ledger_patience)
+        self._outage = OutageWatch(asyncio.get_running_loop().time)
+        self._watchers = Watchers(cloud, self._reviewed, self._broken)
+        self._outcomes: asyncio.Queue[UploadOutcome | None] = asyncio.Queue()
+        self._uploads: dict[asyncio.Task[None], RunningItem | None] = {}
+        self._change = asyncio.Event()
+        self._over = False
+        self._stopping = False
+        self._problem: Exception | None = None
+        self._within: float | None = None
+        self._telling: asyncio.Task[None] | None = None
+        self._helpers: list[asyncio.Task[None]] = []
+        #: Set when nothing is under way any more.
+        self.ended: asyncio.Event = asyncio.Event()
+
+    async def outcomes(self) -> AsyncGenerator[UploadOutcome, None]:
+        """Run, and give each item's outcome as it completes."""
+        await self._claims.ask(self._ledger.clear_stop)
+        await self._claims.ask(self.slot.take)
+        for work in (self._heartbeat.run(), self.slot.run(self._claims.ask), self._run()):
+            helper = self._task(work)
+            self._helpers.append(helper)
+            helper.add_done_callback(self._helper_ended)
+        try:
+            while (outcome := await self._outcomes.get()) is not None:
+                self._changed()
+                yield outcome
+            if self._problem is not None:
+                raise self._problem
+        finally:
+            await run_to_completion(self.aclose())
+
+    def stop(self, within: float) -> None:
+        """Take no more items; uploads that will not be done within so many seconds end where they can go on."""
+        self._over, self._within = True, within
+        for each in self.running:
+            each.handle.stop(within)
+        self._changed()
+
+    async def aclose(self) -> None:
+        """End what is under way, and give back what is held."""
+        self._over = True
+        helpers, self._helpers = self._helpers, []
+        await self._watchers.aclose()
+        ending = [*self._uploads, *helpers, *([] if self._telling is None else [self._telling])]
+        for task in ending:
+            task.cancel()
+        if ending:
+            await asyncio.wait(ending)
+        await self._claims.give_all_back()
+        await self.slot.free()
+
+    def cut_off(self) -> None:
+        """End what is still under way."""
+        for task in list(self._uploads):
+            task.cancel()
+        self._changed()
+
+    @property
+    def running(self) -> list[RunningItem]:
+        """The uploads under way."""
+        return [each for each in self._uploads.values() if each is not None]
+
+    @property
+    def reviewed(self) -> int:
+        """How many videos are waited for."""
+        return len(self._watchers)
+
+    # The loop
+
+    async def _run(self) -> None:
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._feed())
+                if self._wait:
+                    group.create_task(self._feed_watchers())
+            while self._uploads:
+                await asyncio.wait(self._uploads)
+            if not self._over and not self._stopping:
+                await self._watchers.idle()
+            if self._telling is not None:
+                await self._telling
+        except* Exception as group:  # noqa: BLE001 - raised by the one who takes the outcomes
+            self._fail(group.exceptions[0])
+        finally:
+            self._outcomes.put_nowait(None)
+            self.ended.set()
+
+    async def _feed(self) -> None:
+        wait = FIRST_WAIT
+        while not self._over:
+            room = self._outage.allowed(self._concurrency) - len(self._uploads)
+            if room <= 0 or self._outcomes.qsize() > self._concurrency:
+                await self._next_change(self._outage.pause)
+                continue
+            claims = await self._claims.take(self._ledger.claim, min(room, LOT))
+            for claim in claims:
+                self._begin(claim)
+            if claims:
+                wait = FIRST_WAIT
+                continue
+            outlook = await self._claims.ask(self._ledger.outlook)
+            if outlook.stopping or not outlook.waiting + outlook.held:
+                return
+            # Others may give back what they hold at any time: that is only seen by looking.
+            await self._next_change(min(wait, max(outlook.due, FIRST_WAIT)))
+            wait = min(2 * wait, LONGEST_WAIT)
+
+    async def _feed_watchers(self) -> None:
+        """Wait for what was uploaded by other runs too; it is over when no item is left in any runner's hands."""
+        wait = FIRST_WAIT
+        while not self._over:
+            room = self._watchers.room
+            claims = await self._claims.take(self._ledger.claim_uploaded, room) if room else []
+            for claim in claims:
+                self._watchers.add(Reviewed(claim, None))
+            if claims:
+                wait = FIRST_WAIT
+                continue
+            outlook = await self._claims.ask(self._ledger.outlook)
+            self._stopping = outlook.stopping
+            if outlook.stopping or not outlook.waiting + outlook.held + outlook.reviewed:
+                return
+            await self._next_change(wait)
+            wait = min(2 * wait, LONGEST_WAIT)
+
+    def _begin(self, claim: Claim) -> None:
+        task = self._task(self._upload(claim))
+        self._uploads[task] = None
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        del self._uploads[task]
+        if not task.cancelled() and (problem := task.exception()) is not None:
+            self._fail(problem)
+        self._changed()
+
+    # One item
+
+    async def _upload(self, claim: Claim) -> None:
+        item = item_of(claim, self._settings.root)
+        try:
+            outcome = await self._outcome(claim, item)
+        except asyncio.CancelledError:
+            await run_to_completion(self._claims.give_back(claim))
+            raise
+        if outcome is not None:
+            self._outcomes.put_nowait(outcome)
+
+    async def _outcome(self, claim: Claim, item: UploadItem) -> UploadOutcome | None:
+        """Upload an item, and write what has come of it."""
+        begun = bool(claim.file_id)
+        journal = ItemJournal(self._ledger, claim.number, claim.fence, self._heartbeat, begun=begun)
+        try:
+            receipt = await self._send(claim, item, journal)
+        except Exception as error:  # noqa: BLE001 - a failure is an outcome, whatever a source raises
+            return await self._failed(claim, item, journal, error)
+        self._outage.success()
+        done = attrs.evolve(claim, file_id=receipt.file_id, size=receipt.size)
+        keep = self._wait and self._watchers.room > 0 and not self._over
+        ending = Ending(
+            ItemState.UPLOADED,
+            attempts=claim.attempts,
+            file_id=receipt.file_id,
+            size=receipt.size,
+            seconds=receipt.elapsed,
+            keep=keep,
+        )
+        if not await self._claims.end(claim, ending):
+            return None
+        if keep:
+            self._watchers.add(Reviewed(done, receipt))
+            return None
+        if not self._wait:
+            await self._settings.tidy(self._cloud, self._ledger, done, published=False)
+            return UploadOutcome(item, receipt)
+        return None
+
+    async def _send(self, claim: Claim, item: UploadItem, journal: ItemJournal) -> UploadReceipt:
+        source = await open_source(item.source, self._settings.open_source)
+        try:
+            wanted = attrs.evolve(item, source=source, key=upload_key(claim))
+            async with start(self._cloud, wanted, journal, self._settings.lease_seconds) as handle:
+                task = asyncio.current_task()
+                assert task is not None
+                self._uploads[task] = RunningItem(shown(claim.source), handle)
+                if self._within is not None:
+                    handle.stop(self._within)
+                return await handle
+        finally:
+            if source is not item.source:
+                await run_to_completion(close_source(source))
+
+    async def _failed(
+        self, claim: Claim, item: UploadItem, journal: ItemJournal, error: Exception
+    ) -> UploadOutcome | None:
+        verdict = verdict_of(error)
+        ours = self._over or not takes_uploads(self._cloud)
+        if ours or journal.refused or not self._heartbeat.holds(claim.number, claim.fence):
+            # It was stopped, or its claim is gone: no failure of the item.
+            verdict = verdict if verdict in (Verdict.DUPLICATE, Verdict.STOP) else Verdict.RELEASE
+        if not takes_uploads(self._cloud):
+            self._fail(VideoCloudError("the client was closed while its batch was running", retryable=True))
+        if verdict is Verdict.OUTAGE:
+            verdict = self._outage.failure(claim.number, down=self._cloud.stats().outage)
+        if verdict is Verdict.STOP:
+            self._stop_all(error)
+        if verdict in (Verdict.STOP, Verdict.RELEASE):
+            await self._claims.give_back(claim)
+            return None
+        if verdict is Verdict.DUPLICATE:
+            return await self._duplicate(claim, item, error)
+        attempts = claim.attempts + 1
+        again = verdict is not Verdict.FAIL and attempts < self._settings.max_attempts
+        ending = Ending(
+            ItemState.WAITING if again else ItemState.FAILED,
+            delay=max(self._settings.backoff(attempts, random.random), retry_after_of(error)) if again else 0.0,
+            attempts=attempts,
+            error=words(error),
+            hint=hint_for(error),
+        )
+        if not await self._claims.end(claim, ending) or again:
+            return None
+        return UploadOutcome(item, error=error)
+
+    async def _duplicate(self, claim: Claim, item: UploadItem, error: Exception) -> UploadOutcome | None:
+        """The bytes are a video already: the outcome has its receipt."""
+        file_id = getattr(error, "file_id", None) or ""
+        ending = Ending(ItemState.DUPLICATE, attempts=claim.attempts, file_id=file_id, error=words(error))
+        if not await self._claims.end(claim, ending):
+            return None
+        await self._settings.tidy(self._cloud, self._ledger, attrs.evolve(claim, file_id=file_id), published=False)
+        return UploadOutcome(item, UploadReceipt(file_id, claim.size, 0, 0, 0, 0.0))
+
+    async def _reviewed(self, reviewed: Reviewed, outcome: VideoStatus | VideoCloudError) -> None:
+        """A video was published, or never will be."""
+        claim, error, status = reviewed.claim, None, None
+        if isinstance(outcome, VideoCloudError):
+            # It may be published all the same: retried, it is looked at, and not uploaded again.
+            state, error = ItemState.FAILED, outcome
+        else:
+            status = outcome
+            state = _STATES.get(status.state, ItemState.PUBLISH_FAILED)
+            if state is not ItemState.PUBLISHED:
+                error = never_published(status)
+        said, hint = ("", "") if error is None else (words(error), REVIEW_HINT)
+        if await self._claims.end(claim, Ending(state, attempts=claim.attempts, error=said, hint=hint)):
+            if error is None:
+                await self._settings.tidy(self._cloud, self._ledger, claim, published=True)
+            receipt = reviewed.receipt or UploadReceipt(claim.file_id, claim.size, 0, 0, claim.size, 0.0)
+            item = item_of(claim, self._settings.root)
+            self._outcomes.put_nowait(UploadOutcome(item, receipt, status, error))
+        self._changed()
+
+    # The end
+
+    def _stop_all(self, error: Exception) -> None:
+        """The batch as a whole can't go on: all runners stop."""
+        if self._problem is None:
+            logger.error("the batch stops: %s", error)
+            self._problem = error
+            self._over = True
+            self._telling = self._task(self._tell_all(words(error)))
+        self._changed()
+
+    async def _tell_all(self, problem: str) -> None:
+        try:
+            await self._claims.ask(lambda: self._ledger.stop(problem))
+        except LedgerError as error:
+            logger.warning("other runners could not be told to stop: %s", error)
+
+    def _broken(self, problem: BaseException) -> None:
+        """Nothing can be looked at any more."""
+        if isinstance(problem, Exception) and verdict_of(problem) is Verdict.STOP:
+            self._stop_all(problem)
+        else:
+            self._fail(problem)
+
+    def _helper_ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (problem := task.exception()) is not None:
+            self._fail(problem)
+
+    def _fail(self, problem: BaseException) -> None:
+        if self._problem is None:
+            self._problem = problem if isinstance(problem, Exception) else RuntimeError(repr(problem))
+        self._over = True
+        self._changed()
+
+    def _changed(self) -> None:
+        self._change.set()
+
+    async def _next_change(self, seconds: float | None) -> None:
+        self._change.clear()
+        with anyio.move_on_after(seconds):
+            await self._change.wait()
+
+    def _task(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        return asyncio.get_running_loop().create_task(work, name="iqiyi-async batch")

@@ -1,0 +1,84 @@
+"""How the items of a batch are tried."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import attrs
+
+from ..client import AsyncVideoCloud
+from ..errors import VideoCloudError
+from ..models import VideoState
+from ..upload.timetable import Timetable
+from .afterwards import OnSuccess
+from .columns import URL
+from .ledger import Ledger, LedgerError
+from .models import Claim
+from .sources import OpenSource
+
+logger: logging.Logger = logging.getLogger(__name__)
+
+
+@attrs.frozen
+class Settings:
+    """What holds for all items of a batch.
+
+    Attributes:
+        root: what relative sources start from on this machine.
+        open_source: gives the source of a URL, or None.
+        max_attempts: after so many failures an item is given up.
+        first_backoff: the wait after its first failure, in seconds; each further one doubles it.
+        max_backoff: the longest wait, in seconds.
+        lease_seconds: how long a runner that died keeps others from its items.
+        ledger_patience: how long a ledger that can't be reached is waited for, in seconds.
+        max_bandwidth: bytes a second over all runners, by the time of day, or None.
+        on_success: what becomes of files whose videos are safe.
+    """
+
+    root: Path
+    open_source: OpenSource | None = None
+    max_attempts: int = 5
+    first_backoff: float = 5.0
+    max_backoff: float = 600.0
+    lease_seconds: float = 60.0
+    ledger_patience: float = 600.0
+    max_bandwidth: Timetable | None = None
+    on_success: OnSuccess = attrs.field(factory=OnSuccess)
+
+    def located(self) -> Settings:
+        """The same with absolute paths."""
+        return attrs.evolve(
+            self, root=Path(os.path.normpath(self.root.absolute())), on_success=self.on_success.located()
+        )
+
+    def backoff(self, failures: int, random: Callable[[], float]) -> float:
+        """Seconds to wait after so many failures: half of it certain, half of it random."""
+        most = min(self.max_backoff, self.first_backoff * 2.0 ** min(failures - 1, 32))
+        return most * (0.5 + 0.5 * random())
+
+    async def tidy(self, cloud: AsyncVideoCloud, ledger: Ledger, claim: Claim, *, published: bool) -> None:
+        """Move or delete the file of an item whose video is safe. A file that can't be is left, and the log says so."""
+        if self.on_success.action == "none" or URL.match(claim.source):
+            return
+        try:
+            if not published and not await _is_safe(cloud, claim.file_id):
+                logger.warning("video %s could not be verified: %s is left", claim.file_id, claim.source)
+                return
+            entry = await ledger.load(claim.number, "")
+        except (VideoCloudError, LedgerError) as error:
+            logger.warning("%s is left where it is: %s", claim.source, error)
+            return
+        if entry is not None:
+            apply, path = self.on_success.apply, self.root / claim.source
+            problem = await asyncio.to_thread(apply, path, self.root, entry)
+            if problem:
+                logger.warning("%s", problem)
+
+
+async def _is_safe(cloud: AsyncVideoCloud, file_id: str) -> bool:
+    """Whether the service has the whole video."""
+    return (await cloud.get_status(file_id)).state in (VideoState.PUBLISHING, VideoState.PUBLISHED)

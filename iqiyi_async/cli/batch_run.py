@@ -1,0 +1,250 @@
+"""`batch run`: what is added, what runs, how a signal ends it, and the summary at the end."""
+
+from __future__ import annotations
+
+import asyncio
+import shlex
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import attrs
+
+from iqiyi_async import AuthorizationError, QuotaExceededError, UploadOutcome
+from iqiyi_async.batch import Batch, BatchStatus, HotFolder, Manifest
+
+from .batch_display import BatchDisplay
+from .failures import FAILED, Failure, failure_of
+from .screen import Screen
+from .signals import Signals
+from .texts import count, later, tr
+from .words import clean, size, span
+
+#: What is under way at the first signal may take so many seconds to end well.
+DRAIN_SECONDS = 10.0
+#: Seconds between two looks at a watched folder.
+WATCH_SECONDS = 1.0
+#: So many kinds of failures are told in the summary.
+KINDS = 5
+
+
+@attrs.frozen
+class RunOptions:
+    """What holds for a run.
+
+    Attributes:
+        ledger: its URL.
+        name: of the batch.
+        concurrency: uploads at the same time.
+        wait: for publication.
+        report: where a report is written, or None.
+        watch: a folder that is watched, or None.
+        settle_seconds: how long a file there must not have changed.
+    """
+
+    ledger: str
+    name: str
+    concurrency: int
+    wait: bool
+    report: Path | None = None
+    watch: Path | None = None
+    settle_seconds: float = 5.0
+
+
+class BatchRun:
+    """One `batch run`."""
+
+    def __init__(self, batch: Batch, options: RunOptions, screen: Screen, signals: Signals) -> None:
+        self._batch = batch
+        self._options = options
+        self._screen = screen
+        self._signals = signals
+        self._began = time.monotonic()
+        self._reasons: Counter[tuple[str, str]] = Counter()
+        self._drain: asyncio.Task[None] | None = None
+
+    async def add(self, manifest: Manifest) -> None:
+        """Write what is given into the ledger."""
+        added = await self._batch.add(manifest)
+        if self._screen.machine:
+            self._screen.record({"event": "added", **attrs.asdict(added)})
+        parts = [tr("{number} added", number=f"{added.added:,}")]
+        parts += [tr("{number} known already", number=f"{added.known:,}")] if added.known else []
+        parts += [tr("{number} invalid", number=f"{added.invalid:,}")] if added.invalid else []
+        self._screen.note(f"{self._options.name}: {', '.join(parts)}")
+        for error in manifest.errors[:KINDS]:
+            self._screen.say(str(error))
+        if len(manifest.errors) > KINDS:
+            more = f"{len(manifest.errors) - KINDS:,}"
+            self._screen.say(tr("and {number} more lines that can't be used: see the report", number=more))
+        if manifest.ignored_columns:
+            self._screen.note(tr("columns that are not used: {columns}", columns=", ".join(manifest.ignored_columns)))
+
+    async def run(self) -> int:
+        """Run the batch to its end, or until a signal.
+
+        Returns:
+            0 if nothing has failed and nothing is left; 1 otherwise; after a signal its own code.
+        """
+        self._signals.on_first = self._stop
+        stopped: Failure | None = None
+        try:
+            async with BatchDisplay(self._screen, self._batch, self._options.name):
+                await (self._once() if self._options.watch is None else self._watched(self._options.watch))
+        except* (AuthorizationError, QuotaExceededError) as group:
+            # What stops all items; what was done before it is told all the same.
+            stopped = failure_of(first_of(group))
+        finally:
+            if self._drain is not None:
+                await self._drain
+        code = await self.conclude()
+        if stopped is not None:
+            self._screen.failure(stopped)
+        return code
+
+    async def conclude(self) -> int:
+        """The report and the summary."""
+        status = await self._batch.status()
+        if self._options.report is not None:
+            report = await self._batch.report()
+            await asyncio.to_thread(report.write, self._options.report)
+        self._summary(status)
+        if self._signals.number:
+            return self._signals.exit_code
+        return FAILED if status.failures or status.unfinished else 0
+
+    async def _once(self) -> None:
+        async for outcome in self._batch.run(self._options.concurrency, self._options.wait):
+            self._tell(outcome)
+
+    async def _watched(self, folder: Path) -> None:
+        """Take what settles in a folder, until a signal."""
+        hot, found = HotFolder(folder, settle_seconds=self._options.settle_seconds), asyncio.Event()
+        found.set()
+
+        async def look() -> None:
+            while not self._signals.asked.is_set():
+                items = await asyncio.to_thread(hot.look)
+                if items and (await self._batch.add(items)).added:
+                    found.set()
+                await asyncio.sleep(WATCH_SECONDS)
+
+        self._screen.note(tr("watching {folder}; Ctrl-C ends it", folder=folder))
+        async with asyncio.TaskGroup() as group:
+            looking = group.create_task(look())
+            stopped = group.create_task(self._signals.asked.wait())
+            while not stopped.done():
+                found.clear()
+                await self._once()
+                waiting = group.create_task(found.wait())
+                await asyncio.wait([waiting, stopped, looking], return_when=asyncio.FIRST_COMPLETED)
+                waiting.cancel()
+            looking.cancel()
+
+    def _tell(self, outcome: UploadOutcome) -> None:
+        source = _label(str(outcome.item.source))
+        if outcome.error is None:
+            if self._screen.machine:
+                receipt = outcome.receipt
+                fields = {} if receipt is None else {"file_id": receipt.file_id, "bytes": receipt.size}
+                state = "uploaded" if outcome.status is None else outcome.status.state.value
+                self._screen.record({"event": "result", "source": source, "ok": True, "state": state, **fields})
+            return
+        failure = failure_of(outcome.error)
+        self._reasons[type(outcome.error).__name__, failure.message] += 1
+        if self._screen.machine:
+            self._screen.record(
+                {
+                    "event": "result",
+                    "source": source,
+                    "ok": False,
+                    "error": type(outcome.error).__name__,
+                    "message": failure.message,
+                    "hint": failure.hint,
+                    "file_id": None if outcome.receipt is None else outcome.receipt.file_id,
+                }
+            )
+        else:
+            self._screen.say(f"{source}: {failure.message}")
+
+    def _stop(self) -> None:
+        """The first signal."""
+        self._screen.note(
+            tr(
+                "stopping: what is under way has {seconds} s to end well; once more stops at once",
+                seconds=f"{DRAIN_SECONDS:.0f}",
+            )
+        )
+        self._drain = asyncio.create_task(self._batch.drain(DRAIN_SECONDS))
+
+    def _summary(self, status: BatchStatus) -> None:
+        seconds = time.monotonic() - self._began
+        states = ("published", "uploaded", "duplicate", "waiting", "held", "failed", "review_failed", "publish_failed")
+        counts = {name: getattr(status, name) for name in (*states, "invalid")}
+        again = self._again("run")
+        retry = self._again("retry") if status.failures > status.invalid else ""
+        if self._screen.machine:
+            rest = {"bytes": status.bytes, "seconds": round(seconds, 3), "problem": status.problem, "retry": retry}
+            self._screen.record({"event": "summary", "total": status.total, **counts, **rest})
+            return
+        told = ", ".join(f"{number:,} {state_words(name)}" for name, number in counts.items() if number)
+        self._screen.result(f"{self._options.name}: {count(status.total, 'file')}: {told or tr('nothing to do')}")
+        rate = f", {size(status.bytes / seconds)}/s" if seconds >= 1 and status.bytes else ""
+        self._screen.note(
+            tr("{size} at the service; this run took {time}", size=size(status.bytes), time=span(seconds)) + rate
+        )
+        for (kind, message), number in self._reasons.most_common(KINDS):
+            self._screen.say(f"{number:,} x {kind}: {clean(message)}")
+        if status.unfinished or (status.uploaded and self._options.wait):
+            self._screen.say(tr("the same command goes on, or: {command}", command=again))
+        if retry:
+            self._screen.say(tr("failed items are tried again by: {command}", command=retry))
+
+    def _again(self, command: str) -> str:
+        words: Sequence[str] = ("iqiyi-async", "batch", command, "--ledger", _shown(self._options.ledger))
+        words = [*words, "--name", self._options.name]
+        return shlex.join(words) if sys.platform != "win32" else " ".join(words)
+
+
+def state_words(state: str) -> str:
+    """A state of items, as the ledger calls it, in words."""
+    return tr(_STATES.get(state, state.replace("_", " ")))
+
+
+_STATES = {
+    "waiting": later("waiting"),
+    "held": later("held"),
+    "uploaded": later("uploaded"),
+    "published": later("published"),
+    "duplicate": later("duplicate"),
+    "failed": later("failed"),
+    "review_failed": later("review failed"),
+    "publish_failed": later("publish failed"),
+    "invalid": later("invalid"),
+}
+
+
+def first_of(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The first error of a group, or of the groups in it."""
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+def _label(source: str) -> str:
+    """A source for the screen: a URL without user, query and fragment, which may be secret."""
+    if "://" not in source:
+        return source
+    parts = urlsplit(source)
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+
+
+def _shown(ledger: str) -> str:
+    """A ledger's URL without its password."""
+    scheme, found, rest = ledger.partition("://")
+    user, at, host = rest.rpartition("@")
+    return f"{scheme}{found}{user.partition(':')[0]}{at}{host}"

@@ -1,0 +1,219 @@
+"""The batch commands, each as a program of its own, against a real emulator."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from iqiyi_async.emulator import Fault, FaultPlan, ThreadedEmulatorServer
+
+from ..cli.program import APP_KEY, APP_SECRET, run, started
+from ..cli.terminal import terminal
+from ..sources.servers import nginx
+
+Films = Callable[..., Path]
+
+
+@pytest.fixture
+def service(emulator: ThreadedEmulatorServer) -> ThreadedEmulatorServer:
+    return emulator
+
+
+def command(folder: Path, *words: object) -> list[object]:
+    return ["batch", *words, "--ledger", f"sqlite:///{folder.parent}/spring.ledger", "--name", "spring"]
+
+
+@pytest.fixture(autouse=True)
+def credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The emulator's own instead of the program's: `run` sets those of its tests."""
+    from iqiyi_async.emulator import DEFAULT_APP_KEY, DEFAULT_APP_SECRET
+
+    assert (APP_KEY, APP_SECRET) != (DEFAULT_APP_KEY, DEFAULT_APP_SECRET)
+    monkeypatch.setattr("tests.cli.program.APP_KEY", DEFAULT_APP_KEY)
+    monkeypatch.setattr("tests.cli.program.APP_SECRET", DEFAULT_APP_SECRET)
+
+
+def test_a_folder(service: ThreadedEmulatorServer, films: Films) -> None:
+    folder = films(5)
+    report = folder.parent / "report.csv"
+    done = run(service, *command(folder, "run", folder, "--wait", "--report", report))
+    assert done.code == 0, done.text
+    assert "spring: 5 files: 5 published" in done.out
+    assert "5 added" in done.err
+    rows = list(csv.DictReader(report.read_text("utf-8-sig").splitlines()))
+    assert [row["state"] for row in rows] == ["published"] * 5
+    assert all(row["page_url"] for row in rows)
+    again = run(service, *command(folder, "run", folder))
+    assert (again.code, len(service.files)) == (0, 5)
+    assert "0 added, 5 known already" in again.err
+
+
+def test_for_machines(service: ThreadedEmulatorServer, films: Films) -> None:
+    folder = films(3)
+    done = run(service, *command(folder, "run", folder, folder / "missing.csv", "--json"))
+    assert done.code == 2
+    (folder / "list.csv").write_text("source,category\nfilm 000.mp4,9\nmissing.mp4,\nfilm 001.mp4,nonsense\n")
+    done = run(service, *command(folder, "run", folder / "list.csv", "--json", "--root", folder))
+    assert done.code == 1
+    lines = [json.loads(line) for line in done.out.splitlines()]
+    assert lines[0] == {"event": "added", "added": 2, "known": 0, "invalid": 1}
+    results = {line["source"]: line for line in lines if line["event"] == "result"}
+    assert results[str(folder / "film 000.mp4")]["ok"] is True
+    assert results[str(folder / "missing.mp4")]["ok"] is False
+    summary = lines[-1]
+    assert summary["event"] == "summary"
+    assert (summary["uploaded"], summary["failed"], summary["invalid"]) == (1, 1, 1)
+    assert "batch retry" in summary["retry"]
+
+
+def test_failures_and_what_retries_them(service: ThreadedEmulatorServer, films: Films) -> None:
+    folder = films(3)
+    service.faults = FaultPlan([Fault(operation="finish_upload", code="A00010")])
+    done = run(service, *command(folder, "run", folder, "--max-attempts", 1))
+    assert done.code == 1
+    assert " x UploadError" in done.err
+    assert "iqiyi-async batch retry --ledger" in done.err
+    service.faults = FaultPlan()
+    status = run(None, *command(folder, "status"))
+    assert "failed          3" in status.out
+    assert "3 items will be tried again" in run(None, *command(folder, "retry")).out
+    assert run(service, *command(folder, "run")).code == 0
+    assert json.loads(run(None, *command(folder, "status", "--json")).out)["uploaded"] == 3
+    rows = list(csv.DictReader(io.StringIO(run(None, *command(folder, "report")).out)))
+    assert [row["state"] for row in rows] == ["uploaded"] * 3
+    written = folder.parent / "report.json"
+    assert run(service, *command(folder, "report", written)).code == 0
+    assert len(json.loads(written.read_text("utf-8"))["items"]) == 3
+
+
+def test_a_dry_run_sends_nothing(service: ThreadedEmulatorServer, films: Films) -> None:
+    folder = films(3)
+    good = run(None, "batch", "run", folder, "--dry-run")
+    assert (good.code, good.out) == (0, "3 items: 60,000 bytes (58.6 KiB) to send\n")
+    (folder / "empty.mp4").write_bytes(b"")
+    bad = run(None, "batch", "run", folder, "--dry-run")
+    assert bad.code == 1
+    assert "empty.mp4: the file is empty" in bad.err
+    assert service.history == ()
+
+
+def test_standard_input(service: ThreadedEmulatorServer, films: Films) -> None:
+    folder = films(2)
+    words = command(folder, "run", "-", "--root", folder)
+    assert run(service, *words, stdin="文件,标题\nfilm 000.mp4,海\n").code == 0
+    assert [view.name for view in service.published()] == ["海"]
+
+
+def test_ctrl_c_drains_and_the_same_command_goes_on(service: ThreadedEmulatorServer, films: Films) -> None:
+    folder = films(6, size=300_000)
+    words = command(folder, "run", folder, "--concurrency", 2, "--max-bandwidth", "300KB")
+    with started(service, *words) as running:
+        running.read_err(lambda line: "6 added" in line)
+        deadline = time.monotonic() + 15
+        while not service.files and time.monotonic() < deadline:
+            time.sleep(0.05)
+        running.signal(signal.SIGINT)
+        done = running.finish()
+    assert done.code == 130
+    assert "stopping" in done.err
+    assert "the same command goes on" in done.err
+    left = json.loads(run(None, *command(folder, "status", "--json")).out)
+    assert left["held"] == 0
+    assert left["waiting"] > 0
+    assert run(service, *command(folder, "run", folder)).code == 0
+    assert len(service.published()) == 6
+    assert len(service.files) == 6
+
+
+def test_what_stops_the_batch_is_told_after_the_summary(service: ThreadedEmulatorServer, films: Films) -> None:
+    folder = films(4)
+    service.faults = FaultPlan([Fault(operation="request_upload", code="A00018")])
+    done = run(service, *command(folder, "run", folder))
+    assert done.code == 1
+    assert "4 waiting" in done.out
+    assert "quota" in done.err
+    assert "hint: delete videos" in done.err
+    status = run(None, *command(folder, "status"))
+    assert "stopped" in status.out
+
+
+def test_the_display_on_a_terminal(service: ThreadedEmulatorServer, films: Films) -> None:
+    folder = films(8, size=200_000)
+    words = command(folder, "run", folder, "--max-bandwidth", "400KB", "--wait")
+    begun = time.monotonic()
+    with terminal(service, *words) as shown:
+        code = shown.finish()
+    assert code == 0, shown.text
+    assert "of 8 files" in shown.text
+    assert "8 published" in shown.text
+    # At most 50 KB a minute, and a little for what is said in any case.
+    assert len(shown.seen) < 3000 + (time.monotonic() - begun) * 50_000 / 60
+
+
+def test_urls_in_a_manifest(service: ThreadedEmulatorServer, films: Films, tmp_path: Path) -> None:
+    folder = films(2)
+    with nginx(tmp_path / "nginx", folder) as url:
+        lines = [f"{url}/film%20000.mp4?sig=secret,A", f"{url}/film%20001.mp4,B", f"{url}/missing.mp4?sig=secret,M"]
+        (tmp_path / "urls.csv").write_text("\n".join(["source,title", *lines]))
+        done = run(
+            service, *command(folder, "run", tmp_path / "urls.csv", "--report", tmp_path / "report.csv", "--json")
+        )
+    assert done.code == 1
+    assert sorted(view.name for view in service.published()) == ["A", "B"]
+    report = (tmp_path / "report.csv").read_text("utf-8-sig")
+    assert "secret" not in done.text + report
+    assert "missing.mp4" in report
+    assert {line.get("ok") for line in done.lines} >= {True, False}
+
+
+def test_stop_from_elsewhere(service: ThreadedEmulatorServer, films: Films) -> None:
+    folder = films(6, size=300_000)
+    words = command(folder, "run", folder, "--concurrency", 1, "--max-bandwidth", "600KB")
+    with started(service, *words) as running:
+        running.read_err(lambda line: "6 added" in line)
+        assert run(None, *command(folder, "stop")).code == 0
+        done = running.finish()
+    assert done.code == 1
+    assert "waiting" in done.out
+
+
+def test_a_hot_folder(service: ThreadedEmulatorServer, films: Films) -> None:
+    folder = films(1)
+    moved = folder.parent / "done"
+    words = ["run", "--watch", folder, "--settle", "0.5", "--on-success", f"move:{moved}"]
+    with started(service, *command(folder, *words)) as running:
+        running.read_err(lambda line: "watching" in line)
+        for number in (0, 1):
+            (folder / f"new {number}.mp4").write_bytes(bytes([number]) * 30_000)
+            deadline = time.monotonic() + 15
+            while not (moved / f"new {number}.mp4").exists():
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+        running.signal(signal.SIGTERM)
+        assert running.finish().code == 143
+    assert len(service.published()) == 3
+    assert list(folder.glob("*.mp4")) == []
+
+
+def test_usage(films: Films) -> None:
+    folder = films(1)
+    for words in (
+        ["--ledger", "mysql://x"],
+        ["--report", "a.xls"],
+        ["--on-success", "burn"],
+        ["--max-bandwidth", "fast"],
+        ["--concurrency", "0"],
+        ["--concurency", "3"],
+    ):
+        given = words if "--ledger" in words else [*words, "--ledger", f"sqlite:///{folder.parent}/a.ledger"]
+        done = run(None, "batch", "run", folder, *given, IQIYI_APP_KEY="k", IQIYI_APP_SECRET="s")
+        assert done.code == 2, (words, done.text)
+        assert "error: " in done.err
+        assert "hint: " in done.err

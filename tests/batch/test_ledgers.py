@@ -1,0 +1,273 @@
+"""What every ledger must do: one suite for both kinds."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+
+import attrs
+import pytest
+
+from iqiyi_async import ChunkReceipt, Metadata
+from iqiyi_async.batch.ledger import Ledger, open_ledger
+from iqiyi_async.batch.models import Claim, Ending, ItemState, NewItem
+from iqiyi_async.batch.rows import metadata_to_json
+from iqiyi_async.models import Fingerprint, JournalEntry, Phase
+
+pytestmark = pytest.mark.anyio
+
+LONG, SHORT = 60.0, 0.05
+DONE = Ending(ItemState.UPLOADED, file_id="f1", size=10, seconds=0.5)
+
+
+def item(number: int, title: str = "A film") -> NewItem:
+    return NewItem(f"path:{number}.mp4", f"{number}.mp4", metadata_to_json(Metadata(title)))
+
+
+def held(claim: Claim) -> tuple[int, int]:
+    return (claim.number, claim.fence)
+
+
+def entry(file_id: str = "f1", *, phase: Phase = Phase.SENDING, digest: str = "d1") -> JournalEntry:
+    return JournalEntry(
+        file_id=file_id,
+        upload_url="http://127.0.0.1/u",
+        fingerprint=Fingerprint(100, 1, 2**64 - 1, digest, 4, 5),
+        phase=phase,
+        accepted=(ChunkReceipt(0, 9, "0" * 32), ChunkReceipt(10, 19, "1" * 32, 2)),
+        name="1.mp4",
+        account="a",
+        metadata="m",
+    )
+
+
+@pytest.fixture
+async def ledger(ledger_url: str, name: str) -> AsyncIterator[Ledger]:
+    opened = open_ledger(ledger_url, name)
+    await opened.open()
+    yield opened
+    await opened.aclose()
+
+
+@pytest.fixture
+async def another(ledger: Ledger, ledger_url: str, name: str) -> AsyncIterator[Ledger]:
+    """The same batch, as another process sees it."""
+    opened = open_ledger(ledger_url, name)
+    await opened.open()
+    yield opened
+    await opened.aclose()
+
+
+async def test_items_are_claimed_in_their_order(ledger: Ledger) -> None:
+    assert await ledger.add([item(n) for n in range(5)]) == 5
+    first, second = await ledger.claim(2, LONG)
+    assert (first.source, second.source) == ("0.mp4", "1.mp4")
+    assert [each.source for each in await ledger.claim(10, LONG)] == ["2.mp4", "3.mp4", "4.mp4"]
+    assert await ledger.claim(10, LONG) == []
+
+
+async def test_adding_again_changes_only_what_was_not_begun(ledger: Ledger) -> None:
+    await ledger.add([item(1), item(2), item(3)])
+    begun, ended = await ledger.claim(2, LONG)
+    assert await ledger.begin(held(begun), entry())
+    await ledger.release([held(begun)])
+    assert await ledger.end(held(ended), DONE)
+    assert await ledger.add([item(1, "new"), item(2, "new"), item(3, "new"), item(4)]) == 1
+    titles = [each.title for each in await ledger.records(0, 10)]
+    assert titles == ["A film", "A film", "new", "A film"]
+
+
+async def test_a_claim_that_has_expired_is_taken_over(ledger: Ledger, another: Ledger) -> None:
+    await ledger.add([item(1)])
+    (old,) = await ledger.claim(1, SHORT)
+    assert await another.claim(1, LONG) == []
+    await asyncio.sleep(2 * SHORT)
+    (new,) = await another.claim(1, LONG)
+    assert new.number == old.number
+    assert new.fence > old.fence
+    # The old one touches nothing more.
+    assert not await ledger.begin(held(old), entry("zombie"))
+    assert not await ledger.record(held(old), "zombie", ChunkReceipt(0, 1, "0" * 32))
+    assert not await ledger.advance(held(old), Phase.FINISHING)
+    assert not await ledger.forget(held(old))
+    assert not await ledger.end(held(old), DONE)
+    assert await ledger.renew([held(old)], LONG) == set()
+    await ledger.release([held(old)])
+    assert await ledger.load(old.number, "k") is None
+    assert await another.renew([held(new)], LONG) == {new.number}
+    assert await another.end(held(new), DONE)
+
+
+async def test_fences_only_rise(ledger: Ledger) -> None:
+    await ledger.add([item(1)])
+    fences = []
+    for _ in range(5):
+        (claim,) = await ledger.claim(1, LONG)
+        fences.append(claim.fence)
+        await ledger.release([held(claim)])
+    assert fences == sorted(set(fences))
+
+
+async def test_the_journal_of_an_item(ledger: Ledger) -> None:
+    await ledger.add([item(1)])
+    (claim,) = await ledger.claim(1, LONG)
+    assert await ledger.load(claim.number, "k") is None
+    assert await ledger.begin(held(claim), entry())
+    assert await ledger.record(held(claim), "f1", ChunkReceipt(20, 29, "2" * 32))
+    assert await ledger.record(held(claim), "f1", ChunkReceipt(20, 29, "2" * 32)), "said again"
+    assert await ledger.advance(held(claim), Phase.FINISHING)
+    loaded = await ledger.load(claim.number, "k")
+    assert loaded is not None
+    assert loaded.changed > 1e9
+    expected = attrs.evolve(
+        entry(phase=Phase.FINISHING),
+        accepted=(*entry().accepted, ChunkReceipt(20, 29, "2" * 32)),
+        key="k",
+        changed=loaded.changed,
+    )
+    assert loaded == expected
+    assert await ledger.begin(held(claim), entry("f2"))
+    again = await ledger.load(claim.number, "k")
+    assert again is not None
+    assert (again.file_id, len(again.accepted)) == ("f2", 2)
+    assert await ledger.forget(held(claim))
+    assert await ledger.load(claim.number, "k") is None
+
+
+async def test_finished_uploads_of_other_items_are_found(ledger: Ledger) -> None:
+    digest = f"digest {id(ledger)}"
+    await ledger.add([item(1), item(2)])
+    first, second = await ledger.claim(2, LONG)
+    await ledger.begin(held(first), entry(digest=digest))
+    assert await ledger.find(second.number, 100, digest) == ()
+    await ledger.advance(held(first), Phase.FINISHED)
+    (found,) = await ledger.find(second.number, 100, digest)
+    assert (found.file_id, len(found.accepted), found.phase) == ("f1", 2, Phase.FINISHED)
+    assert await ledger.find(first.number, 100, digest) == ()
+    assert await ledger.find(second.number, 101, digest) == ()
+
+
+async def test_an_end_may_be_said_again(ledger: Ledger) -> None:
+    await ledger.add([item(1)])
+    (claim,) = await ledger.claim(1, LONG)
+    assert await ledger.end(held(claim), DONE)
+    assert await ledger.end(held(claim), DONE)
+    (record,) = await ledger.records(0, 10)
+    assert (record.state, record.file_id, record.size, record.seconds) == (ItemState.UPLOADED, "f1", 10, 0.5)
+
+
+async def test_backing_off(ledger: Ledger) -> None:
+    await ledger.add([item(1)])
+    (claim,) = await ledger.claim(1, LONG)
+    assert await ledger.end(held(claim), Ending(ItemState.WAITING, delay=0.3, attempts=1, error="no", hint="do"))
+    assert await ledger.claim(1, LONG) == []
+    outlook = await ledger.outlook()
+    assert (outlook.waiting, outlook.held) == (1, 0)
+    assert 0 < outlook.due <= 0.3
+    await asyncio.sleep(0.35)
+    (again,) = await ledger.claim(1, LONG)
+    assert again.attempts == 1
+
+
+async def test_uploaded_items_are_waited_for_by_one_runner(ledger: Ledger, another: Ledger) -> None:
+    await ledger.add([item(1), item(2)])
+    kept, given = await ledger.claim(2, LONG)
+    assert await ledger.end(held(kept), attrs.evolve(DONE, keep=True))
+    assert await ledger.end(held(given), DONE)
+    (claim,) = await another.claim_uploaded(10, LONG)
+    assert (claim.number, claim.uploaded, claim.file_id, claim.size) == (given.number, True, "f1", 10)
+    assert await ledger.claim_uploaded(10, LONG) == []
+    assert await ledger.renew([held(kept)], LONG) == {kept.number}
+    assert await ledger.end(held(kept), Ending(ItemState.PUBLISHED))
+    assert await another.end(held(claim), Ending(ItemState.REVIEW_FAILED, error="no"))
+    status = await ledger.status()
+    assert (status.published, status.review_failed, status.bytes) == (1, 1, 20)
+
+
+async def test_failed_items_are_retried(ledger: Ledger) -> None:
+    await ledger.add([item(n) for n in range(4)])
+    claims = await ledger.claim(4, LONG)
+    for claim in claims:
+        await ledger.begin(held(claim), entry())
+    states = [ItemState.FAILED, ItemState.REVIEW_FAILED, ItemState.DUPLICATE, ItemState.PUBLISHED]
+    for claim, state in zip(claims, states, strict=True):
+        await ledger.end(held(claim), Ending(state, attempts=3, error="no", hint="do"))
+    assert await ledger.retry_failed() == 2
+    again = await ledger.claim(4, LONG)
+    assert [each.number for each in again] == [claims[0].number, claims[1].number]
+    assert all(each.attempts == 0 for each in again)
+    assert await ledger.load(again[0].number, "k") is not None, "it goes on"
+    assert await ledger.load(again[1].number, "k") is None, "it is uploaded once more"
+
+
+async def test_stopping(ledger: Ledger, another: Ledger) -> None:
+    await ledger.add([item(1)])
+    await another.stop("over quota")
+    assert await ledger.claim(1, LONG) == []
+    outlook = await ledger.outlook()
+    assert (outlook.stopping, outlook.problem) == (True, "over quota")
+    await ledger.clear_stop()
+    assert len(await another.claim(1, LONG)) == 1
+
+
+async def test_invalid_lines(ledger: Ledger) -> None:
+    bad = NewItem("line:a.csv:3", "a.csv, line 3", "", problem="no such category", manifest="a.csv")
+    await ledger.add([bad, item(1)])
+    assert [each.source for each in await ledger.claim(10, LONG)] == ["1.mp4"]
+    status = await ledger.status()
+    assert (status.invalid, status.total) == (1, 2)
+    await ledger.clear_invalid("b.csv")
+    assert (await ledger.status()).invalid == 1
+    await ledger.clear_invalid("a.csv")
+    assert (await ledger.status()).invalid == 0
+
+
+async def test_batches_of_one_ledger_are_apart(ledger: Ledger, ledger_url: str, name: str) -> None:
+    await ledger.add([item(1)])
+    other = open_ledger(ledger_url, f"{name} other")
+    await other.open()
+    try:
+        assert await other.claim(1, LONG) == []
+        assert await other.add([item(1)]) == 1
+        assert (await other.status()).total == 1
+    finally:
+        await other.aclose()
+
+
+async def test_slots(ledger: Ledger, another: Ledger) -> None:
+    first = await ledger.take_slot(LONG)
+    assert await ledger.renew_slot(first, LONG) == (True, 1, True)
+    second = await another.take_slot(LONG)
+    assert second[0] != first[0]
+    # A newcomer's share is nothing until the others know of it.
+    assert await another.renew_slot(second, LONG) == (True, 2, False)
+    assert await ledger.renew_slot(first, LONG) == (True, 2, True)
+    assert await another.renew_slot(second, LONG) == (True, 2, True)
+    assert (await ledger.status()).runners == 2
+    await another.free_slot(second)
+    assert await ledger.renew_slot(first, LONG) == (True, 1, True)
+    third = await another.take_slot(LONG)
+    assert third[0] == second[0]
+    assert third[1] > second[1]
+    assert not (await another.renew_slot(second, LONG))[0]
+
+
+async def test_many_runners_claim_each_item_once(ledger_url: str, name: str) -> None:
+    async with AsyncExitStack() as stack:
+        ledgers = [open_ledger(ledger_url, name) for _ in range(4)]
+        for each in ledgers:
+            await each.open()
+            stack.push_async_callback(each.aclose)
+        await ledgers[0].add([item(n) for n in range(300)])
+
+        async def drain(one: Ledger) -> list[int]:
+            numbers = []
+            while claims := await one.claim(7, LONG):
+                numbers += [each.number for each in claims]
+                for claim in claims:
+                    assert await one.end(held(claim), DONE)
+            return numbers
+
+        numbers = [number for got in await asyncio.gather(*map(drain, ledgers)) for number in got]
+        assert len(numbers) == len(set(numbers)) == 300

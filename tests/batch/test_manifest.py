@@ -1,0 +1,207 @@
+"""Manifests as spreadsheets, scripts and folders write them."""
+
+from __future__ import annotations
+
+import codecs
+import io
+import json
+import os
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from iqiyi_async import Category, ConfigurationError, Metadata, UploadItem
+from iqiyi_async.batch import Batch, Manifest
+from iqiyi_async.batch.columns import CATEGORY_NAMES, ColumnError, category_of, tags_of
+
+ROWS = "文件,标题,描述,标签,分类,类型\n三亚.mp4,三亚的海,海边的一天,海滩，海南,旅游,mp4\n"
+
+
+def written(folder: Path, content: bytes, name: str = "videos.csv") -> Path:
+    path = folder / name
+    path.write_bytes(content)
+    return path
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        ROWS.encode(),
+        codecs.BOM_UTF8 + ROWS.encode(),
+        ROWS.encode("gb18030"),
+        ROWS.encode("utf-16"),
+        ROWS.replace("\n", "\r\n").encode("gb18030"),
+        ROWS.replace(",", ";").encode(),
+        ROWS.replace(",", "\t").encode(),
+        b"sep=;\r\n" + ROWS.replace(",", ";").encode(),
+        b"\r\n" + ROWS.encode() + b",,,,,\r\n\r\n",
+    ],
+    ids=["utf-8", "bom", "gb18030", "utf-16", "crlf", "semicolons", "tabs", "sep", "empty lines"],
+)
+def test_a_spreadsheet_in_china(tmp_path: Path, content: bytes) -> None:
+    (item,) = Manifest.read(written(tmp_path, content))
+    metadata = Metadata("三亚的海", "海边的一天", ("海滩", "海南"), Category.TRAVEL)
+    assert item == UploadItem(tmp_path / "三亚.mp4", metadata, "mp4")
+
+
+def test_columns_in_any_order_and_others_between(tmp_path: Path) -> None:
+    text = 'Category,note,TITLE,key,source\n9,x,"A film, long",k1,a.mp4\nTV series,,,,b.mp4\n'
+    manifest = Manifest.read(written(tmp_path, text.encode()), root="/data")
+    first, second = manifest
+    assert first == UploadItem(Path("/data/a.mp4"), Metadata("A film, long", category=Category.TRAVEL), key="k1")
+    assert second == UploadItem(Path("/data/b.mp4"), Metadata("b", category=Category.TV_SERIES))
+    assert manifest.ignored_columns == ["note"]
+
+
+def test_a_bad_line_names_file_line_and_column(tmp_path: Path) -> None:
+    lines = [
+        "source,title,category,tags,file_type",
+        "a.mp4,A,nonsense,,",
+        '"b.mp4","a title\nof two lines",travel,,',
+        ",no source,,,",
+        "c.mp4,C,travel,x,no type",
+        f"d.mp4,{'长' * 1000},travel,,",
+        "e.mp4,E,travel,,,,too many",
+        "f.mp4,F,旅游,海,mp4",
+    ]
+    path = written(tmp_path, "\n".join(lines).encode())
+    manifest = Manifest.read(path)
+    assert [item.metadata.name for item in manifest] == ["a title\nof two lines", "F"]
+    where = [(error.line, error.column) for error in manifest.errors]
+    assert where == [(2, "category"), (5, "source"), (6, "file_type"), (7, "title"), (8, "")]
+    assert all(str(error).startswith(f"{path}, line ") for error in manifest.errors)
+
+
+def test_json_lines(tmp_path: Path) -> None:
+    lines = [
+        json.dumps({"source": "a.mp4", "title": "A", "tags": ["x", "y"], "category": 9, "other": 1}),
+        "",
+        json.dumps({"文件": "b.mp4", "分类": "纪录片"}, ensure_ascii=False),
+        "{no json",
+        "[1]",
+        json.dumps({"source": "c.mp4", "tags": 7}),
+        json.dumps({"source": "https://host/d.mp4?sig=x"}),
+    ]
+    manifest = Manifest.read(written(tmp_path, "\n".join(lines).encode(), "videos.jsonl"))
+    first, second, third = manifest
+    assert first.metadata == Metadata("A", tags=("x", "y"), category=Category.TRAVEL)
+    assert second.metadata == Metadata("b", category=Category.DOCUMENTARY)
+    assert (third.source, third.metadata.name) == ("https://host/d.mp4?sig=x", "d")
+    assert [(error.line, error.column) for error in manifest.errors] == [(4, ""), (5, ""), (6, "tags")]
+
+
+@pytest.mark.parametrize("text", ["source\na.mp4\n", '{"source": "a.mp4"}\n'])
+def test_standard_input(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
+    (item,) = Manifest.read("-", root=tmp_path)
+    assert item.source == tmp_path / "a.mp4"
+
+
+def test_folders_and_patterns(tmp_path: Path) -> None:
+    for name in ("b.mp4", "a.MKV", "notes.txt", ".hidden.mp4", "sub/c.flv", ".git/d.mp4"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    names = [str(Path(item.source).relative_to(tmp_path)) for item in Manifest.read(tmp_path)]
+    assert names == ["a.MKV", "b.mp4", "sub/c.flv"]
+    assert [item.metadata.name for item in Manifest.read(tmp_path)] == ["a", "b", "c"]
+    assert [Path(item.source).name for item in Manifest.read(f"{tmp_path}/**/*.flv")] == ["c.flv"]
+    assert [Path(item.source).name for item in Manifest.read(tmp_path / "b.mp4")] == ["b.mp4"]
+    assert [item.source for item in Manifest.read("b.mp4", "*.MKV", root=tmp_path)] == [
+        tmp_path / "b.mp4",
+        tmp_path / "a.MKV",
+    ]
+    with pytest.raises(ConfigurationError, match="no file matches"):
+        list(Manifest.read(f"{tmp_path}/*.avi"))
+    with pytest.raises(ConfigurationError, match=r"(?i)no such file"):
+        list(Manifest.read(tmp_path / "missing.csv"))
+
+
+def test_iterables_are_read_lazily() -> None:
+    read = []
+
+    def items() -> object:
+        for number in range(10):
+            read.append(number)
+            yield UploadItem(f"{number}.mp4", Metadata("A film"))
+
+    entries = iter(Manifest.read(items()))  # type: ignore[arg-type]
+    assert read == []
+    next(entries)
+    assert read == [0]
+
+
+def test_files_that_can_not_be_manifests(tmp_path: Path) -> None:
+    for content, words in [
+        (b"", "empty"),
+        (b"title\nx\n", "no column is called source"),
+        (b"source,source\n", "two columns"),
+        (b"source\n\xff\xff\xff\x00\x81", "neither in UTF-8 nor in GB18030"),
+    ]:
+        with pytest.raises(ConfigurationError, match=words):
+            list(Manifest.read(written(tmp_path, content)))
+    with pytest.raises(ConfigurationError):
+        Manifest.read()
+    with pytest.raises(ConfigurationError):
+        Manifest.read(b"videos.csv")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("category", Category)
+def test_categories(category: Category) -> None:
+    for name in (category, str(int(category)), f"{int(category)}.0", category.name, category.name.lower()):
+        assert category_of(name) is category
+    assert category_of(category.name.replace("_", " ").title()) is category
+    assert category_of(CATEGORY_NAMES[category]) is category
+    for wrong in ("11", "x", True, None, []):
+        with pytest.raises(ColumnError):
+            category_of(wrong)
+
+
+@given(st.lists(st.text(st.characters(exclude_characters=",，;；、|\n\r", exclude_categories=["Cs", "Cc"]))))
+def test_tags(tags: list[str]) -> None:
+    expected = tuple(tag.strip() for tag in tags if tag.strip())
+    assert tags_of("，".join(tags)) == expected
+    assert tags_of(tags) == expected
+
+
+def test_a_dry_run(tmp_path: Path) -> None:
+    (tmp_path / "a.mp4").write_bytes(b"x" * 10)
+    (tmp_path / "empty.mp4").write_bytes(b"")
+    (tmp_path / "folder.mp4").mkdir()
+    lines = "source\na.mp4\n./a.mp4\nmissing.mp4\nempty.mp4\nfolder.mp4\na.exe\nhttps://h/b.mp4\n,\n,x\n"
+    checked = Manifest.read(written(tmp_path, lines.encode())).check()
+    assert (checked.items, checked.bytes, checked.unknown) == (2, 10, 1)
+    assert len(checked.problems) == 6
+    for problem, words in zip(
+        checked.problems, ["twice", "No such", "empty", "not a file", "exe", "line 10"], strict=True
+    ):
+        assert words in problem
+
+
+@pytest.mark.skipif(os.name != "posix" or sys.platform == "darwin", reason="file systems with names of any bytes")
+@pytest.mark.anyio
+async def test_a_name_that_is_no_text(tmp_path: Path) -> None:
+    folder = tmp_path / "films"
+    folder.mkdir()
+    (folder / "good.mp4").write_bytes(b"x")
+    Path(os.fsdecode(os.fsencode(folder) + b"/bad\xff.mp4")).write_bytes(b"x")
+    async with Batch(None, tmp_path / "a.ledger", root=folder) as batch:
+        result = await batch.add(Manifest.read(folder))
+        assert (result.added, result.invalid) == (1, 1)
+
+
+@pytest.mark.anyio
+async def test_bad_lines_in_the_ledger(tmp_path: Path) -> None:
+    path = written(tmp_path, b"source,category\na.mp4,x\nb.mp4,9\n")
+    async with Batch(None, tmp_path / "a.ledger", root=tmp_path) as batch:
+        result = await batch.add(Manifest.read(path))
+        assert (result.added, result.known, result.invalid) == (1, 0, 1)
+        (bad,) = [each for each in await batch.report() if each.state == "invalid"]
+        assert "line 2, column category" in bad.error
+        # Corrected, it is no bad line any more.
+        written(tmp_path, b"source,category\na.mp4,9\nb.mp4,9\n")
+        result = await batch.add(Manifest.read(path))
+        assert (result.added, result.known, result.invalid) == (1, 1, 0)
+        assert (await batch.status()).invalid == 0
