@@ -173,7 +173,9 @@ def _out_of_time(_: TimeoutError) -> str:
 
 
 def _missing(error: ImportError) -> str:
-    return "" if "pip install" in str(error) else "pip install 'iqiyi-async[cli,emulator]'"
+    # Other extras are named by the error itself.
+    other = "pip install" in str(error) and "[emulator]" not in str(error)
+    return "" if other else "pip install 'iqiyi-async[cli,emulator]'"
 
 
 def _system(error: OSError) -> str:
