@@ -61,6 +61,7 @@ if TYPE_CHECKING:
         UploadJournal,
     )
     from .upload.sources import RangeSource
+    from .upload.timetable import Timetable, parse_rate
 
 __all__ = [
     "AsyncVideoCloud",
@@ -90,6 +91,7 @@ __all__ = [
     "ServiceUnavailableError",
     "SourceChangedError",
     "SqliteJournal",
+    "Timetable",
     "Token",
     "TokenStore",
     "TransportError",
@@ -109,6 +111,7 @@ __all__ = [
     "VideoPage",
     "VideoState",
     "VideoStatus",
+    "parse_rate",
 ]
 
 _ROOMS = {
@@ -117,6 +120,7 @@ _ROOMS = {
     "stores": {name for name in __all__ if name.endswith(("Store", "Journal"))},
     "sources": {"HttpSource", "ObjectSource"},
     "upload.sources": {"RangeSource"},
+    "upload.timetable": {"Timetable", "parse_rate"},
     "errors": {name for name in __all__ if name.endswith("Error")},
 }
 

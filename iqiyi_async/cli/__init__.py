@@ -1,10 +1,8 @@
-"""The command line: `iqiyi-async`, also `python -m iqiyi_async`.
+"""The command line: `iqiyi-async`, also `python -m iqiyi_async`. This module is able to speak when the extra is
+missing, the user interrupts, or nobody reads; everything else is imported only when it is needed.
 
-What belongs here: the entry point, which stays able to speak when the extra is missing, the user interrupts, or
-nobody reads any more. What must not: a command. Everything else is imported only when it is needed.
-
-Exit codes: 0 done, 1 failed, 2 used wrongly, 130 ended by SIGINT (Ctrl-C), 143 ended by SIGTERM, 141 the reader of
-the output went away.
+Exit codes: 0 done, 1 failed, 2 used wrongly, 129 ended by SIGHUP (the terminal went away), 130 by SIGINT (Ctrl-C), 143
+by SIGTERM, 141 the reader of the output went away.
 """
 
 from __future__ import annotations
@@ -18,7 +16,7 @@ from typing import NoReturn
 
 __all__ = ["main"]
 
-INTERRUPTED, BROKEN_PIPE = 128 + 2, 128 + 13
+FAILED, INTERRUPTED, BROKEN_PIPE = 1, 128 + 2, 128 + 13
 
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
@@ -27,7 +25,12 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     Args:
         argv: the words after the program's name; those of the process if None.
     """
-    signal.signal(signal.SIGTERM, _terminated)
+    _open_missing_streams()
+    ending = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    # What this process was told to ignore (`nohup` does that) stays ignored.
+    ending = [number for number in ending if signal.getsignal(number) is not signal.SIG_IGN]
+    for number in ending:
+        signal.signal(number, _terminated)
     try:
         code = _run(list(sys.argv[1:] if argv is None else argv))
         sys.stdout.flush()
@@ -35,10 +38,15 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
         code = INTERRUPTED
     except BrokenPipeError:
         code = BROKEN_PIPE
-        _drop_output()
+    except OSError as error:
+        code = FAILED
+        _last_words(f"error: stdout: {error.strerror}\n")
+    _drop_output()
     # From here on there is nothing to tidy up: a late signal ends the process without a word.
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    for number in ending:
+        signal.signal(number, signal.SIG_DFL)
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     sys.exit(code)
 
 
@@ -52,9 +60,9 @@ def _run(argv: list[str]) -> int:
         import cyclopts as _cyclopts  # noqa: F401  # pyright: ignore[reportUnusedImport]
         import rich as _rich  # noqa: F401  # pyright: ignore[reportUnusedImport]
     except ImportError as missing:
-        sys.stderr.write(f"error: the command line needs an extra that is not installed ({missing})\n")
-        sys.stderr.write("hint: pip install 'iqiyi-async[cli]'\n")
-        return 1
+        _last_words(f"error: the command line needs an extra that is not installed ({missing})\n")
+        _last_words("hint: pip install 'iqiyi-async[cli]'\n")
+        return FAILED
     from .front import run
 
     return run(argv)
@@ -65,12 +73,33 @@ def _terminated(number: int, _: FrameType | None) -> NoReturn:
     raise SystemExit(128 + number)
 
 
+def _open_missing_streams() -> None:
+    """Streams that were closed by whoever started this program lead nowhere; else the next file that is opened, such
+    as a journal, would get the number of stdout and be written over by every line."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+        if getattr(sys, name) is None:
+            nowhere = os.open(os.devnull, os.O_RDWR)
+            setattr(sys, name, os.fdopen(nowhere, "w" if number else "r", encoding="utf-8"))
+
+
+def _last_words(text: str) -> None:
+    try:
+        sys.stderr.write(text)
+        sys.stderr.flush()
+    except OSError:
+        return
+
+
 def _drop_output() -> None:
-    """Python flushes both streams at exit; without a reader that would complain once more."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
+    """Python flushes both streams at exit; where that fails it would complain once more."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
-        except BrokenPipeError:
+        except OSError:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, stream.fileno())
-    os.close(nowhere)
+            os.close(nowhere)

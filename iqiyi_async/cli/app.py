@@ -1,8 +1,4 @@
-"""The commands: their names, their options, their help.
-
-What belongs here: signatures. What must not: what a command does, which is its own module's; how errors are told
-(`front`).
-"""
+"""The commands: their names, their options, their help. What a command does is its own module's."""
 
 from __future__ import annotations
 
@@ -14,14 +10,19 @@ from cyclopts import App, Parameter
 
 from iqiyi_async import AsyncVideoCloud, Category, SqliteJournal, UploadOptions
 
-from . import batch, emulate, left_behind, signals, videos
+from . import batch, emulate, signals, videos
 from . import demo as demonstration
+from . import doctor as examination
+from . import unfinished as leftovers
+from .bandwidth import limited, timetable_of
 from .display import display_for
-from .failures import FAILED, UsageError
+from .failures import FAILED, MISUSED, UsageError
+from .help import TranslatedHelp
 from .jobs import jobs_for, split_tags
 from .options import Account, Verbosity, bytes_or_auto, in_words, number_or_auto, upload_options
 from .screen import Screen, logging_to
-from .upload import Uploads, Wishes
+from .texts import tr
+from .upload import Uploads, Wishes, report_bad_paths
 from .version import version
 
 HELP = """Upload videos to the iQIYI open-platform video cloud, and manage them.
@@ -32,13 +33,16 @@ app: App = App(
     name="iqiyi-async",
     help=HELP,
     help_format="plaintext",
+    help_formatter=TranslatedHelp(),
     version=version,
     version_flags=["--version"],
     result_action="return_value",
     suppress_keyboard_interrupt=False,
 )
 
-COMMANDS = frozenset({"batch", "demo", "upload", "status", "list", "urls", "delete", "emulator"})
+COMMANDS = frozenset(
+    {"batch", "demo", "upload", "unfinished", "status", "list", "urls", "delete", "emulator", "doctor"}
+)
 
 app.command(batch.app)
 
@@ -69,13 +73,15 @@ def upload(
     no_journal: Flag = False,
     again: Flag = False,
     key: str | None = None,
+    max_bandwidth: str | None = None,
     json: Json = False,
     account: Account = ACCOUNT,
 ) -> int:
     """Upload videos and have them published.
 
     An upload that was interrupted goes on when the same command is run again; one that is complete is not sent twice.
-    The first Ctrl-C (or SIGTERM) lets the chunks under way end, the second stops at once.
+    The first Ctrl-C (or SIGTERM, SIGHUP) lets the chunks under way end, the second stops at once. What can't be
+    uploaded (no such file, a folder, an empty file) is named at the beginning; the rest goes on.
 
     Args:
         paths: Video files; up to four are uploaded at a time, and share the workers.
@@ -91,34 +97,42 @@ def upload(
         wait: Wait until the videos are published.
         timeout: How long to wait for each, in seconds.
         no_journal: Keep no record; an interrupted upload then starts over.
-        again: Upload once more what is a video already.
-        key: Your own name for the source, in place of its path; for one file.
+        again: Upload although the same bytes are a video already.
+        key: Your own name for the file, by which an interrupted upload of it is found again in place of its path.
+        max_bandwidth: The most bytes a second: 20MB, or by the time of day: 08:00-20:00=10MB,else=off.
         json: Print one JSON object per line: progress, and a result for each file.
     """
     if timeout is not None and not wait:
-        raise UsageError("--timeout is for --wait", "give both, or neither")
+        raise UsageError(tr("--timeout is for --wait"), tr("give both, or neither"))
     if timeout is not None and not 0 <= timeout < float("inf"):
-        raise UsageError("--timeout must be a number of seconds, zero or more", "such as --timeout 600")
+        raise UsageError(tr("--timeout must be a number of seconds, zero or more"), tr("such as --timeout 600"))
     if key is not None and len(paths) > 1:
-        raise UsageError("--key names one file", "upload the files one by one, each with its own --key")
-    jobs = jobs_for(paths, name, description=description, tags=split_tags(tags or ()), category=category)
+        raise UsageError(tr("--key is for one file"), tr("without it each file is found again by its path"))
+    about: dict[str, Any] = {"description": description, "tags": split_tags(tags or ()), "category": category}
+    jobs, bad = jobs_for(paths, name, typed=file_type is not None, **about)
     wishes = Wishes(
         file_type=file_type,
+        key=key,
+        again=again,
         wait=wait,
         timeout=timeout,
         resumable=not no_journal and on_failure == "keep",
-        again=again,
-        key=key,
     )
     options = upload_options(max_workers=workers, chunk_size=chunk_size, parameters=parameters, on_failure=on_failure)
+    timetable = timetable_of(max_bandwidth)
+    account.check()
     screen = account.screen(machine=json, steadfast=True)
     journal = None if no_journal else SqliteJournal()
 
     async def command(caught: signals.Signals) -> int:
+        report_bad_paths(screen, bad)
+        if not jobs:
+            return MISUSED
         try:
-            async with account.client(journal=journal, options=options) as cloud:
+            async with account.client(journal=journal, options=options) as cloud, limited(cloud, timetable):
                 with display_for(screen, files=len(jobs), size=sum(job.size for job in jobs)) as display:
-                    return await Uploads(cloud, wishes, screen, display, caught).run(jobs)
+                    code = await Uploads(cloud, wishes, screen, display, caught).run(jobs)
+                    return code if code or not bad else FAILED
         finally:
             if journal is not None:
                 await journal.aclose()
@@ -127,22 +141,27 @@ def upload(
 
 
 @app.command
-def unfinished(*, cancel: Flag = False, json: Json = False, account: Account = ACCOUNT) -> int:
-    """List the uploads that were begun on this machine and not finished.
-
-    The same upload command goes on with each.
+def unfinished(
+    *file_ids: str,
+    cancel: Flag = False,
+    json: Json = False,
+    account: Account = ACCOUNT,
+) -> int:
+    """List uploads that were begun on this machine and are neither finished nor cancelled.
 
     Args:
-        cancel: Cancel them at the service.
+        file_ids: Only these; by default all.
+        cancel: Cancel them at the service, and forget them.
         json: Print one JSON object per line.
     """
+    account.check()
     screen = account.screen(machine=json)
     journal = SqliteJournal()
 
     async def command(_: signals.Signals) -> int:
         try:
             async with account.client(journal=journal) as cloud:
-                return await left_behind.show(cloud, journal, screen, cancel=cancel)
+                return await leftovers.show(cloud, journal, screen, file_ids, cancel=cancel)
         finally:
             await journal.aclose()
 
@@ -179,7 +198,7 @@ def list_(
         json: Print a JSON object.
     """
     if all_ and page is not None:
-        raise UsageError("--all and --page don't go together", "give one of them")
+        raise UsageError(tr("--all and --page don't go together"), tr("give one of them"))
     screen = account.screen(machine=json)
     each = (100 if all_ else 20) if page_size is None else page_size
     first = 1 if page is None else page
@@ -214,7 +233,8 @@ def delete(
     screen = account.screen()
     account.check()
     if not yes and not videos.confirm_deletion(screen, file_ids):
-        screen.note("nothing was deleted")
+        screen.note(tr("nothing was deleted"))
+        screen.close()
         return FAILED
     return _ask(account, screen, lambda cloud: videos.delete(cloud, screen, file_ids))
 
@@ -274,6 +294,20 @@ def demo(video: Path | None = None, /, *, verbosity: Verbosity = VERBOSITY) -> i
         return _perform(lambda _: demonstration.run(screen, path), screen, verbosity)
 
 
+@app.command
+def doctor(*, json: Json = False, account: Account = ACCOUNT) -> int:
+    """Find out whether uploads can work from here, and with which options.
+
+    It looks at the environment, the credentials, the folders of tokens and uploads, each address of the service and
+    the clock, and makes a small test upload that is cancelled. Exit code 1 if something would fail.
+
+    Args:
+        json: Print a JSON object.
+    """
+    screen = account.screen(machine=json)
+    return _perform(lambda _: examination.examine(account, screen), screen, account)
+
+
 def _ask(account: Account, screen: Screen, question: Callable[[AsyncVideoCloud], Coroutine[Any, Any, int]]) -> int:
     """A command that needs a client and nothing else."""
 
@@ -285,5 +319,5 @@ def _ask(account: Account, screen: Screen, question: Callable[[AsyncVideoCloud],
 
 
 def _perform(command: Command, screen: Screen, verbosity: Verbosity) -> int:
-    with logging_to(screen, verbosity.level):
+    with screen, logging_to(screen, verbosity.level):
         return signals.run(command)

@@ -14,11 +14,12 @@ from iqiyi_async import AsyncVideoCloud, ConfigurationError
 from iqiyi_async.batch import Batch, Manifest
 
 from . import signals
-from .batch_run import BatchRun, RunOptions
+from .batch_run import BatchRun, RunOptions, state_words
 from .failures import FAILED, UsageError, in_options
 from .options import Account, Verbosity, upload_options
 from .screen import Screen, logging_to
-from .words import count, size
+from .texts import count, tr
+from .words import size
 
 app: App = App(
     name="batch",
@@ -85,14 +86,20 @@ def run(
     screen = account.screen(machine=json, steadfast=True)
     unknown = next((each for each in sources if each.startswith("-") and each != "-"), None)
     if unknown is not None:
-        raise UsageError(f"unknown option {unknown}", "iqiyi-async batch run --help lists what is possible")
+        raise UsageError(
+            tr("unknown option {word}", word=unknown),
+            tr("iqiyi-async {command} --help lists what is possible", command="batch run"),
+        )
     if not sources and watch is None and dry_run:
-        raise UsageError("there is nothing to look at", "name a CSV or JSON Lines file, a folder or videos")
+        raise UsageError(tr("there is nothing to look at"), tr("name a CSV or JSON Lines file, a folder or videos"))
     if report is not None and report.suffix.lower() not in (".csv", ".json"):
-        raise UsageError(f"--report {report}: neither .csv nor .json", "name the report with one of these endings")
+        raise UsageError(
+            tr("--report {path}: neither .csv nor .json", path=report), tr("name the report with one of these endings")
+        )
     manifest = Manifest.read(*sources, root=root) if sources else None
     if dry_run:
-        return _look(manifest or Manifest.read(str(watch)), screen)
+        with screen:
+            return _look(manifest or Manifest.read(str(watch)), screen)
     options = RunOptions(ledger, name, concurrency, wait, report, watch, settle)
     settings: dict[str, Any] = {
         "name": name,
@@ -138,11 +145,11 @@ def status(*, ledger: str = LEDGER, name: str = "default", json: Json = False, v
             return 0
         for state, number in attrs.asdict(found).items():
             if state == "bytes":
-                screen.result(f"{'at the service':15} {size(number)}")
+                screen.result(f"{tr('at the service'):15} {size(number)}")
             elif isinstance(number, int) and not isinstance(number, bool) and number:
-                screen.result(f"{state.replace('_', ' '):15} {number:,}")
+                screen.result(f"{state_words(state):15} {number:,}")
         if found.stopping:
-            screen.result(f"stopped         {found.problem or 'by hand; the next run goes on'}")
+            screen.result(f"{tr('stopped'):15} {found.problem or tr('by hand; the next run goes on')}")
         return 0
 
     return _perform(command, screen, verbosity)
@@ -160,7 +167,8 @@ def retry(*, ledger: str = LEDGER, name: str = "default", verbosity: Verbosity =
 
     async def command(_: signals.Signals) -> int:
         async with _batch(None, ledger, {"name": name}) as batch:
-            screen.result(f"{count(await batch.retry_failed(), 'item')} will be tried again by batch run")
+            again = await batch.retry_failed()
+            screen.result(tr("{items} will be tried again by batch run", items=count(again, "item")))
         return 0
 
     return _perform(command, screen, verbosity)
@@ -179,7 +187,7 @@ def stop(*, ledger: str = LEDGER, name: str = "default", verbosity: Verbosity = 
     async def command(_: signals.Signals) -> int:
         async with _batch(None, ledger, {"name": name}) as batch:
             await batch.stop()
-        screen.note("all runners end after what they are uploading; the next batch run goes on")
+        screen.note(tr("all runners end after what they are uploading; the next batch run goes on"))
         return 0
 
     return _perform(command, screen, verbosity)
@@ -240,10 +248,13 @@ def _look(manifest: Manifest, screen: Screen) -> int:
         return FAILED if found.problems else 0
     for problem in found.problems:
         screen.say(problem)
-    unknown = f", and {count(found.unknown, 'source')} whose size only its server knows" if found.unknown else ""
-    screen.result(f"{count(found.items, 'item')}: {found.bytes:,} bytes ({size(found.bytes)}) to send{unknown}")
+    values = {"items": count(found.items, "item"), "bytes": f"{found.bytes:,}", "size": size(found.bytes)}
+    told = tr("{items}: {bytes} bytes ({size}) to send", **values)
+    if found.unknown:
+        told += tr(", and {sources} whose size only its server knows", sources=count(found.unknown, "remote source"))
+    screen.result(told)
     if found.problems:
-        screen.result(f"{count(len(found.problems), 'problem')}")
+        screen.result(count(len(found.problems), "problem"))
     return FAILED if found.problems else 0
 
 
@@ -251,9 +262,9 @@ def _batch(cloud: AsyncVideoCloud | None, ledger: str, settings: dict[str, Any])
     try:
         return Batch(cloud, ledger, **settings)
     except ConfigurationError as error:
-        raise UsageError(in_options(str(error)), "see iqiyi-async batch run --help") from None
+        raise UsageError(in_options(str(error)), tr("see iqiyi-async batch run --help")) from None
 
 
 def _perform(command: Command, screen: Screen, verbosity: Verbosity) -> int:
-    with logging_to(screen, verbosity.level):
+    with screen, logging_to(screen, verbosity.level):
         return signals.run(command)

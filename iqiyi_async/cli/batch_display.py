@@ -8,20 +8,19 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Generator
-from contextlib import contextmanager, nullcontext
 from pathlib import PurePath
 from typing import Self
 
 from rich.console import Group, RenderableType
-from rich.live import Live as Region
 from rich.progress_bar import ProgressBar
 from rich.text import Text
 
 from iqiyi_async.batch import Batch, BatchStatus
 
+from .region import Region
 from .screen import Screen
-from .words import clean, count, size, span
+from .texts import count, tr
+from .words import clean, shorten, size, span
 
 #: Seconds between two looks at the ledger, two plain lines, and two records.
 LOOK_SECONDS, LINE_SECONDS, RECORD_SECONDS = 2.0, 5.0, 2.0
@@ -31,8 +30,8 @@ COSTLY = 20
 WINDOW = 15.0
 #: So many uploads have a line of their own.
 ROWS = 5
-#: Redraws a second: 50 KB a minute of output must do.
-REDRAWS = 1
+#: Seconds between two redraws: 50 KB a minute of output must do.
+TICK = 1.0
 
 
 class Counts:
@@ -82,12 +81,13 @@ class Counts:
     def words(self) -> str:
         """The totals in one line."""
         status, left = self.status, self.left
-        parts = [f"{self.done:,} of {count(status.total, 'file')}", size(self.bytes)]
+        done = tr("{done} of {files}", done=f"{self.done:,}", files=count(status.total, "file"))
+        parts = [done, size(self.bytes)]
         parts += [f"{size(self.rate)}/s"] if self.rate >= 1024 else []
-        parts += [f"{span(left)} left"] if left is not None else []
-        parts += [f"{status.uploaded:,} in review"] if self._batch.reviewed else []
-        parts += [f"{status.failures:,} failed"] if status.failures else []
-        parts += [f"{status.runners} runners"] if status.runners > 1 else []
+        parts += [tr("{time} left", time=span(left))] if left is not None else []
+        parts += [tr("{number} in review", number=f"{status.uploaded:,}")] if self._batch.reviewed else []
+        parts += [tr("{number} failed", number=f"{status.failures:,}")] if status.failures else []
+        parts += [tr("{number} runners", number=status.runners)] if status.runners > 1 else []
         return ", ".join(parts)
 
 
@@ -112,9 +112,8 @@ class BatchDisplay:
         await self.counts.look()
         self._task = asyncio.create_task(self._run(), name="iqiyi-async batch display")
         if self._screen.live and not self._screen.machine:
-            self._region = self._new_region()
-            self._screen.paused = self._paused
-            self._region.start()
+            self._region = Region(self._screen, self._draw, seconds=TICK)
+            self._region.__enter__()
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -123,8 +122,7 @@ class BatchDisplay:
             task.cancel()
             await asyncio.wait([task])
         if self._region is not None:
-            self._region.stop()
-            self._screen.paused = nullcontext
+            self._region.__exit__()
 
     async def _run(self) -> None:
         said = time.monotonic()
@@ -156,48 +154,21 @@ class BatchDisplay:
         elif not self._screen.quiet:
             self._screen.note(f"{self._name}: {self.counts.words()}")
 
-    def _new_region(self) -> Region:
-        return Region(
-            get_renderable=self._draw,
-            console=self._screen.errors,
-            refresh_per_second=REDRAWS,
-            transient=True,
-            redirect_stdout=False,
-            redirect_stderr=False,
-        )
-
-    @contextmanager
-    def _paused(self) -> Generator[None, None, None]:
-        """Room for a line on stdout, which may be the same terminal."""
-        assert self._region is not None
-        self._region.stop()
-        try:
-            yield
-        finally:
-            self._region = self._new_region()
-            self._region.start(refresh=True)
-
     def _draw(self) -> RenderableType:
         status = self.counts.status
         running = list(self._batch.running)
-        parts: list[RenderableType] = [
-            _line(f"{self._name}: {self.counts.words()}", "bold"),
-            ProgressBar(
-                total=max(1, status.total), completed=self.counts.done, width=min(60, self._screen.errors.width)
-            ),
-        ]
+        width, encoding = self._screen.errors.width, self._screen.errors.encoding
+        head = shorten(f"{self._name}: {self.counts.words()}", width - 1, encoding)
+        bar = ProgressBar(total=max(1, status.total), completed=self.counts.done, width=min(60, width - 1))
+        parts: list[RenderableType] = [Text(head, style="bold"), bar]
         for each in running[:ROWS]:
             progress = each.handle.progress
-            share = (
-                f"{progress.accepted * 100 // progress.total} % of {size(progress.total)}"
-                if progress.total
-                else "begins"
-            )
-            parts.append(_line(f"  {clean(PurePath(each.source).name)}  {share}"))
+            share = tr("begins")
+            if progress.total:
+                share = f"{progress.accepted * 100 // progress.total} % / {size(progress.total)}"
+            # The name is cut, not the share.
+            name = shorten(PurePath(each.source).name, max(width - len(share) - 5, 1), encoding)
+            parts.append(Text(f"  {name}  {share}"))
         if len(running) > ROWS:
-            parts.append(_line(f"  and {len(running) - ROWS} more", "dim"))
+            parts.append(Text("  " + tr("and {number} more", number=len(running) - ROWS), style="dim"))
         return Group(*parts)
-
-
-def _line(text: str, style: str = "") -> Text:
-    return Text(text, style=style, no_wrap=True, overflow="ellipsis")

@@ -21,7 +21,8 @@ from .batch_display import BatchDisplay
 from .failures import FAILED, Failure, failure_of
 from .screen import Screen
 from .signals import Signals
-from .words import clean, count, size, span
+from .texts import count, later, tr
+from .words import clean, size, span
 
 #: What is under way at the first signal may take so many seconds to end well.
 DRAIN_SECONDS = 10.0
@@ -71,16 +72,17 @@ class BatchRun:
         added = await self._batch.add(manifest)
         if self._screen.machine:
             self._screen.record({"event": "added", **attrs.asdict(added)})
-        parts = [f"{added.added:,} added"]
-        parts += [f"{added.known:,} known already"] if added.known else []
-        parts += [f"{added.invalid:,} invalid"] if added.invalid else []
+        parts = [tr("{number} added", number=f"{added.added:,}")]
+        parts += [tr("{number} known already", number=f"{added.known:,}")] if added.known else []
+        parts += [tr("{number} invalid", number=f"{added.invalid:,}")] if added.invalid else []
         self._screen.note(f"{self._options.name}: {', '.join(parts)}")
         for error in manifest.errors[:KINDS]:
             self._screen.say(str(error))
         if len(manifest.errors) > KINDS:
-            self._screen.say(f"and {len(manifest.errors) - KINDS:,} more lines that can't be used: see the report")
+            more = f"{len(manifest.errors) - KINDS:,}"
+            self._screen.say(tr("and {number} more lines that can't be used: see the report", number=more))
         if manifest.ignored_columns:
-            self._screen.note(f"columns that are not used: {', '.join(manifest.ignored_columns)}")
+            self._screen.note(tr("columns that are not used: {columns}", columns=", ".join(manifest.ignored_columns)))
 
     async def run(self) -> int:
         """Run the batch to its end, or until a signal.
@@ -131,7 +133,7 @@ class BatchRun:
                     found.set()
                 await asyncio.sleep(WATCH_SECONDS)
 
-        self._screen.note(f"watching {folder}; Ctrl-C ends it")
+        self._screen.note(tr("watching {folder}; Ctrl-C ends it", folder=folder))
         async with asyncio.TaskGroup() as group:
             looking = group.create_task(look())
             stopped = group.create_task(self._signals.asked.wait())
@@ -167,12 +169,16 @@ class BatchRun:
                 }
             )
         else:
-            with self._screen.paused():
-                self._screen.say(f"{source}: {failure.message}")
+            self._screen.say(f"{source}: {failure.message}")
 
     def _stop(self) -> None:
         """The first signal."""
-        self._screen.note(f"stopping: what is under way has {DRAIN_SECONDS:.0f} s to end well; once more stops at once")
+        self._screen.note(
+            tr(
+                "stopping: what is under way has {seconds} s to end well; once more stops at once",
+                seconds=f"{DRAIN_SECONDS:.0f}",
+            )
+        )
         self._drain = asyncio.create_task(self._batch.drain(DRAIN_SECONDS))
 
     def _summary(self, status: BatchStatus) -> None:
@@ -185,21 +191,41 @@ class BatchRun:
             rest = {"bytes": status.bytes, "seconds": round(seconds, 3), "problem": status.problem, "retry": retry}
             self._screen.record({"event": "summary", "total": status.total, **counts, **rest})
             return
-        told = ", ".join(f"{number:,} {name.replace('_', ' ')}" for name, number in counts.items() if number)
-        self._screen.result(f"{self._options.name}: {count(status.total, 'file')}: {told or 'nothing to do'}")
+        told = ", ".join(f"{number:,} {state_words(name)}" for name, number in counts.items() if number)
+        self._screen.result(f"{self._options.name}: {count(status.total, 'file')}: {told or tr('nothing to do')}")
         rate = f", {size(status.bytes / seconds)}/s" if seconds >= 1 and status.bytes else ""
-        self._screen.note(f"{size(status.bytes)} at the service; this run took {span(seconds)}{rate}")
+        self._screen.note(
+            tr("{size} at the service; this run took {time}", size=size(status.bytes), time=span(seconds)) + rate
+        )
         for (kind, message), number in self._reasons.most_common(KINDS):
             self._screen.say(f"{number:,} x {kind}: {clean(message)}")
         if status.unfinished or (status.uploaded and self._options.wait):
-            self._screen.say(f"the same command goes on, or: {again}")
+            self._screen.say(tr("the same command goes on, or: {command}", command=again))
         if retry:
-            self._screen.say(f"failed items are tried again by: {retry}")
+            self._screen.say(tr("failed items are tried again by: {command}", command=retry))
 
     def _again(self, command: str) -> str:
         words: Sequence[str] = ("iqiyi-async", "batch", command, "--ledger", _shown(self._options.ledger))
         words = [*words, "--name", self._options.name]
         return shlex.join(words) if sys.platform != "win32" else " ".join(words)
+
+
+def state_words(state: str) -> str:
+    """A state of items, as the ledger calls it, in words."""
+    return tr(_STATES.get(state, state.replace("_", " ")))
+
+
+_STATES = {
+    "waiting": later("waiting"),
+    "held": later("held"),
+    "uploaded": later("uploaded"),
+    "published": later("published"),
+    "duplicate": later("duplicate"),
+    "failed": later("failed"),
+    "review_failed": later("review failed"),
+    "publish_failed": later("publish failed"),
+    "invalid": later("invalid"),
+}
 
 
 def first_of(error: BaseException) -> BaseException:

@@ -23,6 +23,7 @@ from .display import display_for
 from .failures import FAILED, CommandError
 from .jobs import Job, jobs_for
 from .screen import Screen
+from .texts import count, tr
 
 MIB = 1024 * 1024
 #: Small enough for a small video to be cut into many chunks, so that there is something to see.
@@ -50,16 +51,24 @@ async def run(screen: Screen, path: Path) -> int:
     """
     from iqiyi_async.emulator import EmulatorConfig, EmulatorServer, Fault, FaultPlan
 
-    (job,) = jobs_for([path], None, description="Uploaded by the demonstration of iqiyi-async.")
+    jobs, bad = jobs_for([path], None, description="Uploaded by the demonstration of iqiyi-async.")
+    if bad:
+        raise bad[0].error
+    (job,) = jobs
     chunk_size = min(CHUNK_MOST, max(CHUNK_LEAST, job.size // CHUNKS))
     # On loopback a small video is there in a blink. A distant service takes its time for every chunk, as here.
     distant = FaultPlan([Fault(operation="upload_chunk", delay=DELAY)] if chunk_size < CHUNK_MOST else [])
     config = EmulatorConfig(publish_after=PUBLISH_AFTER, faults=distant)
     async with EmulatorServer(config) as server:
-        screen.result(f"emulator of the service: {server.endpoint_url} (nothing leaves this machine)")
-        screen.result(f"video: {path} ({words.size(job.size)})")
+        screen.result(tr("emulator of the service: {url} (nothing leaves this machine)", url=server.endpoint_url))
+        screen.result(tr("video: {path} ({size})", path=path, size=words.size(job.size)))
         if distant.faults:
-            screen.result(f"the emulator answers each chunk after {DELAY:g} s, as a distant service would")
+            screen.result(
+                tr(
+                    "the emulator answers each chunk after {seconds} s, as a distant service would",
+                    seconds=f"{DELAY:g}",
+                )
+            )
         async with AsyncVideoCloud(
             config.app_key,
             config.app_secret,
@@ -70,12 +79,12 @@ async def run(screen: Screen, path: Path) -> int:
             urls = await cloud.get_urls(receipt.file_id)
             _print_urls(screen, urls)
             real = await cloud.resolve_url(next(iter(urls.mp4.values())))
-            screen.result(f"second exchange: {real}")
+            screen.result(tr("second exchange: {url}", url=real))
             difference = await asyncio.to_thread(compare, real, path)
     if difference is not None:
-        screen.result(f"NOT IDENTICAL: what came back differs from the file {difference}")
+        screen.result(tr("NOT IDENTICAL: what came back differs from the file {where}", where=difference))
         return FAILED
-    screen.result(f"identical: all {job.size:,} bytes came back as they were sent")
+    screen.result(tr("identical: all {size} bytes came back as they were sent", size=f"{job.size:,}"))
     return 0
 
 
@@ -84,18 +93,24 @@ async def _publish(cloud: AsyncVideoCloud, screen: Screen, job: Job) -> UploadRe
     with display_for(screen, files=1, size=job.size) as display:
         display.begin(label, job.size)
         receipt = await cloud.upload(job.path, job.metadata, on_progress=partial(display.update, label))
-        chunks = words.count(receipt.chunks, "chunk")
-        screen.result(f"uploaded as {receipt.file_id} in {words.span(receipt.elapsed)}, {chunks}, every MD5 checked")
+        screen.result(
+            tr(
+                "uploaded as {file_id} in {time}, {chunks}, every MD5 checked",
+                file_id=receipt.file_id,
+                time=words.span(receipt.elapsed),
+                chunks=count(receipt.chunks, "chunk"),
+            )
+        )
         display.waiting(label)
         began = time.monotonic()
         await cloud.wait_until_published(receipt.file_id, timeout=PATIENCE)
-        screen.result(f"published after {words.span(time.monotonic() - began)}")
+        screen.result(tr("published after {time}", time=words.span(time.monotonic() - began)))
         display.end(label)
     return receipt
 
 
 def _print_urls(screen: Screen, urls: PlayUrls) -> None:
-    screen.result("play URLs:")
+    screen.result(tr("play URLs:"))
     for kind, found in (("mp4", urls.mp4), ("m3u8", urls.m3u8)):
         for quality, url in found.items():
             screen.result(f"  {kind:<5} {quality:<3} {url}")
@@ -117,11 +132,13 @@ def compare(url: str, path: Path) -> str | None:
             for piece in iter(partial(answer.read, MIB), b""):
                 expected = file.read(len(piece))
                 if piece != expected:
-                    return f"from byte {place + _first_difference(piece, expected):,} on"
+                    return tr("from byte {place} on", place=f"{place + _first_difference(piece, expected):,}")
                 place += len(piece)
-            return None if not file.read(1) else f"from byte {place:,} on, where it ends"
+            return None if not file.read(1) else tr("from byte {place} on, where it ends", place=f"{place:,}")
     except (OSError, HTTPException) as error:
-        raise CommandError(f"the video could not be fetched: {error}", "run the demo again with -v") from None
+        raise CommandError(
+            tr("the video could not be fetched: {error}", error=error), tr("run the demo again with -v")
+        ) from None
 
 
 def _first_difference(one: bytes, other: bytes) -> int:

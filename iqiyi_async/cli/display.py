@@ -1,7 +1,5 @@
 """What is seen of uploads while they run, when nobody draws: lines for people, objects for machines, or nothing.
-
-What belongs here: when something is said. What must not: drawing on a terminal (`live`).
-"""
+`live` draws on a terminal."""
 
 from __future__ import annotations
 
@@ -9,12 +7,13 @@ import time
 from typing import Protocol, Self
 
 import attrs
+from rich.progress import Progress, Task, TaskID
 
 from iqiyi_async import UploadProgress
 
-from .rates import Meter
 from .screen import Screen
-from .words import count, size, span
+from .texts import count, tr
+from .words import size, span
 
 #: Seconds between two lines about one upload, or a tenth of it, whichever comes first.
 LINE_SECONDS = 5.0
@@ -75,7 +74,8 @@ class Silence:
 
 
 class Records(Silence):
-    """Each upload's snapshots as JSON objects on stdout: at its beginning, now and then, at its end."""
+    """Each upload's snapshots as JSON objects on stdout: at its beginning, now and then, at its end. Where the reader
+    lags they are left out."""
 
     def __init__(self, screen: Screen) -> None:
         self._screen = screen
@@ -87,7 +87,7 @@ class Records(Silence):
         if now < self._next.get(label, 0) and progress.accepted < progress.total:
             return
         self._next[label] = now + RECORD_SECONDS
-        self._screen.record({"event": "progress", "path": label, **attrs.asdict(progress)})
+        self._screen.record({"event": "progress", "path": label, **attrs.asdict(progress)}, spare=True)
 
     def end(self, label: str) -> None:
         """Forget it."""
@@ -98,7 +98,8 @@ class Records(Silence):
 class _Said:
     """What was said of one upload last."""
 
-    meter: Meter = attrs.field(factory=Meter)
+    task: TaskID
+    begun: bool = False
     at: float = 0.0
     tenth: int = 0
 
@@ -109,45 +110,62 @@ class Lines(Silence):
     def __init__(self, screen: Screen) -> None:
         self._screen = screen
         self._said: dict[str, _Said] = {}
+        # Nothing is drawn: it measures.
+        self._progress = Progress(console=screen.errors, disable=True)
 
     def begin(self, label: str, total: int) -> None:
         """Say what begins."""
-        self._said[label] = _Said()
-        self._screen.note(f"{label}: uploading {size(total)}")
+        self._said[label] = _Said(self._progress.add_task(label, total=total))
+        self._screen.note(tr("{path}: uploading {size}", path=label, size=size(total)))
 
     def update(self, label: str, progress: UploadProgress) -> None:
         """Say it if enough has happened since the last time."""
         said, now = self._said[label], time.monotonic()
-        said.meter.update(progress, now)
+        measure(self._progress, said.task, progress, first=not said.begun)
+        said.begun = True
         tenth = progress.accepted * 10 // progress.total
         waited = now - said.at
         if waited < LINE_LEAST or not (tenth > said.tenth or (waited >= LINE_SECONDS and said.at)):
             said.at = said.at or now
             return
         said.at, said.tenth = now, tenth
-        self._screen.note(f"{label}: {line(said.meter, now)}")
+        task = next(task for task in self._progress.tasks if task.id == said.task)
+        self._screen.note(f"{label}: {line(task, progress)}")
 
     def waiting(self, label: str) -> None:
         """Say what is waited for."""
-        self._screen.note(f"{label}: complete; waiting until it is published")
+        self._screen.note(tr("{path}: complete; waiting until it is published", path=label))
 
     def end(self, label: str) -> None:
         """Forget it."""
-        self._said.pop(label, None)
+        if said := self._said.pop(label, None):
+            self._progress.remove_task(said.task)
 
 
-def line(meter: Meter, now: float) -> str:
+def measure(bars: Progress, task: TaskID, progress: UploadProgress, *, first: bool) -> None:
+    """Tell rich how far an upload is.
+
+    Args:
+        bars: where it is kept.
+        task: what it is known by.
+        progress: how far it is.
+        first: what an earlier run has brought to the service is no speed of this one.
+    """
+    if first:
+        bars.reset(task, completed=progress.accepted, total=progress.total)
+    bars.update(task, completed=progress.accepted)
+
+
+def line(task: Task, progress: UploadProgress) -> str:
     """An upload in one line."""
-    progress = meter.latest
-    if progress is None:
-        return "beginning"
-    parts = [f"{progress.accepted * 100 // progress.total} %", f"{size(progress.accepted)} of {size(progress.total)}"]
-    if (rate := meter.rate(now)) is not None:
-        parts.append(f"{size(rate)}/s")
-    if left := meter.left(now):
-        parts.append(f"{span(left)} left")
+    so_far = tr("{done} of {total}", done=size(progress.accepted), total=size(progress.total))
+    parts = [f"{progress.accepted * 100 // progress.total} %", so_far]
+    if task.speed:
+        parts.append(f"{size(task.speed)}/s")
+    if task.time_remaining:
+        parts.append(tr("{time} left", time=span(task.time_remaining)))
     if progress.chunks_in_flight:
-        parts.append(f"{count(progress.chunks_in_flight, 'chunk')} in flight")
+        parts.append(tr("{chunks} in flight", chunks=count(progress.chunks_in_flight, "chunk")))
     if progress.retries:
         parts.append(count(progress.retries, "retry"))
     return ", ".join(parts)

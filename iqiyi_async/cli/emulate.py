@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from .failures import UsageError
 from .screen import Screen
 from .signals import Signals
+from .texts import tr
 
 if TYPE_CHECKING:
     from iqiyi_async.emulator import EmulatorConfig, FaultPlan
@@ -31,7 +32,7 @@ def config_for(faults: Path | None, **options: Any) -> EmulatorConfig:
         text = str(error)
         for name in given:
             text = text.replace(name, "--" + name.replace("_", "-"))
-        raise UsageError(text, "see iqiyi-async emulator --help") from None
+        raise UsageError(text, tr("see iqiyi-async emulator --help")) from None
 
 
 def _plan(path: Path) -> FaultPlan:
@@ -40,9 +41,9 @@ def _plan(path: Path) -> FaultPlan:
     try:
         return FaultPlan.from_json(path.read_text("utf-8"))
     except OSError as error:
-        raise UsageError(f"--faults: {path}: {error.strerror}", "check the path") from None
+        raise UsageError(f"--faults: {path}: {error.strerror}", tr("check the path")) from None
     except ValueError as error:
-        hint = 'a plan looks like {"seed": 7, "faults": [{"operation": "upload_chunk", "call": 2, "status": 503}]}'
+        hint = tr('a plan looks like {"seed": 7, "faults": [{"operation": "upload_chunk", "call": 2, "status": 503}]}')
         raise UsageError(f"--faults: {path}: {error}", hint) from None
 
 
@@ -54,7 +55,7 @@ async def serve(config: EmulatorConfig, screen: Screen, signals: Signals, *, hos
     try:
         await serve_emulator(config, host=host, port=port, on_ready=screen.record, stop=signals.asked)
     except ValueError as error:
-        raise UsageError(str(error), "see iqiyi-async emulator --help") from None
+        raise UsageError(str(error), tr("see iqiyi-async emulator --help")) from None
     except OverflowError:
-        raise UsageError(f"--port: there is no port {port}", "0 takes a free one") from None
+        raise UsageError(tr("--port: there is no port {port}", port=port), tr("0 takes a free one")) from None
     return 0

@@ -1,7 +1,4 @@
-"""What went wrong, in words for a person: one line what happened, one line what to do; and the exit code.
-
-What belongs here: a sentence for each kind of error. What must not: printing.
-"""
+"""What went wrong, in words for a person: one line what happened, one line what to do; and the exit code."""
 
 from __future__ import annotations
 
@@ -27,6 +24,8 @@ from iqiyi_async import (
     UploadError,
     VideoCloudError,
 )
+
+from .texts import later, spoken, tr
 
 FAILED, MISUSED = 1, 2
 
@@ -64,87 +63,173 @@ _OPTIONS = {
     "chunk_size": "--chunk-size",
     "file_type": "--file-type",
     "page_size": "--page-size",
+    "max_bandwidth": "--max-bandwidth",
 }
-_AGAIN = "run the same command again"
 
 
 def _configuration(_: ConfigurationError) -> str:
-    return "nothing was sent; correct it and run the command again (--help lists what is possible)"
+    return tr("nothing was sent; correct it and run the command again (--help lists what is possible)")
 
 
 def _authorization(error: AuthorizationError) -> str:
     if error.operation == "request_upload" and error.code in _APPLICATION_CODES:
-        return "look at the state of your application in the console of the iQIYI open platform"
-    return "check the app key and the app secret (IQIYI_APP_KEY, IQIYI_APP_SECRET), and that they belong together"
+        return tr("look at the state of your application in the console of the iQIYI open platform")
+    return tr("check the app key and the app secret (IQIYI_APP_KEY, IQIYI_APP_SECRET), and that they belong together")
+
+
+def _quota(_: QuotaExceededError) -> str:
+    return tr("delete videos that are no longer needed, or ask the platform for more room")
+
+
+def _parameter(error: InvalidParameterError) -> str:
+    if error.operation in ("get_urls", "get_status", "delete_videos"):
+        return _unknown(error)
+    if error.operation in ("request_upload", "upload_chunk", "finish_upload"):
+        return tr(
+            "a proxy on the way may drop headers with underscores: try --parameters body; iqiyi-async doctor finds out"
+        )
+    return tr("compare what was sent (-v shows more) with what your application may send")
+
+
+def _unknown(error: ServiceError) -> str:
+    if error.operation in ("upload_chunk", "finish_upload", "set_metadata", "upload"):
+        return tr("the service has dropped the upload; run the same command again: it starts over")
+    return tr("check the id; iqiyi-async list shows the videos that are published")
 
 
 def _duplicate(error: DuplicateVideoError) -> str:
-    return f"see it with: iqiyi-async status {error.file_id}; --again uploads the same bytes once more"
+    return tr("nothing was sent; the video is {file_id}; --again uploads it once more", file_id=str(error.file_id))
 
 
 def _unavailable(error: ServiceUnavailableError) -> str:
-    wait = "later" if error.retry_after is None else f"in {error.retry_after:.0f} s"
-    return f"the service is busy or down; {_AGAIN} {wait}"
+    if error.retry_after is None:
+        return tr("the service is busy or down; run the same command again later")
+    return tr(
+        "the service is busy or down; run the same command again in {seconds} s", seconds=f"{error.retry_after:.0f}"
+    )
+
+
+def _service(error: ServiceError) -> str:
+    if error.code == "HTTP 413":
+        return _too_large()
+    if error.code in ("HTTP 404", "HTTP 405", "HTTP 301", "HTTP 302"):
+        return tr(
+            "nothing of the service answers there: check --endpoint-url and IQIYI_ENDPOINT_URL;"
+            " iqiyi-async doctor looks at each address"
+        )
+    if error.operation == "get_urls":
+        return tr(
+            "check the id; iqiyi-async status FILE_ID says where a video stands, iqiyi-async list shows those with URLs"
+        )
+    return tr("run the same command again later; if it stays so, ask the platform and name the code")
+
+
+def _too_large() -> str:
+    return tr(
+        "a proxy on the way takes no requests of that size: try --chunk-size 512KiB; iqiyi-async doctor finds out"
+        " what fits"
+    )
+
+
+def _transport(_: TransportError) -> str:
+    return tr(
+        "check the network and the address of the service, then run the same command again;"
+        " iqiyi-async doctor looks at each address"
+    )
+
+
+def _response(error: ResponseError) -> str:
+    if error.status == 413:
+        return _too_large()
+    return tr("check the address of the service; a proxy on the way may have answered in its place")
 
 
 def _integrity(_: IntegrityError) -> str:
-    return f"something on the way changes the data; {_AGAIN} over another connection"
+    return tr("something on the way changes the data; run the same command again over another connection")
+
+
+def _changed(_: SourceChangedError) -> str:
+    return tr("run the same command again once nothing writes to the file any more: it starts over")
 
 
 def _upload(error: UploadError) -> str:
+    cause = error.__cause__
+    if "413" in str(error) or (isinstance(cause, ServiceError) and cause.code == "HTTP 413"):
+        return _too_large()
     if not error.resumable:
-        return f"{_AGAIN}: it starts over"
-    return f"{_AGAIN}: it goes on from there ({error.accepted:,} bytes are safe at the service)"
+        return tr("run the same command again: it starts over")
+    return tr(
+        "run the same command again: it goes on from there ({accepted} bytes are safe at the service)",
+        accepted=f"{error.accepted:,}",
+    )
+
+
+def _any(_: VideoCloudError) -> str:
+    return tr("run the same command again; -v shows more")
 
 
 def _out_of_time(_: TimeoutError) -> str:
-    return "the video is complete at the service; look later with: iqiyi-async status FILE_ID"
+    return tr("the video is complete at the service; look later with: iqiyi-async status FILE_ID")
+
+
+def _missing(error: ImportError) -> str:
+    # Other extras are named by the error itself.
+    other = "pip install" in str(error) and "[emulator]" not in str(error)
+    return "" if other else "pip install 'iqiyi-async[cli,emulator]'"
 
 
 def _system(error: OSError) -> str:
     known = {
-        errno.ENOSPC: "make room on the disk and run the command again",
-        errno.EDQUOT: "make room in your quota and run the command again",
-        errno.EACCES: "check who may read and write it",
-        errno.EPERM: "check who may read and write it",
-        errno.EADDRINUSE: "choose another port; --port 0 takes a free one",
-        errno.EMFILE: "allow more open files (ulimit -n), or use fewer workers",
+        errno.ENOSPC: tr("make room on the disk and run the command again"),
+        errno.EDQUOT: tr("make room in your quota and run the command again"),
+        errno.EACCES: tr("check who may read and write it"),
+        errno.EPERM: tr("check who may read and write it"),
+        errno.EADDRINUSE: tr("choose another port; --port 0 takes a free one"),
+        errno.EMFILE: tr("allow more open files (ulimit -n), or use fewer workers"),
     }
-    return known.get(error.errno or 0, "it is a matter of this machine, not of the service")
+    return known.get(error.errno or 0, tr("it is a matter of this machine, not of the service"))
 
 
-#: The first kind that fits gives the hint: special kinds before general ones.
-_HINTS: tuple[tuple[type[BaseException], Callable[[Any], str]], ...] = (
-    (ConfigurationError, _configuration),
-    (AuthorizationError, _authorization),
-    (DuplicateVideoError, _duplicate),
-    (QuotaExceededError, lambda _: "delete videos that are no longer needed, or ask the platform for more room"),
-    (InvalidParameterError, lambda _: "compare what was sent (-v shows more) with what your application may send"),
-    (UnknownFileError, lambda _: "check the id; iqiyi-async list shows the videos that are published"),
-    (ServiceUnavailableError, _unavailable),
-    (ServiceError, lambda _: f"{_AGAIN} later; if it stays so, ask the platform and name the code"),
-    (TransportError, lambda _: f"check the network and the address of the service, then {_AGAIN}"),
-    (ResponseError, lambda _: "check the address of the service; a proxy on the way may have answered in its place"),
-    (IntegrityError, _integrity),
-    (SourceChangedError, lambda _: f"{_AGAIN} once nothing writes to the file any more: it starts over"),
-    (UploadError, _upload),
-    (VideoCloudError, lambda _: f"{_AGAIN}; -v shows more"),
-    (TimeoutError, _out_of_time),
-    (UsageError, lambda error: error.hint),
-    (CommandError, lambda error: error.hint),
-    (ImportError, lambda error: "" if "pip install" in str(error) else "pip install 'iqiyi-async[cli,emulator]'"),
-    (OSError, _system),
+def _ours(error: UsageError | CommandError) -> str:
+    return error.hint
+
+
+#: The first kind that fits gives the hint and, for those who don't read English, the name of what happened: special
+#: kinds before general ones. An empty name: the message is in the user's language.
+_KINDS: tuple[tuple[type[BaseException], Callable[[Any], str], str], ...] = (
+    (ConfigurationError, _configuration, later("wrong parameter")),
+    (AuthorizationError, _authorization, later("authorization refused")),
+    (QuotaExceededError, _quota, later("no room left")),
+    (InvalidParameterError, _parameter, later("the service found a parameter wrong")),
+    (UnknownFileError, _unknown, later("unknown file_id")),
+    (DuplicateVideoError, _duplicate, later("the video is there already")),
+    (ServiceUnavailableError, _unavailable, later("the service is not available")),
+    (ServiceError, _service, later("the service refused")),
+    (TransportError, _transport, later("no connection to the service")),
+    (ResponseError, _response, later("an answer that can't be read")),
+    (IntegrityError, _integrity, later("other bytes arrived than were sent")),
+    (SourceChangedError, _changed, later("the file has changed")),
+    (UploadError, _upload, later("the upload stopped")),
+    (VideoCloudError, _any, later("the call failed")),
+    (TimeoutError, _out_of_time, later("time is up")),
+    (UsageError, _ours, ""),
+    (CommandError, _ours, ""),
+    (ImportError, _missing, later("a package is missing")),
+    (OSError, _system, ""),
 )
 
 
 def failure_of(error: BaseException) -> Failure:
     """The words and the exit code for an error."""
-    for kind, hint in _HINTS:
+    for kind, hint, name in _KINDS:
         if isinstance(error, kind):
             code = MISUSED if isinstance(error, ConfigurationError | UsageError) else FAILED
-            return Failure(_message(error), hint(error), code)
-    text = f"unexpected {type(error).__name__}: {error}"
-    return Failure(text, "this is a mistake in the program; -v shows where it happened", unexpected=True)
+            message = _message(error)
+            if name and spoken() != "en":
+                message = f"{tr(name)}: {message}"
+            return Failure(message, hint(error), code)
+    text = tr("unexpected {kind}: {error}", kind=type(error).__name__, error=error)
+    return Failure(text, tr("this is a mistake in the program; -v shows where it happened"), unexpected=True)
 
 
 def in_options(text: str) -> str:

@@ -1,19 +1,23 @@
-"""From words to an exit code: one way in and out for all commands.
-
-What belongs here: how the parser's and everybody's errors are told. What must not: a command.
-"""
+"""From words to an exit code: one way in and out for all commands; how errors are told."""
 
 from __future__ import annotations
 
-import sys
+import os
 import traceback
 from collections.abc import Sequence
 
-from cyclopts import CycloptsError, UnknownCommandError, UnusedCliTokensError
+from cyclopts import (
+    CycloptsError,
+    MissingArgumentError,
+    UnknownCommandError,
+    UnknownOptionError,
+    UnusedCliTokensError,
+)
 
 from .app import COMMANDS, app
 from .failures import MISUSED, UsageError, failure_of
-from .screen import QuietPipe, Screen
+from .screen import Screen
+from .texts import LANGUAGES, language_of, later, speak, spoken, tr
 from .words import clean
 
 
@@ -23,26 +27,54 @@ def run(argv: list[str]) -> int:
     Returns:
         Its exit code; errors are told on stderr.
     """
-    screen = Screen()
-    words = command_first(argv)
-    try:
-        if not words:
-            app.help_print([], console=screen.errors)
+    with Screen() as screen:
+        try:
+            words = command_first(_language_chosen(argv))
+            if not words:
+                app.help_print([], console=screen.errors)
+                return MISUSED
+            _refuse_secret(words)
+            result: object = app(words, exit_on_error=False, print_error=False, console=screen.results, verbose=False)
+        except CycloptsError as error:
+            screen.failure(failure_of(_misuse(error)))
             return MISUSED
-        _refuse_secret(words)
-        result: object = app(words, exit_on_error=False, print_error=False, console=QuietPipe(), verbose=False)
-    except CycloptsError as error:
-        screen.failure(failure_of(_misuse(error)))
-        return MISUSED
-    except BrokenPipeError:
-        raise
-    except Exception as error:  # noqa: BLE001 - the last resort: a person reads one line, and -v shows the rest
-        failure = failure_of(error)
-        if failure.unexpected and {"-v", "--verbose"} & set(words):
-            sys.stderr.write("".join(traceback.format_exception(error)))
-        screen.failure(failure)
-        return failure.code
-    return result if isinstance(result, int) else 0
+        except BrokenPipeError:
+            raise
+        except Exception as error:  # noqa: BLE001 - the last resort: a person reads one line, and -v shows the rest
+            failure = failure_of(error)
+            if failure.unexpected and {"-v", "--verbose"} & set(argv):
+                screen.errors.print("".join(traceback.format_exception(error)))
+            screen.failure(failure)
+            return failure.code
+        return result if isinstance(result, int) else 0
+
+
+def _language_chosen(argv: list[str]) -> list[str]:
+    """Speak the language that is asked for; it holds for help and errors as well, so it is looked for first.
+
+    Returns:
+        The other words.
+    """
+    speak(language_of(os.environ))
+    words: list[str] = []
+    rest = iter(argv)
+    for word in rest:
+        if word == "--":
+            words += [word, *rest]
+            break
+        option, equals, value = word.partition("=")
+        if option != "--lang":
+            words.append(word)
+            continue
+        chosen = value if equals else next(rest, "")
+        known = LANGUAGES.get(chosen)
+        if known is None:
+            raise UsageError(
+                tr("--lang: {value} is no language of this program", value=repr(clean(chosen))),
+                tr("--lang en or --lang zh"),
+            )
+        speak(known)
+    return words
 
 
 def command_first(argv: list[str]) -> list[str]:
@@ -57,18 +89,34 @@ def command_first(argv: list[str]) -> list[str]:
 def _refuse_secret(words: Sequence[str]) -> None:
     if words[0] != "emulator" and any(word.split("=")[0] == "--app-secret" for word in words):
         raise UsageError(
-            "the app secret is no option: every user of this machine could read it",
-            "set the environment variable IQIYI_APP_SECRET, or give --app-secret-file FILE",
+            tr("the app secret is no option: every user of this machine could read it"),
+            tr("set the environment variable IQIYI_APP_SECRET, or give --app-secret-file FILE"),
         )
 
 
 def _misuse(error: CycloptsError) -> UsageError:
     """The parser's error in our words."""
     about = error.command_chain[0] if error.command_chain else ""
-    hint = f"iqiyi-async {about} --help lists what is possible" if about else "iqiyi-async --help lists the commands"
+    hint = (
+        tr("iqiyi-async {command} --help lists what is possible", command=about)
+        if about
+        else tr("iqiyi-async --help lists the commands")
+    )
     text = str(error).rstrip()
     if isinstance(error, UnusedCliTokensError) and error.unused_tokens:
-        text = f"unexpected argument {error.unused_tokens[0]!r}"
-    elif isinstance(error, UnknownCommandError):
-        text = text[0].lower() + text[1:]
+        text = tr("unexpected argument {word}", word=repr(error.unused_tokens[0]))
+    elif spoken() == "en":
+        if isinstance(error, UnknownCommandError):
+            text = text[0].lower() + text[1:]
+    else:
+        text = f"{tr(_kind(error))}: {text}"
     return UsageError(clean(text), hint)
+
+
+def _kind(error: CycloptsError) -> str:
+    """What is wrong, for those who don't read the parser's English."""
+    if isinstance(error, UnknownCommandError):
+        return later("unknown command")
+    if isinstance(error, UnknownOptionError):
+        return later("unknown option")
+    return later("a parameter is missing") if isinstance(error, MissingArgumentError) else later("wrong parameter")

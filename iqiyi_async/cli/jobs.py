@@ -1,7 +1,4 @@
-"""The files of one command: looked at, all of them, before the first one is sent.
-
-What belongs here: what can be told of a file by looking. What must not: reading it.
-"""
+"""The files of one command: looked at, all of them, before the first one is sent. Nothing is read of them yet."""
 
 from __future__ import annotations
 
@@ -16,6 +13,7 @@ import attrs
 from iqiyi_async import ConfigurationError, Metadata
 
 from .failures import UsageError
+from .texts import tr
 
 
 @attrs.frozen
@@ -32,26 +30,49 @@ class Job:
         return str(self.path)
 
 
-def jobs_for(paths: Sequence[Path], name: str | None, **metadata: Any) -> list[Job]:
+@attrs.frozen
+class BadPath:
+    """A path that can't be uploaded, and why."""
+
+    label: str
+    error: UsageError
+
+
+def jobs_for(
+    paths: Sequence[Path], name: str | None, *, typed: bool = False, **metadata: Any
+) -> tuple[list[Job], list[BadPath]]:
     """Look at all files before the first one is sent.
 
+    Args:
+        paths: the files.
+        name: the title, for one file.
+        typed: whether the type of the files is given, so that their names need not have it.
+        metadata: what else is said of each.
+
+    Returns:
+        What can be uploaded, and what can't.
+
     Raises:
-        UsageError: one of them can't be uploaded, is there twice, or its metadata can't be sent.
+        UsageError: a file is given twice, or several have one name.
     """
     if name is not None and len(paths) > 1:
-        raise UsageError("--name is for one file", "without it each video is called as its file is, without the ending")
+        raise UsageError(
+            tr("--name is for one file"), tr("without it each video is called as its file is, without the ending")
+        )
     seen: set[Path] = set()
     jobs: list[Job] = []
+    bad: list[BadPath] = []
     for path in paths:
-        size = _size_of(path)
-        if (real := path.resolve()) in seen:
-            raise UsageError(f"{path}: this file is given twice", "name each file once")
-        seen.add(real)
         try:
-            jobs.append(Job(path, size, Metadata(path.stem if name is None else name, **metadata)))
-        except ConfigurationError as error:
-            raise UsageError(f"{path}: {error}", "see --name, --description and --tags in upload --help") from None
-    return jobs
+            job = _job(path, name, typed=typed, **metadata)
+        except UsageError as error:
+            bad.append(BadPath(str(path), error))
+            continue
+        if (real := path.resolve()) in seen:
+            raise UsageError(tr("{path}: this file is given twice", path=path), tr("name each file once"))
+        seen.add(real)
+        jobs.append(job)
+    return jobs, bad
 
 
 def split_tags(given: Sequence[str]) -> tuple[str, ...]:
@@ -59,17 +80,43 @@ def split_tags(given: Sequence[str]) -> tuple[str, ...]:
     return tuple(tag.strip() for word in given for tag in word.split(",") if tag.strip())
 
 
+def _job(path: Path, name: str | None, *, typed: bool, **metadata: Any) -> Job:
+    size = _size_of(path)
+    if not typed and len(path.suffix) < 2:
+        raise UsageError(
+            tr("{path}: the name has no ending that says what the file is", path=path),
+            tr("--file-type mp4 says it for files without an ending"),
+        )
+    try:
+        return Job(path, size, Metadata(_title_of(path) if name is None else name, **metadata))
+    except ConfigurationError as error:
+        hint = tr("see --name, --description and --tags in upload --help")
+        raise UsageError(f"{path}: {error}", hint) from None
+
+
+def _title_of(path: Path) -> str:
+    """The file's name without its ending; one that is no UTF-8 is most likely GBK, of an older Chinese system."""
+    name = os.fsencode(path.stem)
+    for encoding in ("utf-8", "gb18030"):
+        try:
+            return name.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+    return name.decode("utf-8", "replace")
+
+
 def _size_of(path: Path) -> int:
+    check = tr("check the path")
     try:
         found = path.stat()
     except OSError as error:
-        raise UsageError(f"{path}: {error.strerror}", "check the path") from None
+        raise UsageError(f"{path}: {error.strerror}", check) from None
     except ValueError:
-        raise UsageError(f"{path}: not a path", "check the path") from None
+        raise UsageError(tr("{path}: not a path", path=path), check) from None
     if not stat.S_ISREG(found.st_mode):
-        raise UsageError(f"{path}: not a file", "give video files, such as holiday.mp4")
+        raise UsageError(tr("{path}: not a file", path=path), tr("give video files, such as holiday.mp4"))
     if not os.access(path, os.R_OK):
-        raise UsageError(f"{path}: no permission to read it", "check who may read it")
+        raise UsageError(tr("{path}: no permission to read it", path=path), tr("check who may read it"))
     if not found.st_size:
-        raise UsageError(f"{path}: the file is empty", "nothing can be published of it")
+        raise UsageError(tr("{path}: the file is empty", path=path), tr("nothing can be published of it"))
     return found.st_size

@@ -1,66 +1,40 @@
-"""The live display: one row for each upload under way, one for all of them, and what was heard last.
-
-What belongs here: drawing on a terminal. It takes as many lines as there are uploads at once, redraws ten times a
-second, and is gone at the end; results are printed above it.
-"""
+"""The live display: one row for each upload under way, one for all of them, and what was logged last, drawn on the
+terminal of stderr by rich and gone at the end. Lines are printed above it."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Generator
-from contextlib import contextmanager, nullcontext
 from pathlib import PurePath
-from typing import Literal, Self
+from typing import Self
 
-from rich.console import Group, RenderableType
-from rich.live import Live as Region
-from rich.progress_bar import ProgressBar
-from rich.table import Table
+from rich.console import RenderableType
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
+from rich.table import Column, Table
 from rich.text import Text
 
 from iqiyi_async import UploadProgress
 
-from .rates import Meter
+from .display import measure
+from .region import Region
 from .screen import Screen
-from .words import clean, count, size, sizes, span
+from .texts import count, tr
+from .words import shorten
 
-#: What was heard last stays for so many seconds.
-GLANCE_SECONDS = 6.0
-#: In characters: a name and its bar, where the terminal is at least `WIDE`, and where it is not.
-ROOMY, TIGHT, WIDE = (24, 24), (16, 8), 100
-#: Name, bar, share, bytes.
-LEFT_TO_RIGHT: tuple[Literal["left", "right"], ...] = ("left", "left", "right", "right")
-
-
-class Row:
-    """One upload."""
-
-    def __init__(self, label: str, total: int) -> None:
-        self.name: str = clean(PurePath(label).name)
-        self.total = total
-        self.meter: Meter = Meter()
-        self.began: float = time.monotonic()
-        self.publishing: float | None = None
-
-    @property
-    def accepted(self) -> int:
-        """Bytes that are safe at the service."""
-        return self.meter.latest.accepted if self.meter.latest else 0
-
-    def words(self, now: float) -> str:
-        """Everything right of the bytes."""
-        progress = self.meter.latest
-        if self.publishing is not None:
-            return f"complete, being published ({span(now - self.publishing)})"
-        if progress is None:
-            return f"asking the service ({span(now - self.began)})"
-        if progress.accepted == progress.total:
-            return "complete, finishing"
-        rate, left = self.meter.rate(now), self.meter.left(now)
-        parts = [f"{size(rate)}/s" if rate else "", f"{span(left)} left" if left else ""]
-        parts.append(f"{progress.chunks_in_flight} in flight" if progress.chunks_in_flight else "")
-        parts.append(count(progress.retries, "retry") if progress.retries else "")
-        return "  ".join(filter(None, parts))
+#: Seconds between two redraws: often enough for eyes, seldom enough to cost nothing.
+TICK = 0.25
+#: So many uploads that wait to be published have rows of their own; the others are counted.
+WAITING_ROWS = 4
+#: From so many columns on there is room for everything, and for all but the rates.
+WIDE, MEDIUM = 100, 60
 
 
 class Live:
@@ -68,93 +42,119 @@ class Live:
 
     def __init__(self, screen: Screen, *, files: int, size: int) -> None:
         self._screen = screen
-        self._files, self._size = files, size
-        self._over, self._over_bytes = 0, 0
-        self._rows: dict[str, Row] = {}
-        self._glance, self._glanced = "", 0.0
-        self._region = self._new_region()
+        self._console = screen.errors
+        self._files = files
+        # Rows and rates are its own; the region draws it.
+        self._bars = Progress(console=self._console, auto_refresh=False)
+        self._all: TaskID = self._bars.add_task(tr("all"), total=size, note="")
+        self._rows: dict[str, TaskID] = {}
+        self._waiting: dict[str, None] = {}
+        self._accepted: dict[str, int] = {}
+        self._over = self._over_bytes = 0
+        self._layouts = {width: _columns(width, self._console.encoding) for width in (WIDE, MEDIUM, 0)}
+        self._region = Region(screen, self._draw, seconds=TICK)
 
     def __enter__(self) -> Self:
-        self._screen.paused = self._paused
-        self._screen.glance = self._heard
-        self._region.start()
+        self._region.__enter__()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._region.stop()
-        self._screen.paused = nullcontext
+        self._region.__exit__()
 
     def begin(self, label: str, total: int) -> None:
         """A row appears."""
-        self._rows[label] = Row(label, total)
+        self._rows[label] = self._bars.add_task(PurePath(label).name, total=total, note=tr("asking the service"))
 
     def update(self, label: str, progress: UploadProgress) -> None:
         """The row changes at the next redraw."""
-        self._rows[label].meter.update(progress, time.monotonic())
+        row = self._rows[label]
+        measure(self._bars, row, progress, first=label not in self._accepted)
+        self._accepted[label] = progress.accepted
+        self._bars.update(row, note=_note(progress))
 
     def waiting(self, label: str) -> None:
         """The row says so."""
-        self._rows[label].publishing = time.monotonic()
+        self._waiting[label] = None
+        self._bars.update(self._rows[label], note=tr("complete, being published"))
 
     def end(self, label: str) -> None:
         """The row goes."""
-        row = self._rows.pop(label)
+        self._waiting.pop(label, None)
         self._over += 1
-        self._over_bytes += row.accepted
-
-    def _new_region(self) -> Region:
-        return Region(
-            get_renderable=self._draw,
-            console=self._screen.errors,
-            refresh_per_second=10,
-            transient=True,
-            redirect_stdout=False,
-            redirect_stderr=False,
-        )
-
-    def _heard(self, text: str) -> None:
-        self._glance, self._glanced = text, time.monotonic()
-
-    @contextmanager
-    def _paused(self) -> Generator[None, None, None]:
-        """Room for a line on stdout, which may be the same terminal."""
-        self._region.stop()
-        try:
-            yield
-        finally:
-            # A used one remembers its height, and would draw over the line.
-            self._region = self._new_region()
-            self._region.start(refresh=True)
+        self._over_bytes += self._accepted.pop(label, 0)
+        self._bars.remove_task(self._rows.pop(label))
 
     def _draw(self) -> RenderableType:
-        now = time.monotonic()
-        # The thread that redraws must not meet a dictionary that changes.
-        rows = list(self._rows.values())
-        widths = ROOMY if self._screen.errors.width >= WIDE else TIGHT
-        table = Table.grid(padding=(0, 2, 0, 0))
-        for justify in LEFT_TO_RIGHT:
-            table.add_column(justify=justify, no_wrap=True)
-        # Only the words may be cut when the terminal is narrow.
-        table.add_column(no_wrap=False)
-        for row in rows:
-            table.add_row(*_cells(row.name, row.accepted, row.total, widths, row.words(now)))
+        width = self._console.width
+        rows, waiting = dict(self._rows), list(self._waiting)
+        hidden = {rows.get(label) for label in waiting[WAITING_ROWS:]}
+        shown = [task for task in self._bars.tasks if task.id in rows.values() and task.id not in hidden]
         if self._files > 1:
-            done = self._over_bytes + sum(row.accepted for row in rows)
-            words = f"{self._over} of {self._files} files"
-            table.add_row(*_cells("all", done, self._size, widths, words), style="bold")
-        parts: list[RenderableType] = [table]
-        if now - self._glanced < GLANCE_SECONDS and self._glance:
-            parts.append(_one_line(self._glance, "dim"))
-        return Group(*parts)
+            parts = [tr("{done} of {files}", done=self._over, files=count(self._files, "file"))]
+            if waiting:
+                parts.append(tr("{number} being published", number=len(waiting)))
+            done = self._over_bytes + sum(dict(self._accepted).values())
+            self._bars.update(self._all, completed=done, note=", ".join(parts))
+            shown += [task for task in self._bars.tasks if task.id == self._all]
+        columns = next(columns for least, columns in self._layouts.items() if width >= least)
+        return _table(columns, shown)
 
 
-def _cells(name: str, done: int, total: int, widths: tuple[int, int], words: str) -> tuple[RenderableType, ...]:
-    text = Text(name)
-    text.truncate(widths[0], overflow="ellipsis")
-    bar = ProgressBar(total=total, completed=done, width=widths[1])
-    share = Text(f"{done * 100 // max(total, 1)} %")
-    return text, bar, share, Text(sizes(done, total)), _one_line(words)
+def _note(progress: UploadProgress) -> str:
+    """What the columns of rich don't say."""
+    if progress.accepted == progress.total:
+        return tr("complete, finishing")
+    parts = [tr("{number} in flight", number=progress.chunks_in_flight)] if progress.chunks_in_flight else []
+    if progress.retries:
+        parts.append(count(progress.retries, "retry"))
+    return "  ".join(parts)
 
 
-def _one_line(text: str, style: str = "") -> Text:
-    return Text(text, style=style, no_wrap=True, overflow="ellipsis")
+class _Name(ProgressColumn):
+    """The name of a file, cut here: rich would mark the cut with a letter that the encoding may lack."""
+
+    def __init__(self, width: int, encoding: str) -> None:
+        super().__init__(_fixed(width))
+        self._width, self._encoding = width, encoding
+
+    def render(self, task: Task) -> Text:
+        """The name."""
+        return Text(shorten(task.description, self._width, self._encoding))
+
+
+class _Note(ProgressColumn):
+    """Everything else, as far as there is room."""
+
+    def __init__(self, encoding: str) -> None:
+        super().__init__(Column(no_wrap=True, overflow="crop", ratio=1))
+        self._encoding = encoding
+
+    def render(self, task: Task) -> Text:
+        """The words."""
+        return Text(shorten(str(task.fields["note"]), 1000, self._encoding))
+
+
+def _fixed(width: int) -> Column:
+    return Column(width=width, no_wrap=True, overflow="crop")
+
+
+def _columns(width: int, encoding: str) -> list[ProgressColumn]:
+    """What fits into a terminal of at least so many columns. Only the note may be cut."""
+    share = TextColumn("{task.percentage:>3.0f}%", table_column=_fixed(4))
+    note = _Note(encoding)
+    if width < MEDIUM:
+        return [_Name(14, encoding), share, note]
+    size = DownloadColumn(binary_units=True, table_column=Column(width=17, no_wrap=True, justify="right"))
+    if width < WIDE:
+        return [_Name(16, encoding), BarColumn(8), share, size, note]
+    rate = TransferSpeedColumn(table_column=_fixed(10))
+    left = TimeRemainingColumn(compact=True, table_column=_fixed(7))
+    return [_Name(24, encoding), BarColumn(20), share, size, rate, left, note]
+
+
+def _table(columns: list[ProgressColumn], tasks: list[Task]) -> RenderableType:
+    """Rows of tasks; the last column takes what is left of the line."""
+    table = Table.grid(*(column.get_table_column().copy() for column in columns), padding=(0, 1), expand=True)
+    for task in tasks:
+        table.add_row(*(column(task) for column in columns))
+    return table

@@ -1,8 +1,5 @@
-"""Options that several commands share, and the client that they make.
-
-What belongs here: names, help, where values come from. What must not: a secret in an option, because every user of a
-machine can read the words of a command; it comes from the environment or from a private file.
-"""
+"""Options that several commands share, and the client that they make. No option holds a secret, because every user of
+a machine can read the words of a command; it comes from the environment or from a private file."""
 
 from __future__ import annotations
 
@@ -21,6 +18,7 @@ from iqiyi_async import (
     ConfigurationError,
     Endpoints,
     FileTokenStore,
+    RetryPolicy,
     TokenStore,
     UploadJournal,
     UploadOptions,
@@ -28,6 +26,7 @@ from iqiyi_async import (
 
 from .failures import UsageError, in_options
 from .screen import Screen
+from .texts import Language, tr
 from .words import clean, parse_size, size
 
 SHARED = Group("Account and output", sort_key=10)
@@ -76,6 +75,16 @@ class Verbosity:
         ),
     ] = False
 
+    lang: Annotated[
+        Language | None,
+        Parameter(
+            name="--lang",
+            group=SHARED,
+            show_default=False,
+            help="The language of this program; by default the locale's.",
+        ),
+    ] = None
+
     @property
     def level(self) -> int:
         """The level from which log records get a line."""
@@ -122,12 +131,16 @@ class Account(Verbosity):
             UsageError: one is missing.
         """
         if not self.app_key:
-            raise UsageError("there is no app key", "set the environment variable IQIYI_APP_KEY, or give --app-key")
+            raise UsageError(
+                tr("there is no app key"), tr("set the environment variable IQIYI_APP_KEY, or give --app-key")
+            )
         if self.app_secret_file is None and not os.environ.get("IQIYI_APP_SECRET"):
             raise UsageError(
-                "there is no app secret",
-                "set the environment variable IQIYI_APP_SECRET, or put it into a file of mode 0600 and give"
-                " --app-secret-file FILE",
+                tr("there is no app secret"),
+                tr(
+                    "set the environment variable IQIYI_APP_SECRET, or put it into a file of mode 0600 and give"
+                    " --app-secret-file FILE"
+                ),
             )
 
     def client(
@@ -136,6 +149,7 @@ class Account(Verbosity):
         token_store: TokenStore | None = None,
         journal: UploadJournal | None = None,
         options: UploadOptions | None = None,
+        retry: RetryPolicy | None = None,
     ) -> AsyncVideoCloud:
         """The client, with tokens in the user's state folder unless another store is given.
 
@@ -152,9 +166,10 @@ class Account(Verbosity):
                 journal=journal,
                 endpoints=Endpoints.single(self.endpoint_url) if self.endpoint_url else None,
                 options=options,
+                retry=retry,
             )
         except ConfigurationError as error:
-            raise UsageError(in_options(str(error)), "see --help for where it comes from") from None
+            raise UsageError(in_options(str(error)), tr("see --help for where it comes from")) from None
 
     def screen(self, **how: bool) -> Screen:
         """The screen of a command."""
@@ -170,7 +185,11 @@ def upload_options(**values: Any) -> UploadOptions:
     try:
         return UploadOptions(**values)
     except ConfigurationError as error:
-        raise UsageError(in_options(str(error)), "see --help for what is possible") from None
+        raise UsageError(in_options(str(error)), tr("see --help for what is possible")) from None
+
+
+def _nothing_else() -> str:
+    return tr("give the file that holds nothing but the secret")
 
 
 def _content(path: Path) -> str:
@@ -182,11 +201,14 @@ def _content(path: Path) -> str:
     try:
         found = path.stat()
         if stat.S_ISREG(found.st_mode) and os.name == "posix" and found.st_mode & 0o077:
-            raise UsageError(f"{path} can be read by others (mode {found.st_mode & 0o777:04o})", f"chmod 600 {path}")
+            mode = f"{found.st_mode & 0o777:04o}"
+            raise UsageError(
+                tr("{path} can be read by others (mode {mode})", path=path, mode=mode), f"chmod 600 {path}"
+            )
         if found.st_size > SECRET_BYTES:
-            raise UsageError(f"{path} is too large for a secret", "give the file that holds nothing but the secret")
+            raise UsageError(tr("{path} is too large for a secret", path=path), _nothing_else())
         return path.read_text("utf-8").strip("\r\n")
     except OSError as error:
-        raise UsageError(f"--app-secret-file: {path}: {error.strerror}", "check the path") from None
+        raise UsageError(f"--app-secret-file: {path}: {error.strerror}", tr("check the path")) from None
     except UnicodeDecodeError:
-        raise UsageError(f"{path} holds no text", "give the file that holds nothing but the secret") from None
+        raise UsageError(tr("{path} holds no text", path=path), _nothing_else()) from None

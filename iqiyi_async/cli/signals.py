@@ -1,7 +1,4 @@
-"""Ctrl-C and SIGTERM while an event loop runs: the first one asks, the second insists, the third does not ask.
-
-What belongs here: turning signals into a request, a cancellation, an exit. What must not: what a command does when it
-is asked to stop.
+"""Ctrl-C, SIGTERM and SIGHUP while an event loop runs: the first one asks, the second insists, the third does not ask.
 
 Handlers are plain Python ones that wake the loop, as `asyncio.run` itself does it: that works on every platform, and
 the last one works even when the loop does not turn any more.
@@ -14,10 +11,15 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from types import FrameType
 from typing import Any
 
-WATCHED = (signal.SIGINT, signal.SIGTERM)
+#: There is no SIGHUP on Windows.
+WATCHED: tuple[int, ...] = tuple(
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+)
+HANGUP: int | None = getattr(signal, "SIGHUP", None)
 SHOW_CURSOR = "\x1b[?25h"
 
 
@@ -48,11 +50,15 @@ class Signals:
 
     def received(self, number: int, _: FrameType | None) -> None:
         """The handler: runs between any two instructions of the main thread."""
+        if self._count and number == HANGUP:
+            # A terminal that goes away sends it, and so does the shell on it: that is one request, not two.
+            return
         self._count += 1
         self.number = number
         if self._count > 2:
             if sys.stderr.isatty():
-                os.write(sys.stderr.fileno(), SHOW_CURSOR.encode())
+                with suppress(OSError):
+                    os.write(sys.stderr.fileno(), SHOW_CURSOR.encode())
             os._exit(self.exit_code)
         try:
             self._loop.call_soon_threadsafe(self._first if self._count == 1 else self.cancel)
@@ -65,13 +71,19 @@ class Signals:
         self.on_first()
 
 
+def heeded() -> tuple[int, ...]:
+    """The signals that whoever started this program has not told it to ignore (`nohup` does, and so does a shell for
+    what it starts in the background)."""
+    return tuple(number for number in WATCHED if signal.getsignal(number) is not signal.SIG_IGN)
+
+
 def run(command: Callable[[Signals], Coroutine[Any, Any, int]]) -> int:
     """Run a command to its end, or to the end that a signal asks for.
 
     Returns:
-        The command's exit code; 130 or 143 if a signal has cancelled it.
+        The command's exit code; 129, 130 or 143 if a signal has cancelled it.
     """
-    before = {number: signal.getsignal(number) for number in WATCHED}
+    before = {number: signal.getsignal(number) for number in heeded()}
     try:
         return asyncio.run(_watched(command))
     finally:
@@ -83,7 +95,7 @@ async def _watched(command: Callable[[Signals], Coroutine[Any, Any, int]]) -> in
     task = asyncio.current_task()
     assert task is not None
     signals = Signals(task)
-    for number in WATCHED:
+    for number in heeded():
         signal.signal(number, signals.received)
     try:
         return await command(signals)

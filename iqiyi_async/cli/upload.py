@@ -1,8 +1,4 @@
-"""`upload`: several files in one go, and what becomes of each.
-
-What belongs here: which files run when, what is said of each, how a signal ends it. What must not: an upload's life,
-which is the library's.
-"""
+"""`upload`: several files in one go, what is said of each, and how a signal ends it."""
 
 from __future__ import annotations
 
@@ -17,6 +13,7 @@ from iqiyi_async import (
     AsyncVideoCloud,
     AuthorizationError,
     Bottleneck,
+    ConfigurationError,
     UploadError,
     UploadProgress,
     UploadReceipt,
@@ -27,9 +24,10 @@ from iqiyi_async import (
 from . import words
 from .display import Display
 from .failures import FAILED, MISUSED, failure_of
-from .jobs import Job
+from .jobs import BadPath, Job
 from .screen import Screen
 from .signals import Signals
+from .texts import count, later, tr
 
 T = TypeVar("T")
 
@@ -37,6 +35,18 @@ T = TypeVar("T")
 AT_ONCE = 4
 #: What is under way at the first signal may take so many seconds to end well.
 DRAIN_SECONDS = 10.0
+#: Of shorter uploads (seconds) it is chance what they waited for.
+BOUND_SECONDS = 0.5
+_CAUSES = {
+    Bottleneck.TOKEN: later("the token"),
+    Bottleneck.BACKOFF: later("failures of the service"),
+    Bottleneck.BANDWIDTH_LIMIT: later("--max-bandwidth"),
+    Bottleneck.SOURCE: later("reading the file"),
+    Bottleneck.HASHING: later("the processor"),
+    Bottleneck.WORKERS: later("the number of workers"),
+    Bottleneck.NETWORK: later("the network"),
+    Bottleneck.SERVICE: later("the service"),
+}
 
 
 @attrs.frozen
@@ -44,15 +54,29 @@ class Wishes:
     """What holds for all files of a command."""
 
     file_type: str | None = None
+    key: str | None = None
+    again: bool = False
     wait: bool = False
     timeout: float | None = None
     resumable: bool = True
-    again: bool = False
-    key: str | None = None
 
 
 class StoppedError(Exception):
     """The user has asked to stop."""
+
+
+def report_bad_paths(screen: Screen, bad: Sequence[BadPath]) -> None:
+    """Name everything that can't be uploaded, all at once, and each remedy once."""
+    for each in bad:
+        failure = failure_of(each.error)
+        screen.failure(attrs.evolve(failure, hint=""))
+        if screen.machine:
+            known = {"error": ConfigurationError.__name__, "message": failure.message, "hint": failure.hint}
+            screen.record(
+                {"event": "result", "path": each.label, "ok": False, "file_id": None, **known, "resumable": False}
+            )
+    for hint in dict.fromkeys(each.error.hint for each in bad):
+        screen.hint(hint)
 
 
 class Uploads:
@@ -68,6 +92,7 @@ class Uploads:
         self._signals = signals
         self._slots = asyncio.Semaphore(AT_ONCE)
         self._begun: set[str] = set()
+        self._going_on: set[str] = set()
         self._refused = False
         self._drain: asyncio.Task[None] | None = None
 
@@ -83,7 +108,9 @@ class Uploads:
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(self._one(job)) for job in jobs]
         except asyncio.CancelledError:
-            self._screen.say(f"stopped at once; {self._how_to_go_on()}" if self._begun else "stopped: nothing was sent")
+            self._screen.say(
+                f"{tr('stopped at once')}; {self._how_to_go_on()}" if self._begun else tr("stopped: nothing was sent")
+            )
             raise
         except BaseExceptionGroup as problems:
             # Failures of files are results. What comes here is a mistake; the first one tells.
@@ -94,14 +121,14 @@ class Uploads:
         codes = {task.result() for task in tasks}
         if self._signals.number:
             if codes != {0}:
-                self._screen.say(f"stopped; {self._how_to_go_on()}")
+                self._screen.say(f"{tr('stopped')}; {self._how_to_go_on()}")
             return self._signals.exit_code
         return 0 if codes == {0} else MISUSED if codes == {MISUSED} else FAILED
 
     def _how_to_go_on(self) -> str:
         if self._wishes.resumable:
-            return "run the same command again: it goes on from there"
-        return "run the same command again: it starts over"
+            return tr("run the same command again: it goes on from there")
+        return tr("run the same command again: it starts over")
 
     def _stop(self) -> None:
         """The first signal."""
@@ -109,8 +136,11 @@ class Uploads:
             self._signals.cancel()
             return
         self._screen.note(
-            "stopping: what is under way may end well, for up to"
-            f" {DRAIN_SECONDS:.0f} s; a second Ctrl-C (or SIGTERM) stops at once",
+            tr(
+                "stopping: what is under way may end well, for up to {seconds} s; a second Ctrl-C (or SIGTERM) stops"
+                " at once",
+                seconds=f"{DRAIN_SECONDS:.0f}",
+            ),
             "yellow",
         )
         self._drain = asyncio.create_task(self._cloud.drain(DRAIN_SECONDS), name="drain")
@@ -118,8 +148,8 @@ class Uploads:
     async def _one(self, job: Job) -> int:
         async with self._slots:
             if self._signals.asked.is_set() or self._refused:
-                self._screen.note(f"{job.label}: not begun")
-                self._result(job, ok=False, file_id=None, error=None, message="not begun", resumable=False)
+                self._screen.note(tr("{path}: not begun", path=job.label))
+                self._result(job, ok=False, file_id=None, error=None, message=tr("not begun"), resumable=False)
                 return FAILED
             self._display.begin(job.label, job.size)
             try:
@@ -127,16 +157,18 @@ class Uploads:
                     job.path,
                     job.metadata,
                     file_type=self._wishes.file_type,
-                    on_progress=partial(self._progress, job),
                     key=self._wishes.key,
                     again=self._wishes.again,
+                    on_progress=partial(self._progress, job),
                 )
             except (VideoCloudError, OSError) as error:
                 # Whoever is refused for one file is refused for all of them.
                 self._refused |= isinstance(error, AuthorizationError)
                 self._display.end(job.label)
                 return self._failed(job, error)
-        # A video that is reviewed keeps no other file waiting.
+            if self._wishes.wait:
+                self._display.waiting(job.label)
+        # A video that is reviewed keeps no other from being sent.
         return await self._uploaded(job, receipt)
 
     async def _uploaded(self, job: Job, receipt: UploadReceipt) -> int:
@@ -145,25 +177,32 @@ class Uploads:
         status: VideoStatus | None = None
         try:
             if self._wishes.wait:
-                self._display.waiting(job.label)
                 waiting = self._cloud.wait_until_published(receipt.file_id, timeout=self._wishes.timeout)
                 status = await self._unless_stopped(waiting)
         except (VideoCloudError, OSError) as error:
             return self._failed(job, error, receipt)
         except StoppedError:
-            self._screen.note(f"{job.label}: complete, but not waited for; see: iqiyi-async status {receipt.file_id}")
+            self._screen.note(
+                tr(
+                    "{path}: complete, but not waited for; see: iqiyi-async status {file_id}",
+                    path=job.label,
+                    file_id=receipt.file_id,
+                )
+            )
         finally:
             self._display.end(job.label)
         if status is not None and not self._screen.machine:
-            self._screen.note(f"{job.label}: published")
+            self._screen.note(tr("{path}: published", path=job.label))
         self._result(job, ok=True, **attrs.asdict(receipt), state=None if status is None else status.state.value)
         return 0
 
     def _progress(self, job: Job, progress: UploadProgress) -> None:
-        if job.label not in self._begun:
-            self._begun.add(job.label)
-            if 0 < progress.accepted < progress.total:
-                self._screen.note(f"{job.label}: goes on; {words.size(progress.accepted)} are at the service already")
+        self._begun.add(job.label)
+        going_on = not progress.chunks_done and 0 < progress.accepted < progress.total
+        if going_on and job.label not in self._going_on:
+            self._going_on.add(job.label)
+            there = words.size(progress.accepted)
+            self._screen.note(tr("{path}: goes on; {size} are at the service already", path=job.label, size=there))
         self._display.update(job.label, progress)
 
     def _failed(self, job: Job, error: VideoCloudError | OSError, receipt: UploadReceipt | None = None) -> int:
@@ -172,11 +211,19 @@ class Uploads:
         resumable = isinstance(error, UploadError) and error.resumable
         if resumable and not self._wishes.resumable:
             resumable = False
-            failure = attrs.evolve(failure, hint="run the same command again: without a journal it starts over")
+            hint = tr("run the same command again: without a journal it starts over")
+            failure = attrs.evolve(failure, hint=hint)
         if receipt is not None:
             failure = attrs.evolve(failure, hint=failure.hint.replace("FILE_ID", receipt.file_id))
         if type(error) is UploadError and self._signals.number:
-            self._screen.say(f"{job.label}: stopped at {words.size(error.accepted)} of {words.size(job.size)}")
+            self._screen.say(
+                tr(
+                    "{path}: stopped at {done} of {total}",
+                    path=job.label,
+                    done=words.size(error.accepted),
+                    total=words.size(job.size),
+                )
+            )
         else:
             self._screen.failure(failure, job.label)
         known = attrs.asdict(receipt) if receipt else {"file_id": getattr(error, "file_id", None)}
@@ -211,29 +258,29 @@ class Uploads:
             await asyncio.wait((task, stop))
 
 
-_CAUSES = {
-    Bottleneck.SOURCE: "reading of the file",
-    Bottleneck.HASHING: "hashing",
-    Bottleneck.WORKERS: "number of workers",
-    Bottleneck.BANDWIDTH_LIMIT: "bandwidth limit",
-    Bottleneck.BACKOFF: "waits after failures",
-    Bottleneck.TOKEN: "renewal of the token",
-}
-
-
 def _sentence(receipt: UploadReceipt) -> str:
     """What became of an upload that went well."""
     if not receipt.chunks and receipt.resumed_bytes:
-        return f"was uploaded before as {receipt.file_id}; nothing was sent (--again uploads it anew)"
+        return tr(
+            "was uploaded before as {file_id}; nothing was sent (--again uploads it anew)", file_id=receipt.file_id
+        )
     sent = receipt.size - receipt.resumed_bytes
-    parts = [words.size(receipt.size), f"in {words.span(receipt.elapsed)}", words.count(receipt.chunks, "chunk")]
+    parts = [words.size(receipt.size), tr("in {time}", time=words.span(receipt.elapsed))]
     if receipt.elapsed >= 0.1:
-        parts.insert(2, f"{words.size(sent / receipt.elapsed)}/s")
+        parts.append(f"{words.size(sent / receipt.elapsed)}/s")
+    parts.append(count(receipt.chunks, "chunk"))
     if receipt.retries:
-        parts.append(words.count(receipt.retries, "retry"))
-    if receipt.time_by_cause:
-        cause = max(receipt.time_by_cause, key=lambda each: receipt.time_by_cause[each])
-        parts.append(f"bound by the {_CAUSES.get(cause, cause.value)}")
+        parts.append(count(receipt.retries, "retry"))
     if receipt.resumed_bytes:
-        parts.append(f"{words.size(receipt.resumed_bytes)} were there already")
-    return f"uploaded as {receipt.file_id} ({', '.join(parts)})"
+        parts.append(tr("{size} were there already", size=words.size(receipt.resumed_bytes)))
+    if bound := _bound(receipt):
+        parts.append(bound)
+    return tr("uploaded as {file_id} ({details})", file_id=receipt.file_id, details=", ".join(parts))
+
+
+def _bound(receipt: UploadReceipt) -> str:
+    """What the upload waited for most."""
+    if not receipt.time_by_cause or receipt.elapsed < BOUND_SECONDS:
+        return ""
+    cause, share = max(receipt.time_by_cause.items(), key=lambda item: item[1])
+    return tr("bound by {cause} ({share} %)", cause=tr(_CAUSES[cause]), share=f"{share * 100:.0f}") if share else ""

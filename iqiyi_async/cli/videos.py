@@ -1,12 +1,10 @@
-"""`status`, `list`, `urls`, `delete`: one question each, a table or JSON as the answer.
-
-What belongs here: what is shown of a video. What must not: what its fields mean, which is the library's.
-"""
+"""`status`, `list`, `urls`, `delete`: one question each, a table or JSON as the answer."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from enum import Enum
 from typing import Any, cast
@@ -27,6 +25,7 @@ from iqiyi_async import (
 from . import words
 from .failures import UsageError
 from .screen import Screen
+from .texts import count, later, tr
 
 _QUALITIES: Mapping[str, str] = {
     Quality.TOPSPEED: "topspeed",
@@ -35,6 +34,18 @@ _QUALITIES: Mapping[str, str] = {
     Quality.SUPER: "super",
     Quality.P720: "720P",
     Quality.P1080: "1080P",
+}
+
+
+_STATES: Mapping[VideoState, str] = {
+    VideoState.UPLOADING: later("uploading"),
+    VideoState.PUBLISHING: later("publishing"),
+    VideoState.PUBLISHED: later("published"),
+    VideoState.REVIEW_FAILED: later("review failed"),
+    VideoState.PUBLISH_FAILED: later("publish failed"),
+    VideoState.CANCELLED: later("cancelled"),
+    VideoState.ABSENT: later("absent"),
+    VideoState.UNKNOWN: later("unknown"),
 }
 
 
@@ -58,27 +69,37 @@ async def show_status(cloud: AsyncVideoCloud, screen: Screen, file_id: str) -> i
     if screen.machine:
         screen.record(plain(status))
     elif status.state is not VideoState.ABSENT:
-        screen.table(("video", file_id), _status_rows(status))
+        screen.table((tr("video id"), file_id), _status_rows(status))
     if status.state is VideoState.ABSENT:
-        raise UnknownFileError(f"there is no video {file_id}", code=status.code, file_id=file_id)
+        raise UnknownFileError(
+            tr("there is no video {file_id}", file_id=file_id),
+            code=status.code,
+            operation="get_status",
+            file_id=file_id,
+        )
     return 0
 
 
+def _state(state: VideoState) -> str:
+    """A state in words."""
+    return tr(_STATES[state])
+
+
 def _status_rows(status: VideoStatus) -> list[tuple[str, str]]:
-    rows = [("state", status.state.value.replace("_", " "))]
+    rows = [(tr("state"), _state(status.state))]
     if status.state is not VideoState.PUBLISHED:
-        rows.append(("code", status.code))
+        rows.append((tr("code"), status.code))
     fields = {
-        "message": status.message,
-        "repeats": status.duplicate_of,
-        "image": status.image,
-        "thumbnail": status.thumbnail,
-        "flash": status.flash_url,
+        tr("message"): status.message,
+        tr("repeats"): status.duplicate_of,
+        tr("image"): status.image,
+        tr("thumbnail"): status.thumbnail,
+        tr("flash"): status.flash_url,
     }
     rows += [(name, value) for name, value in fields.items() if value]
     if status.urls.mp4 or status.urls.m3u8:
         found = ", ".join(f"{kind} {quality}" for kind, quality, _ in _each(status.urls))
-        rows.append(("plays as", f"{found} (iqiyi-async urls shows where)"))
+        rows.append((tr("plays as"), tr("{found} (iqiyi-async urls shows where)", found=found)))
     return rows
 
 
@@ -94,24 +115,28 @@ async def show_list(cloud: AsyncVideoCloud, screen: Screen, *, page: int, page_s
         return 0
     if found.videos:
         screen.table(
-            ("video", "name", "size", "length", "created"),
+            (tr("video id"), tr("name"), tr("size"), tr("length"), tr("created")),
             (_list_row(video) for video in found.videos),
-            right=("size", "length"),
+            right=(tr("size"), tr("length")),
         )
-    shown = f"{len(found.videos)} of {words.count(found.total, 'video')}"
+    shown = tr("{number} of {videos}", number=len(found.videos), videos=count(found.total, "video"))
     if not every and page * page_size < found.total:
-        shown += f"; --page {page + 1} shows the next ones, --all shows all"
+        shown += "; " + tr("--page {page} shows the next ones, --all shows all", page=page + 1)
     screen.note(shown)
     return 0
 
 
 def _list_row(video: Video) -> tuple[str, ...]:
     """What fits into 80 columns; JSON has the rest. The list holds published videos, so that another state is
-    said."""
-    created = "" if video.created_at is None else f"{video.created_at.astimezone():%Y-%m-%d}"
+    said. What the service said in a way that can't be read stays empty."""
+    created = ""
+    if video.created_at is not None:
+        with suppress(OverflowError, OSError, ValueError):
+            created = f"{video.created_at.astimezone():%Y-%m-%d}"
     length = words.span(video.duration) if video.duration else ""
-    state = "" if video.state is VideoState.PUBLISHED else f" ({video.state.value.replace('_', ' ')})"
-    return (video.file_id, video.name + state, "" if video.size is None else words.size(video.size), length, created)
+    size = "" if video.size is None else words.size(video.size)
+    state = "" if video.state is VideoState.PUBLISHED else f" ({_state(video.state)})"
+    return (video.file_id, video.name + state, size, length, created)
 
 
 async def show_urls(cloud: AsyncVideoCloud, screen: Screen, file_id: str, *, resolve: bool) -> int:
@@ -124,9 +149,10 @@ async def show_urls(cloud: AsyncVideoCloud, screen: Screen, file_id: str, *, res
         return 0
     for kind, quality, url in _each(urls):
         screen.result(f"{kind:<5} {quality:<9} {url}")
-    screen.note(f"they expire at {urls.expires_at.astimezone():%H:%M:%S}, about 15 minutes after they were asked for")
+    time = f"{urls.expires_at.astimezone():%H:%M:%S}"
+    screen.note(tr("they expire at {time}, about 15 minutes after they were asked for", time=time))
     if not resolve:
-        screen.note("each leads to a second exchange; --resolve makes it and shows where the media are")
+        screen.note(tr("each leads to a second exchange; --resolve makes it and shows where the media are"))
     return 0
 
 
@@ -146,10 +172,12 @@ def confirm_deletion(screen: Screen, file_ids: Sequence[str]) -> bool:
         UsageError: there is nobody to ask.
     """
     if not sys.stdin.isatty():
-        raise UsageError("delete asks first, and there is no terminal to ask on", "--yes deletes without asking")
+        raise UsageError(
+            tr("delete asks first, and there is no terminal to ask on"), tr("--yes deletes without asking")
+        )
     for file_id in file_ids:
         screen.say(f"  {file_id}")
-    screen.say(f"Delete {words.count(len(file_ids), 'video')} for good? [y/N] ", end="")
+    screen.say(tr("Delete {videos} for good? [y/N] ", videos=count(len(file_ids), "video")), end="")
     answer = ""
     try:
         answer = sys.stdin.readline()
@@ -162,5 +190,5 @@ def confirm_deletion(screen: Screen, file_ids: Sequence[str]) -> bool:
 async def delete(cloud: AsyncVideoCloud, screen: Screen, file_ids: Sequence[str]) -> int:
     """`delete`: these and no others."""
     await cloud.delete_videos(file_ids)
-    screen.result(f"deleted {words.count(len(file_ids), 'video')}")
+    screen.result(tr("deleted {videos}", videos=count(len(file_ids), "video")))
     return 0

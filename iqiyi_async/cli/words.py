@@ -1,20 +1,29 @@
-"""Numbers and names as people read and write them.
-
-What belongs here: pure text. Names come from files and from the service: nothing in them may move a terminal's
-cursor.
-"""
+"""Numbers and names as people read and write them. Names come from files and from the service: nothing in them may
+move a terminal's cursor."""
 
 from __future__ import annotations
 
 import re
 
+from rich.cells import cell_len, set_cell_size
+
 _UNITS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3, "KB": 1000, "MB": 1000**2, "GB": 1000**3}
 _SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([KMG]?)(I?B)?", re.IGNORECASE)
 
 
-def clean(text: str) -> str:
-    """The text on one line, with everything that does not print written as an escape."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+def clean(text: str, encoding: str = "utf-8") -> str:
+    """The text on one line, with everything that does not print, or not in this encoding, written as an escape."""
+    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+    return shown.encode(encoding, "backslashreplace").decode(encoding)
+
+
+def shorten(text: str, width: int, encoding: str = "utf-8") -> str:
+    """The text, clean, in at most so many columns of a terminal."""
+    shown = clean(text, encoding)
+    if cell_len(shown) <= width:
+        return shown
+    mark = "…" if clean("…", encoding) == "…" else "~"
+    return set_cell_size(shown, max(width - 1, 0)).rstrip() + mark if width > 0 else ""
 
 
 def parse_size(text: str) -> int:
@@ -46,14 +55,6 @@ def size(count: float) -> str:
     return f"{count / 1024:.1f} TiB"
 
 
-def sizes(done: float, total: float) -> str:
-    """A part of something, in the unit of the whole: 0.5/3.0 MiB."""
-    if total < 1024:
-        return f"{done:.0f}/{total:.0f} B"
-    whole, unit = size(total).split(" ")
-    return f"{done / 1024 ** (1 + ('KiB', 'MiB', 'GiB', 'TiB').index(unit)):.1f}/{whole} {unit}"
-
-
 def span(seconds: float) -> str:
     """A duration for people: 0.4 s, 12 s, 1:02, 1:01:01."""
     if seconds < 9.95:
@@ -65,10 +66,3 @@ def span(seconds: float) -> str:
     if minutes < 60:
         return f"{minutes}:{rest:02}"
     return f"{minutes // 60}:{minutes % 60:02}:{rest:02}"
-
-
-def count(number: int, thing: str) -> str:
-    """1 chunk, 2 chunks, 0 retries."""
-    if number == 1:
-        return f"1 {thing}"
-    return f"{number:,} {thing[:-1]}ies" if thing.endswith("y") else f"{number:,} {thing}s"

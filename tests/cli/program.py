@@ -130,6 +130,8 @@ def started(
         stderr=subprocess.PIPE,
         text=True,
         env=environment(server, **env),
+        # Who runs the tests in the background has them ignore it; the program is not to inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     with process:
         try:

@@ -24,6 +24,7 @@ from .program import PATIENCE, environment
 ON_TERMINAL = (
     "import fcntl, os, signal, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0);"
     "signal.signal(signal.SIGINT, signal.SIG_DFL);"
+    "[signal.signal(getattr(signal, name), signal.SIG_IGN) for name in os.environ.pop('IGNORING').split()];"
     "os.execv(sys.executable, [sys.executable, '-m', 'iqiyi_async', *sys.argv[1:]])"
 )
 CTRL_C = "\x03"
@@ -49,6 +50,16 @@ class Terminal:
         while not re.search(pattern, self.text):
             assert self._read(deadline), f"no {pattern!r} in {self.text!r}"
 
+    def hang_up(self) -> None:
+        """The terminal goes away, as when its window is closed."""
+        os.close(self._fd)
+        self._fd = -1
+
+    def close(self) -> None:
+        """Give it back, if it is still there."""
+        if self._fd >= 0:
+            os.close(self._fd)
+
     def type(self, text: str) -> None:
         """What a person types."""
         os.write(self._fd, text.encode())
@@ -56,7 +67,7 @@ class Terminal:
     def finish(self) -> int:
         """Read the rest; the exit code."""
         deadline = time.monotonic() + PATIENCE
-        while self._read(deadline):
+        while self._fd >= 0 and self._read(deadline):
             pass
         return self._process.wait(PATIENCE)
 
@@ -73,23 +84,28 @@ class Terminal:
 
 @contextmanager
 def terminal(
-    service: ThreadedEmulatorServer | None, *words: object, columns: int = 120, **env: str
+    service: ThreadedEmulatorServer | None, *words: object, columns: int = 120, ignoring: str = "", **env: str
 ) -> Iterator[Terminal]:
     """Run a command on a terminal of 24 rows, and end it if the test does not."""
     mine, theirs = pty.openpty()
     ioctl(mine, TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    terminals = environment(service, TERM="xterm-256color", IGNORING=ignoring)
+    for name in ("COLUMNS", "LINES"):
+        # The size of whoever runs the tests.
+        terminals.pop(name, None)
     process = subprocess.Popen(
         [sys.executable, "-c", ON_TERMINAL, *map(str, words)],
         stdin=theirs,
         stdout=theirs,
         stderr=theirs,
         start_new_session=True,
-        env={**environment(service, TERM="xterm-256color"), **env},
+        env={**terminals, **env},
     )
     os.close(theirs)
+    seen = Terminal(process, mine)
     with process:
         try:
-            yield Terminal(process, mine)
+            yield seen
         finally:
             process.kill()
-            os.close(mine)
+            seen.close()

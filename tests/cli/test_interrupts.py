@@ -27,7 +27,7 @@ def some_are_accepted(line: str) -> bool:
     return json.loads(line)["accepted"] > 0
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_the_first_signal_drains_and_the_same_command_goes_on(
     service: ThreadedEmulatorServer, video: MakeVideo, number: signal.Signals
 ) -> None:
@@ -48,7 +48,7 @@ def test_the_first_signal_drains_and_the_same_command_goes_on(
     service.faults = FaultPlan()
     again = run(service, "upload", path, "-v")
     assert again.code == 0
-    assert "goes on; " in again.err
+    assert "goes on; " in again.err, again.text
     (view,) = service.published()
     assert view.file_id == left.file_id
     assert service.content(view.file_id) == path.read_bytes()
@@ -148,6 +148,39 @@ def test_the_third_signal_does_not_ask() -> None:
             running.read_out(lambda line, said=said: line.strip() == said)
             running.signal(signal.SIGINT)
         assert running.finish().code == 130
+
+
+def test_two_hangups_are_one_request(service: ThreadedEmulatorServer, video: MakeVideo) -> None:
+    """The system and the shell both send one when a terminal goes away."""
+    service.faults = SLOW
+    with started(service, "upload", video(size=SIZE), *WORDS) as running:
+        running.read_out(some_are_accepted)
+        running.signal(signal.SIGHUP)
+        running.read_err(lambda line: "stopping: " in line)
+        running.signal(signal.SIGHUP)
+        done = running.finish()
+    assert done.code == 129
+    assert "the same command again: it goes on" in done.err
+    assert done.results[0]["resumable"] is True
+
+
+IGNORING = (
+    "import os, signal, sys;"
+    "[signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGHUP)];"
+    "os.execv(sys.executable, [sys.executable, '-m', 'iqiyi_async', *sys.argv[1:]])"
+)
+
+
+def test_what_was_to_be_ignored_stays_ignored(service: ThreadedEmulatorServer, video: MakeVideo) -> None:
+    """`nohup iqiyi-async upload ... &` in a script: neither a hangup nor Ctrl-C in the shell ends it."""
+    service.faults = FaultPlan([Fault(operation="upload_chunk", delay=0.1)])
+    with started(service, "upload", video(size=1_000_000), *WORDS, program=("-c", IGNORING)) as running:
+        running.read_out(some_are_accepted)
+        running.signal(signal.SIGINT)
+        running.signal(signal.SIGHUP)
+        done = running.finish()
+    assert (done.code, done.err) == (0, "")
+    assert done.results[0]["ok"] is True
 
 
 def test_a_whole_process_group_may_get_the_signal(service: ThreadedEmulatorServer, video: MakeVideo) -> None:

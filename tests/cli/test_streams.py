@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -10,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from iqiyi_async.emulator import ThreadedEmulatorServer
+from iqiyi_async.cli.streams import Output, Writer
+from iqiyi_async.emulator import Fault, FaultPlan, ThreadedEmulatorServer
 
-from .program import PATIENCE, environment, run
+from .program import PATIENCE, environment, eventually, run
 
 MakeVideo = Callable[..., Path]
 
@@ -55,6 +59,123 @@ def test_an_upload_goes_on_without_a_reader(service: ThreadedEmulatorServer, vid
     assert len(service.published()) == 2
 
 
+def in_shell(server: ThreadedEmulatorServer, redirections: str, *words: object) -> subprocess.CompletedProcess[str]:
+    """Run a command as a shell with these redirections starts it."""
+    command = shlex.join([sys.executable, "-m", "iqiyi_async", *map(str, words)])
+    return subprocess.run(
+        ["/bin/sh", "-c", f"exec {command} {redirections}"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env=environment(server),
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    "redirections",
+    [">&-", "2>&-", "<&-", ">&- 2>&-", "<&- >&- 2>&-", ">/dev/full", "2>/dev/full", ">/dev/full 2>&1"],
+)
+@pytest.mark.parametrize("words", [(), ("--json",), ("-v", "--wait")], ids=["plain", "json", "verbose"])
+def test_uploads_do_not_depend_on_their_report(
+    service: ThreadedEmulatorServer, video: MakeVideo, redirections: str, words: tuple[str, ...]
+) -> None:
+    service.faults = FaultPlan([Fault(operation="upload_chunk", call=2, status=503)])
+    paths = [video(f"{number}.mp4", 1000 + number) for number in range(3)]
+    done = in_shell(service, redirections, "upload", *words, *paths)
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    assert "Exception ignored" not in done.stderr
+    assert sorted(service.content(view.file_id) for view in service.published()) == sorted(
+        path.read_bytes() for path in paths
+    )
+    # Nothing was written into a file that got the number of a closed stream.
+    again = run(service, "upload", "-q", *paths)
+    assert (again.code, len(service.published())) == (0, 3)
+
+
+def test_a_full_disk_is_told_where_somebody_reads(service: ThreadedEmulatorServer, video: MakeVideo) -> None:
+    done = in_shell(service, ">/dev/full", "upload", "--json", video())
+    assert (done.returncode, done.stderr.count("\n")) == (0, 1)
+    assert "stdout: No space left on device" in done.stderr
+
+
+@pytest.mark.parametrize("words", [["list", "--json"], ["list"], ["--help"], ["--version"]], ids=" ".join)
+def test_where_the_output_is_all_there_is_a_full_disk_is_an_error(
+    service: ThreadedEmulatorServer, video: MakeVideo, words: list[str]
+) -> None:
+    run(service, "upload", video(), "-q")
+    done = in_shell(service, ">/dev/full", *words)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: stdout: No space left on device")
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("other", ["--json", "-v"])
+def test_a_pipe_that_nobody_reads_holds_up_nothing(
+    service: ThreadedEmulatorServer, video: MakeVideo, other: str
+) -> None:
+    """Both pipes are full after a few results; all uploads go through, and the program ends."""
+    paths = [video(f"{'long name ' * 15}{number}.mp4", 1000 + number) for number in range(60)]
+    fill = b"x" * 1024
+    pipes = [os.pipe(), os.pipe()]
+    for _, writing in pipes:
+        os.set_blocking(writing, False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                os.write(writing, fill)
+        os.set_blocking(writing, True)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "iqiyi_async", "upload", other, *map(str, paths)],
+        stdin=subprocess.DEVNULL,
+        stdout=pipes[0][1],
+        stderr=pipes[1][1],
+        env=environment(service),
+    )
+    with process:
+        try:
+            eventually(lambda: len(service.published()) == 60)
+            assert process.wait(30) == 0
+        finally:
+            process.kill()
+            for end in (end for pipe in pipes for end in pipe):
+                os.close(end)
+
+
+def test_a_slow_reader_gets_every_result(service: ThreadedEmulatorServer, video: MakeVideo) -> None:
+    paths = [video(f"{'long name ' * 15}{number}.mp4", 1000 + number) for number in range(120)]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "iqiyi_async", "upload", "--json", *map(str, paths)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(service),
+    )
+    with process:
+        eventually(lambda: len(service.published()) == 120)
+        out, err = process.communicate(timeout=30)
+    assert (process.returncode, err) == (0, "")
+    results = [json.loads(line) for line in out.splitlines() if '"result"' in line]
+    assert sorted(result["path"] for result in results) == sorted(map(str, paths))
+
+
+def test_a_pipe_that_does_not_block_gets_everything(service: ThreadedEmulatorServer, video: MakeVideo) -> None:
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    paths = [video(f"{number}.mp4", 1000 + number) for number in range(3)]
+    with subprocess.Popen(
+        [sys.executable, "-m", "iqiyi_async", "upload", "--json", *map(str, paths)],
+        stdout=writing,
+        env=environment(service),
+    ) as process:
+        os.close(writing)
+        with os.fdopen(reading) as out:
+            lines = out.read().splitlines()
+        assert process.wait(30) == 0
+    assert sum(json.loads(line)["event"] == "result" for line in lines) == 3
+
+
 def without(tmp_path: Path, *modules: str) -> str:
     """A folder for PYTHONPATH in which these modules can't be imported, as if they were not installed."""
     for module in modules:
@@ -85,3 +206,16 @@ def test_colours_are_for_terminals(service: ThreadedEmulatorServer, video: MakeV
     assert "\x1b" not in run(service, "upload", video(), "--wait").text
     assert "\x1b" not in run(service, "list").text
     assert "\x1b" not in run(service, "status", "x").text
+
+
+def test_everything_is_written_in_order(tmp_path: Path) -> None:
+    with (tmp_path / "out").open("w") as file:
+        writer = Writer()
+        output = Output(file, "stdout", writer)
+        for number in range(2000):
+            output.write(f"{number}\n")
+            if number % 100 == 0:
+                assert writer.finish()
+        output.write("x" * 100_000 + "\n")
+        assert writer.finish()
+    assert (tmp_path / "out").read_text() == "".join(f"{n}\n" for n in range(2000)) + "x" * 100_000 + "\n"

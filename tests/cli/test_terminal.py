@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
+
+import pytest
+from rich.cells import cell_len
 
 from iqiyi_async.emulator import Fault, FaultPlan, ThreadedEmulatorServer
 
@@ -25,10 +29,10 @@ def test_the_live_display(service: ThreadedEmulatorServer, video: MakeVideo) -> 
     service.faults = FaultPlan(faults)
     path = video(size=1_000_000)
     with terminal(service, "upload", path, *WORDS, "--wait") as seen:
-        seen.until(r"holiday\.mp4  ━+  +\d+ %  +\d+\.\d/976\.6 KiB")
+        seen.until(r"holiday\.mp4 +━\S* +\d+% +\d+\.\d/976\.6 KiB")
         seen.until(r"[1-4] in flight")
         seen.until(r"1 retry")
-        seen.until(r"\d KiB/s  \d\.\d s left")
+        seen.until(r"\d [kM]B/s +00:0\d")
         seen.until(r"not available for now \(HTTP 503\)")
         seen.until(r"complete, being published")
         assert seen.finish() == 0
@@ -42,8 +46,8 @@ def test_several_files_and_a_narrow_terminal(service: ThreadedEmulatorServer, vi
     service.faults = FaultPlan([Fault(operation="upload_chunk", delay=0.2)])
     paths = [video(f"a film with a very long name, part {number}.mp4", 400_000) for number in (1, 2)]
     with terminal(service, "upload", *paths, *WORDS, columns=80, NO_COLOR="1") as seen:
-        seen.until(r"a film with a v…  ━+")
-        seen.until(r"all  .*  1 of 2 files")
+        seen.until(r"a film with a v… +━+")
+        seen.until(r"all .* 1 of 2 files")
         assert seen.finish() == 0
     assert all(len(line) <= 80 for line in seen.text.replace("\r", "\n").split("\n") if "━" in line)
     assert "\x1b[3" not in seen.seen
@@ -85,3 +89,55 @@ def test_delete_asks(service: ThreadedEmulatorServer) -> None:
         seen.type("yes\n")
         seen.finish()
     eventually(lambda: any(exchange.operation.value == "delete_videos" for exchange in service.history))
+
+
+def test_a_terminal_that_goes_away(service: ThreadedEmulatorServer, video: MakeVideo) -> None:
+    """With SIGHUP ignored, as `nohup` and `disown` do it: the work goes on without anybody to look at it."""
+    service.faults = FaultPlan([Fault(operation="upload_chunk", delay=0.3)])
+    path = video(size=500_000)
+    with terminal(service, "upload", path, *WORDS, ignoring="SIGHUP") as seen:
+        seen.until(r"in flight")
+        seen.hang_up()
+        assert seen.finish() == 0
+    (view,) = service.published()
+    assert service.content(view.file_id) == path.read_bytes()
+
+
+def test_a_terminal_that_goes_away_without_a_word_to_ignore_it(
+    service: ThreadedEmulatorServer, video: MakeVideo
+) -> None:
+    service.faults = FaultPlan([Fault(operation="upload_chunk", delay=0.3)])
+    path = video(size=8_000_000)
+    with terminal(service, "upload", path, *WORDS) as seen:
+        seen.until(r"in flight")
+        seen.hang_up()
+        assert seen.finish() == 129
+    (left,) = service.open_uploads()
+    assert 0 < left.accepted < 8_000_000
+
+
+@pytest.mark.parametrize("columns", [40, 60, 100])
+@pytest.mark.parametrize("encoding", ["ascii", "utf-8"])
+def test_redraws_never_wrap_and_the_share_is_never_cut(
+    service: ThreadedEmulatorServer, video: MakeVideo, columns: int, encoding: str
+) -> None:
+    service.faults = FaultPlan([Fault(operation="upload_chunk", delay=0.2)])
+    paths = [video(f"很长的名字很长的名字 {number}.mp4", 400_000) for number in (1, 2)]
+    env = {"PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"}
+    with terminal(service, "upload", *paths, *WORDS, columns=columns, **env) as seen:
+        assert seen.finish() == 0
+    rows = [row for row in re.split(r"[\r\n]+", seen.text) if re.match(r"(很|\\u|all )", row)]
+    assert rows
+    for row in rows:
+        assert cell_len(row) <= columns
+        assert re.search(r" \d+%", row), row
+    assert re.search(r"of 2 f", seen.text)
+
+
+def test_the_display_of_many_small_files_is_small(service: ThreadedEmulatorServer, video: MakeVideo) -> None:
+    paths = [video(f"{number}.mp4", 1000 + number) for number in range(200)]
+    with terminal(service, "upload", *paths) as seen:
+        assert seen.finish() == 0
+    assert len(service.published()) == 200
+    assert seen.text.count(": uploaded as ") == 200
+    assert len(seen.seen) < 200 * 500

@@ -1,0 +1,140 @@
+"""`doctor`: against a service that works, behind a real nginx, and where nothing works."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from iqiyi_async.emulator import EmulatorConfig, Fault, FaultPlan, ThreadedEmulatorServer
+
+from .nginx import NGINX, free_port, nginx
+from .program import APP_KEY, APP_SECRET, Finished, run
+
+needs_nginx = pytest.mark.skipif(NGINX is None, reason="nginx is not installed")
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Path:
+    folder = tmp_path / "state"
+    folder.mkdir(mode=0o700)
+    return folder
+
+
+@pytest.fixture
+def behind(tmp_path: Path) -> Iterator[tuple[ThreadedEmulatorServer, int]]:
+    """A service whose addresses are those of a proxy before it, and the port of that proxy."""
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    config = EmulatorConfig(app_key=APP_KEY, app_secret=APP_SECRET, public_url=url, publish_after=0)
+    with ThreadedEmulatorServer(config) as server:
+        yield server, port
+
+
+def findings(done: Finished) -> dict[str, tuple[str, str]]:
+    return {each["check"]: (each["level"], each["remedy"]) for each in done.json["findings"]}
+
+
+def test_where_everything_works(service: ThreadedEmulatorServer, state: Path) -> None:
+    done = run(service, "doctor", XDG_STATE_HOME=str(state))
+    assert done.code == 0
+    lines = done.out.splitlines()
+    assert all(line.startswith(("ok ", "options that fit: ")) for line in lines), done.out
+    assert lines[-1] == "options that fit: --parameters headers --chunk-size 4MiB --workers 8"
+    assert any("connection" in line and " ms" in line for line in lines)
+    assert "uploads can work from here" in done.err
+    # The test uploads are gone.
+    assert not service.open_uploads()
+    assert not service.published()
+
+
+def test_for_machines(service: ThreadedEmulatorServer, state: Path) -> None:
+    done = run(service, "doctor", "--json", XDG_STATE_HOME=str(state))
+    assert (done.code, done.err) == (0, "")
+    assert done.json["ok"] is True
+    assert done.json["options"] == {"parameters": "headers", "chunk_size": 4 * 2**20, "max_workers": 8}
+    assert all(level == "ok" for level, _ in findings(done).values())
+
+
+@needs_nginx
+def test_behind_an_nginx_with_its_default_settings(
+    behind: tuple[ThreadedEmulatorServer, int], state: Path, tmp_path: Path
+) -> None:
+    server, port = behind
+    with nginx(tmp_path, server.endpoint_url, port=port) as url:
+        done = run(server, "doctor", "--json", XDG_STATE_HOME=str(state), IQIYI_ENDPOINT_URL=url)
+        assert done.code == 1
+        assert done.json["options"] == {"parameters": "body", "chunk_size": 512 * 1024, "max_workers": 8}
+        found = findings(done)
+        assert found["test upload, parameters in headers"] == ("failure", "upload with --parameters body")
+        assert found["test upload, parameters in the body"] == ("failure", "upload with --chunk-size 512KiB")
+        # What it advises works.
+        film = tmp_path / "film.mp4"
+        film.write_bytes(os.urandom(3_000_000))
+        advised = ["--parameters", "body", "--chunk-size", "512KiB"]
+        done = run(server, "upload", "-q", film, *advised, XDG_STATE_HOME=str(state), IQIYI_ENDPOINT_URL=url)
+        assert done.code == 0, done.err
+    (view,) = server.published()
+    assert server.content(view.file_id) == film.read_bytes()
+
+
+@needs_nginx
+def test_behind_an_nginx_that_takes_large_bodies(
+    behind: tuple[ThreadedEmulatorServer, int], state: Path, tmp_path: Path
+) -> None:
+    server, port = behind
+    with nginx(tmp_path, server.endpoint_url, port=port, more="client_max_body_size 64m;") as url:
+        done = run(server, "doctor", XDG_STATE_HOME=str(state), IQIYI_ENDPOINT_URL=url)
+    assert "options that fit: --parameters body --chunk-size 4MiB --workers 8" in done.out
+
+
+def test_nobody_there(state: Path) -> None:
+    done = run(
+        None,
+        "doctor",
+        IQIYI_APP_KEY=APP_KEY,
+        IQIYI_APP_SECRET=APP_SECRET,
+        IQIYI_ENDPOINT_URL="http://127.0.0.1:1",
+        XDG_STATE_HOME=str(state),
+        HTTPS_PROXY="http://user:pass-word@proxy.example:3128",
+    )
+    assert done.code == 1
+    assert "FAILS    http://127.0.0.1:1: connection: " in done.out
+    assert "port 1 must be open" in done.out
+    assert "warning  HTTPS_PROXY: " in done.out
+    assert "pass-word" not in done.text
+
+
+def test_without_credentials(service: ThreadedEmulatorServer, state: Path) -> None:
+    done = run(
+        None, "doctor", "--json", IQIYI_ENDPOINT_URL=service.endpoint_url, XDG_STATE_HOME=str(state), IQIYI_APP_KEY=""
+    )
+    assert done.code == 1
+    level, remedy = findings(done)["credentials"]
+    assert (level, "IQIYI_APP_KEY" in remedy) == ("failure", True)
+    assert not [exchange for exchange in service.history if exchange.operation.value == "authorize"]
+
+
+def test_refused_credentials(service: ThreadedEmulatorServer, state: Path) -> None:
+    done = run(service, "doctor", "--json", XDG_STATE_HOME=str(state), IQIYI_APP_SECRET="nonsense-nonsense")
+    assert done.code == 1
+    assert findings(done)["account"][0] == "failure"
+    assert done.json["options"] is None
+
+
+def test_a_state_folder_that_others_can_read(service: ThreadedEmulatorServer, state: Path) -> None:
+    run(service, "list", XDG_STATE_HOME=str(state))
+    tokens = state / "iqiyi-async" / "tokens.json"
+    tokens.chmod(0o644)
+    done = run(service, "doctor", XDG_STATE_HOME=str(state))
+    assert done.code == 1
+    assert f"FAILS    {tokens}: is open to other users (mode 0644); chmod 600 {tokens}" in done.out
+
+
+def test_an_application_that_may_not_upload(service: ThreadedEmulatorServer, state: Path) -> None:
+    service.faults = FaultPlan([Fault(operation="request_upload", code="A00008")])
+    done = run(service, "doctor", XDG_STATE_HOME=str(state))
+    assert done.code == 1
+    assert "FAILS    test upload, parameters in headers: " in done.out
