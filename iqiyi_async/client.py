@@ -16,6 +16,7 @@ from typing import Self, cast
 import httpx
 
 from . import _validation
+from ._fair_queue import Turn
 from ._listing import pages, pages_of_some
 from ._publication import Publication
 from ._runtime import ClientRuntime
@@ -40,7 +41,6 @@ from .protocol import hosts, uploads, videos
 from .protocol.wire import SecretName, Secrets
 from .stores import MemoryTokenStore
 from .stores.base import TokenStore, UploadJournal, check_journal
-from .upload.fair_queue import Turn
 from .upload.finish import FinishInDoubtError, loop_time, wait
 from .upload.handle import UploadHandle
 from .upload.many import Items, upload_many

@@ -25,6 +25,7 @@ FLOORS: dict[str, float] = {
     "config": 0,
     "_validation": 0,
     "_addresses": 0,
+    "_fair_queue": 0,
     "protocol": 1,
     "transport": 3,
     "_outage": 2,

@@ -20,11 +20,11 @@ from typing import Self, TypeVar
 import attrs
 
 from .._concurrency import run_to_completion
+from .._fair_queue import Turn
 from ..config import MIB
 from ..errors import ConfigurationError, SourceChangedError, UploadError
 from ..models import ChunkReceipt, Fingerprint
 from .base import Chunk, UploadSource, latest, printable
-from .fair_queue import Turn
 from .file_access import (
     YOUNG_NS,
     Found,

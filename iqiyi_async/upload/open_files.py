@@ -11,8 +11,8 @@ from functools import partial
 from typing import Protocol, TypeVar
 
 from .._concurrency import Threads
+from .._fair_queue import FairQueue, Turn
 from ..errors import UploadError
-from .fair_queue import FairQueue, Turn
 
 T = TypeVar("T")
 

@@ -19,13 +19,13 @@ import anyio
 import anyio.lowlevel
 import attrs
 
+from .._fair_queue import Turn
 from .._session import Session
 from ..errors import ServiceError, UploadError, VideoCloudError
 from ..models import Bottleneck, ChunkReceipt, UploadState, UploadTicket
 from ..protocol import uploads
 from ..protocol.wire import Call
 from .base import Chunk, UploadSource
-from .fair_queue import Turn
 from .journal_session import JournalSession
 from .progress import Progress
 from .range_attempt import RangeAttempt, check_stored

@@ -19,6 +19,7 @@ from typing import Literal
 import attrs
 
 from .._concurrency import run_to_completion
+from .._fair_queue import Turn, current_turn
 from .._session import Session
 from ..config import Endpoints, UploadOptions
 from ..errors import (
@@ -33,7 +34,6 @@ from ..models import Bottleneck, JournalEntry, Metadata, Phase, UploadReceipt, U
 from ..protocol import hosts, uploads
 from ..protocol.wire import Answer
 from .base import UploadSource
-from .fair_queue import Turn
 from .finish import Finisher, FinishInDoubtError
 from .journal_session import JournalSession
 from .progress import Progress
@@ -121,9 +121,13 @@ class Upload:
             UploadError: it stopped half way.
             VideoCloudError: it did not even begin.
         """
-        await self._source.begin()
-        async with self._journal.lease() as entry:
-            return await self._journey(entry)
+        before = current_turn.set(self._turn)
+        try:
+            await self._source.begin()
+            async with self._journal.lease() as entry:
+                return await self._journey(entry)
+        finally:
+            current_turn.reset(before)
 
     def stop(self, within: float) -> None:
         """Take no new ranges, unless the upload will be done within `within` seconds; finish those under way."""

@@ -11,11 +11,11 @@ import anyio
 import attrs
 
 from .. import _validation
+from .._fair_queue import Turn
 from ..errors import ConfigurationError, ServiceUnavailableError, UploadError
 from ..models import ChunkReceipt, Fingerprint, JournalEntry, Metadata, UploadReceipt, UploadState, UploadTicket
 from ..protocol.uploads import doubt_about, metadata_digest
 from ..stores.base import UploadJournal
-from .fair_queue import Turn
 from .handle import UploadHandle
 from .journal_session import JournalSession, boottime, journal_key
 from .progress import OnProgress, check_on_progress

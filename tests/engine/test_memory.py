@@ -17,8 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from iqiyi_async import AsyncVideoCloud, ConfigurationError, SourceChangedError, UploadError, UploadOptions
+from iqiyi_async._fair_queue import Turn
 from iqiyi_async.models import ChunkReceipt
-from iqiyi_async.upload.fair_queue import Turn
 from iqiyi_async.upload.memory import StreamMemory
 from iqiyi_async.upload.ranges import Range
 from iqiyi_async.upload.resources import SourceResources, digest

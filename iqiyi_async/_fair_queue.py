@@ -1,6 +1,7 @@
 """The one order in which uploads wait for anything that they share: by bytes between groups, by priority within one.
 
-Pure: no clock and no event loop; the items are whatever the owner of the queue waits with.
+The queue is pure: no clock and no event loop; the items are whatever its owner waits with. On whose behalf a task works
+is a context variable, which all tasks of an upload inherit: so connections and limits far below need not be told.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import heapq
 from bisect import bisect_left, insort
 from collections import OrderedDict
 from collections.abc import Hashable
+from contextvars import ContextVar
 from typing import Generic, TypeVar
 
 import attrs
@@ -30,6 +32,10 @@ class Turn:
 
     group: str | None = None
     priority: int = 0
+
+
+#: On whose behalf this task works.
+current_turn: ContextVar[Turn] = ContextVar("current_turn", default=Turn())  # noqa: B039 - frozen
 
 
 class FairQueue(Generic[T]):
