@@ -45,7 +45,7 @@ from .upload.finish import FinishInDoubtError, loop_time, wait
 from .upload.handle import UploadHandle
 from .upload.many import Items, upload_many
 from .upload.progress import OnProgress
-from .upload.sources import UploadInput
+from .upload.reading.sources import UploadInput
 from .upload.uploads import UnfinishedUpload, Wish
 
 __all__ = ["AsyncVideoCloud"]

@@ -11,7 +11,5 @@ journal_session  the lease, and what is written into the journal when
 progress         how far it is, and what it waits for
 workers          the workers that all uploads share; bandwidth says how fast they may be
 adaptive         how large ranges are and how many travel at once; latency says when one is late
-base, sources    what a source promises, and what callers hand in
-file_source      files (file_access is what threads do with them, open_files the bound of those that are open)
-streams          streams, gathered in memory that all share; resources and memory are what sources share
+reading          where the bytes come from: what callers hand in, files, streams
 """

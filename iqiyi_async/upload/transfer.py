@@ -25,11 +25,11 @@ from ..errors import ServiceError, UploadError, VideoCloudError
 from ..models import Bottleneck, ChunkReceipt, UploadState, UploadTicket
 from ..protocol import uploads
 from ..protocol.wire import Call
-from .base import Chunk, UploadSource
 from .journal_session import JournalSession
 from .progress import Progress
 from .range_attempt import RangeAttempt, check_stored
 from .ranges import Range, gaps
+from .reading.base import Chunk, UploadSource
 from .routes import Route
 from .workers import Worker, WorkerPool
 

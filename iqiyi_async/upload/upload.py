@@ -33,11 +33,11 @@ from ..errors import (
 from ..models import Bottleneck, JournalEntry, Metadata, Phase, UploadReceipt, UploadState, UploadTicket
 from ..protocol import hosts, uploads
 from ..protocol.wire import Answer
-from .base import UploadSource
 from .finish import Finisher, FinishInDoubtError
 from .journal_session import JournalSession
 from .progress import Progress
 from .ranges import Range, covered
+from .reading.base import UploadSource
 from .resume import Finished, ResumePoint, Resumption
 from .routes import BackupHosts, Route
 from .transfer import Transfer

@@ -20,9 +20,9 @@ from .handle import UploadHandle
 from .journal_session import JournalSession, boottime, journal_key
 from .progress import OnProgress, check_on_progress
 from .range_attempt import send_range
-from .resources import SourceResources
+from .reading.resources import SourceResources
+from .reading.sources import UploadInput, check_source, make_source
 from .routes import Route
-from .sources import UploadInput, check_source, make_source
 from .upload import Service, Upload
 
 logger: logging.Logger = logging.getLogger(__name__)

@@ -16,8 +16,8 @@ from ..config import UploadOptions
 from .adaptive import Tuner
 from .bandwidth import BandwidthLimiter
 from .latency import LatencyTracker
-from .memory import allocate
-from .resources import SourceResources
+from .reading.memory import allocate
+from .reading.resources import SourceResources
 
 
 class Worker:

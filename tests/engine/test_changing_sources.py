@@ -24,8 +24,8 @@ from iqiyi_async import (
     UploadReceipt,
 )
 from iqiyi_async.upload.ranges import Range
-from iqiyi_async.upload.resources import SourceResources
-from iqiyi_async.upload.sources import UploadSource, make_source
+from iqiyi_async.upload.reading.resources import SourceResources
+from iqiyi_async.upload.reading.sources import UploadSource, make_source
 
 from .servers import Asked, Service
 from .tools import NAME, Reader, cloud, content, in_time, open_paths, pieces
@@ -277,7 +277,7 @@ async def test_file_that_never_rests(files: _Files) -> None:
 
 async def test_everything_is_read_again_where_that_is_wanted(files: _Files, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where no time tells of a change, as on some network mounts, `verify="end"` does."""
-    monkeypatch.setattr("iqiyi_async.upload.file_access.CTIME_IS_CREATION", True)
+    monkeypatch.setattr("iqiyi_async.upload.reading.file_access.CTIME_IS_CREATION", True)
     source, accepted = await files.source(), await files.accepted()
     was = files.path.stat()
 

@@ -16,8 +16,8 @@ from typing import Self
 import attrs
 from aiofiles.base import wrap
 
-from ..config import KIB
-from ..errors import ConfigurationError
+from ...config import KIB
+from ...errors import ConfigurationError
 from .base import printable
 from .resources import STRETCH, give_way
 

@@ -8,9 +8,9 @@ from typing import Any, cast
 
 import attrs
 
-from ..errors import SourceChangedError, VideoCloudError
-from ..models import Bottleneck, ChunkReceipt, Fingerprint
-from .ranges import Range
+from ...errors import SourceChangedError, VideoCloudError
+from ...models import Bottleneck, ChunkReceipt, Fingerprint
+from ..ranges import Range
 
 
 def _nothing() -> None:

@@ -12,10 +12,10 @@ from collections.abc import AsyncIterable, AsyncIterator, Sequence
 from functools import partial
 from typing import cast
 
-from .._concurrency import run_to_completion
-from .._fair_queue import Turn
-from ..errors import ConfigurationError, SourceChangedError, UploadError
-from ..models import Bottleneck, ChunkReceipt, Fingerprint
+from ..._concurrency import run_to_completion
+from ..._fair_queue import Turn
+from ...errors import ConfigurationError, SourceChangedError, UploadError
+from ...models import Bottleneck, ChunkReceipt, Fingerprint
 from .base import Chunk, UploadSource, latest, octets
 from .memory import allocate
 from .resources import INLINE_HASH, SourceResources

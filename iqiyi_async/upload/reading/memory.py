@@ -12,8 +12,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from typing import Protocol
 
-from .._fair_queue import FairQueue, Turn
-from ..config import KIB
+from ..._fair_queue import FairQueue, Turn
+from ...config import KIB
 
 #: Up to this size memory from Python's heap costs less than a mapping of its own.
 SMALL = 64 * KIB

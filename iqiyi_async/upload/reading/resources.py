@@ -10,9 +10,9 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Literal
 
-from .._concurrency import Threads
-from ..config import KIB, MIB, UploadOptions
-from .adaptive import MEMORY, MOST_CHUNK, MOST_WORKERS
+from ..._concurrency import Threads
+from ...config import KIB, MIB, UploadOptions
+from ..adaptive import MEMORY, MOST_CHUNK, MOST_WORKERS
 from .memory import StreamMemory
 from .open_files import OpenFiles
 

@@ -14,15 +14,15 @@ from functools import partial
 from pathlib import Path, PurePath
 from typing import Any, Protocol, TypeVar, cast, runtime_checkable
 
-from .. import _validation
-from .._fair_queue import Turn
-from ..config import KIB, MIB
-from ..errors import ConfigurationError, SourceChangedError, UploadError, VideoCloudError
-from ..models import Bottleneck, ChunkReceipt, Fingerprint
-from ..protocol.uploads import check_file_size, check_file_type
+from ... import _validation
+from ..._fair_queue import Turn
+from ...config import KIB, MIB
+from ...errors import ConfigurationError, SourceChangedError, UploadError, VideoCloudError
+from ...models import Bottleneck, ChunkReceipt, Fingerprint
+from ...protocol.uploads import check_file_size, check_file_type
+from ..ranges import Range
 from .base import Chunk, UploadSource, octets, printable
 from .file_source import PathSource
-from .ranges import Range
 from .resources import SourceResources, digest
 from .streams import StreamSource
 

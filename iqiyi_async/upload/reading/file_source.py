@@ -19,11 +19,12 @@ from typing import Self, TypeVar
 
 import attrs
 
-from .._concurrency import run_to_completion
-from .._fair_queue import Turn
-from ..config import MIB
-from ..errors import ConfigurationError, SourceChangedError, UploadError
-from ..models import ChunkReceipt, Fingerprint
+from ..._concurrency import run_to_completion
+from ..._fair_queue import Turn
+from ...config import MIB
+from ...errors import ConfigurationError, SourceChangedError, UploadError
+from ...models import ChunkReceipt, Fingerprint
+from ..ranges import Range
 from .base import Chunk, UploadSource, latest, printable
 from .file_access import (
     YOUNG_NS,
@@ -37,7 +38,6 @@ from .file_access import (
     read_and_hash,
     visit,
 )
-from .ranges import Range
 from .resources import SourceResources
 
 logger: logging.Logger = logging.getLogger(__name__)

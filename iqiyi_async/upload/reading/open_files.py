@@ -10,9 +10,9 @@ from collections.abc import Awaitable, Callable, Hashable
 from functools import partial
 from typing import Protocol, TypeVar
 
-from .._concurrency import Threads
-from .._fair_queue import FairQueue, Turn
-from ..errors import UploadError
+from ..._concurrency import Threads
+from ..._fair_queue import FairQueue, Turn
+from ...errors import UploadError
 
 T = TypeVar("T")
 
