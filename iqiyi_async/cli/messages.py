@@ -34,16 +34,7 @@ class Message:
 
     english: str
     chinese: str
-    pattern: re.Pattern[str] = attrs.field(init=False)
-
-    @pattern.default
-    def _pattern_of_english(self) -> re.Pattern[str]:
-        parts = _NAME.split(self.english)
-        looks = [f"(?P<{part}>.+?)" if at % 2 else re.escape(part) for at, part in enumerate(parts)]
-        if not parts[0] and parts[1] not in _TEXTS:
-            # What a text begins with is one thing: not a file and what is wrong with it.
-            looks[1] = f"(?P<{parts[1]}>(?:(?!: ).)+?)"
-        return re.compile("".join(looks), re.DOTALL)
+    pattern: re.Pattern[str]
 
     def translated(self, text: str, depth: int) -> str | None:
         """The text in Chinese, or None if it is another one."""
@@ -56,11 +47,20 @@ class Message:
         return _NAME.sub(lambda name: values[name[1]], self.chinese)
 
 
+def _pattern_of(english: str) -> re.Pattern[str]:
+    parts = _NAME.split(english)
+    looks = [f"(?P<{part}>.+?)" if at % 2 else re.escape(part) for at, part in enumerate(parts)]
+    if not parts[0] and parts[1] not in _TEXTS:
+        # What a text begins with is one thing: not a file and what is wrong with it.
+        looks[1] = f"(?P<{parts[1]}>(?:(?!: ).)+?)"
+    return re.compile("".join(looks), re.DOTALL)
+
+
 @cache
 def messages() -> tuple[Message, ...]:
     """All that are known; those with more fixed text first, since they say more."""
     found: dict[str, str] = json.loads(files(__package__ or "").joinpath("chinese_messages.json").read_text("utf-8"))
-    known = [Message(english, chinese) for english, chinese in found.items()]
+    known = [Message(english, chinese, _pattern_of(english)) for english, chinese in found.items()]
     return tuple(sorted(known, key=lambda message: -len(_NAME.sub("", message.english))))
 
 
