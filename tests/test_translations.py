@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from collections import Counter
+from importlib.resources import files
 from pathlib import Path
 
 import attrs
@@ -14,6 +16,20 @@ DOCS = ROOT / "docs"
 
 #: Guides that must be there in Chinese; a page that is there as well is compared too.
 GUIDES = ("batches", "faults", "many-machines", "observability", "sources", "testing")
+
+#: One name for one thing, in the guides and on the command line: words that have another one there.
+TERMS = {
+    "台账": "账本",
+    "授权令牌": "访问令牌",
+    "后缀": "扩展名",
+    "元信息": "元数据",
+    "帐号": "账号",
+    "断点上传": "断点续传",
+    "分块": "分片",
+    "切片": "分片",
+    "凭证": "凭据",
+    "批任务": "批次",
+}
 
 _FENCE = re.compile(r"^(?P<mark>`{3,}|~{3,})(?P<info>[^\n]*)\n(?P<text>.*?)^(?P=mark)[ ]*$", re.MULTILINE | re.DOTALL)
 _HEADING = re.compile(r"^(#{1,6}) +(.+?)(?: +\{[^}]*\})?$", re.MULTILINE)
@@ -138,6 +154,22 @@ def test_it_is_chinese(chinese: Page) -> None:
     for line in chinese.prose.splitlines():
         words = re.findall(r"[A-Za-z]{2,}", re.sub(r"\]\([^)]*\)|\{[^}]*\}", "", line))
         assert len(words) < 12 or re.search(r"[一-鿿]", line), line
+
+
+def test_terms_are_the_same_everywhere() -> None:
+    texts = {path.name: path.read_text("utf-8") for path in [*DOCS.rglob("*.zh.md"), *ROOT.glob("*.zh.md")]}
+    folder = files("iqiyi_async.cli")
+    texts |= {name: folder.joinpath(name).read_text("utf-8") for name in ("chinese.json", "chinese_messages.json")}
+    found = [f"{name}: {word}, not {other}" for other, word in TERMS.items() for name in texts if other in texts[name]]
+    assert not found, "\n".join(found)
+
+
+def test_the_site_knows_all_pages() -> None:
+    """Its switch between the languages has them by name, and so has its navigation."""
+    site = tomllib.loads((ROOT / "zensical.toml").read_text("utf-8"))["project"]
+    found = {path.name.removesuffix(".zh.md") for path in DOCS.glob("*.zh.md")}
+    assert set(site["extra"]["chinese"]) == found
+    assert set(re.findall(r"[\w-]+(?=\.zh\.md)", str(site["nav"]))) == found
 
 
 def test_it_leads_to_the_english_page(english: Page, chinese: Page) -> None:
