@@ -99,7 +99,7 @@ def package(session: nox.Session) -> None:
     session.run("python", "-m", "build", "--outdir", str(dist))
     session.run("twine", "check", "--strict", *(str(each) for each in dist.iterdir()))
     for number, artefact in enumerate(sorted(dist.iterdir())):
-        empty = Path(session.create_tmp()) / f"empty{number}"
+        empty = Path(session.create_tmp()).resolve() / f"empty{number}"
         shutil.rmtree(empty, ignore_errors=True)
         session.run("python", "-m", "venv", str(empty))
         python = str(empty / ("Scripts" if os.name == "nt" else "bin") / "python")
