@@ -24,7 +24,7 @@ from ..client import AsyncVideoCloud
 from ..errors import VideoCloudError
 from ..models import UploadItem, UploadOutcome, UploadReceipt, VideoState, VideoStatus
 from ..upload.handle import UploadHandle
-from ..upload.journal_session import boottime
+from ..upload.finish import boottime
 from .claims import FIRST_WAIT, LONGEST_WAIT, Claims
 from .heartbeat import Heartbeat
 from .item_journal import ItemJournal
