@@ -31,8 +31,7 @@ from .transport import ConnectionPool, Connector, Deadlines, HttpClient, NameSer
 from .transport.foreign import ForeignTransport
 from .transport.lane import LaneTransport
 from .upload.bandwidth import RequestLimiter
-from .upload.finish import Finisher, loop_time, wait
-from .upload.journal_session import boottime
+from .upload.finish import Finisher, boottime, loop_time, wait
 from .upload.routes import BackupHosts
 from .upload.upload import Service
 from .upload.uploads import Uploads

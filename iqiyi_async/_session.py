@@ -66,7 +66,7 @@ class Session:
         self.telemetry: Telemetry = telemetry or Telemetry()
         self._outage = outage
         self.retries = retries
-        self._call_retries = call_retries
+        self.call_retries = call_retries
         self._decoding = ThreadPoolExecutor(1, "iqiyi-async decoding")
         self.auth: TokenManager = make_auth(self.send_for_token)
 
@@ -91,7 +91,7 @@ class Session:
             return error.retryable and (call.repeatable or not outcome_unknown(error))
 
         try:
-            return await (self._call_retries if interactive else self.retries).run(
+            return await (self.call_retries if interactive else self.retries).run(
                 attempt, repeatable=repeatable, on_retry=self._on_retry
             )
         except VideoCloudError as error:
@@ -102,7 +102,7 @@ class Session:
 
     async def send_for_token(self, call: Call[Token], secrets: Secrets, interactive: bool) -> Token:
         """Send a call that gets a token: it carries other secrets, and no token."""
-        retries = self._call_retries if interactive else self.retries
+        retries = self.call_retries if interactive else self.retries
         return await retries.run(lambda: self.exchange(call, secrets=secrets), on_retry=self._on_retry)
 
     async def exchange(

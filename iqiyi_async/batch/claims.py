@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from .._concurrency import run_to_completion
-from ..upload.journal_session import boottime
+from ..upload.finish import boottime
 from .heartbeat import Heartbeat
 from .ledger import Ledger, LedgerError
 from .models import Claim, Ending

@@ -14,6 +14,7 @@ import attrs
 
 from ..models import ChunkReceipt, JournalEntry, Phase, StoredToken, Token
 from ._turns import Turns
+from .gateway import EXPIRED_FOR, GatewayRecord, GatewayState
 
 __all__ = ["MemoryJournal", "MemoryTokenStore"]
 
@@ -77,6 +78,7 @@ class MemoryJournal:
         self._ranges: dict[str, list[ChunkReceipt]] = {}
         self._leases: dict[str, tuple[str, int, float]] = {}
         self._last_fence = 0
+        self._gateway: dict[str, GatewayRecord] = {}
 
     async def acquire(self, key: str, owner: str, ttl: float) -> int | None:
         """Claim a key for `ttl` seconds: its fence, or None while another owner holds it."""
@@ -157,6 +159,55 @@ class MemoryJournal:
         ]
         found = [(key, await self.load(key)) for key in keys]
         return tuple((key, entry) for key, entry in found if entry is not None)
+
+    async def create_upload(self, record: GatewayRecord) -> bool:
+        """Add the record of an upload through a gateway; False if its key is taken."""
+        if record.key in self._gateway:
+            return False
+        self._gateway[record.key] = attrs.evolve(record, releases=0)
+        return True
+
+    async def load_upload(self, key: str) -> GatewayRecord | None:
+        """The record of an upload through a gateway, or None."""
+        return self._gateway.get(key)
+
+    async def set_offset(self, key: str, fence: int, offset: int, received: int, expires: float) -> bool:
+        """Note how far an upload through a gateway is."""
+        record = self._gateway.get(key)
+        if record is None or not self._holds(key, fence):
+            return False
+        self._gateway[key] = attrs.evolve(record, offset=offset, received=received, expires=expires)
+        return True
+
+    async def update_upload(self, record: GatewayRecord, fence: int) -> bool:
+        """Write the record of an upload through a gateway again."""
+        known = self._gateway.get(record.key)
+        if known is None or not self._holds(record.key, fence):
+            return False
+        self._gateway[record.key] = attrs.evolve(record, owner=known.owner, releases=known.releases)
+        return True
+
+    async def request_release(self, key: str) -> bool:
+        """Ask whoever holds the lease of an upload through a gateway to give it back."""
+        record = self._gateway.get(key)
+        if record is None:
+            return False
+        self._gateway[key] = attrs.evolve(record, releases=record.releases + 1)
+        return True
+
+    async def expire_uploads(self, limit: int = 50) -> tuple[GatewayRecord, ...]:
+        """End uploads through a gateway whose time is over: those that have ended by this call."""
+        now = self._wall_clock()
+        over = [record for record in self._gateway.values() if record.expires < now]
+        for record in [each for each in over if each.state.ended][:limit]:
+            del self._gateway[record.key]
+        ended = [
+            attrs.evolve(each, state=GatewayState.EXPIRED, expires=now + EXPIRED_FOR)
+            for each in over
+            if not each.state.ended
+        ][:limit]
+        self._gateway.update({record.key: record for record in ended})
+        return tuple(ended)
 
     async def aclose(self) -> None:
         """Nothing to let go of; what is kept stays for the next use."""

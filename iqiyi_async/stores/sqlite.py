@@ -14,8 +14,10 @@ from .. import _validation
 from ..errors import ConfigurationError
 from ..models import ChunkReceipt, Fingerprint, JournalEntry, Phase
 from ..protocol import hosts
+from . import _gateway_table
 from ._alive import Presence, dead, sweep
 from ._worker import BackgroundThread, Batches, Job
+from .gateway import GatewayRecord
 
 if TYPE_CHECKING:
     from sqlite3 import Connection
@@ -159,6 +161,33 @@ class SqliteJournal:
         """Keys and entries of an account's uploads that are not finished, the oldest first."""
         return await self._do(partial(_unfinished, account=account))
 
+    async def create_upload(self, record: GatewayRecord) -> bool:
+        """Add the record of an upload through a gateway; False if its key is taken. It survives a loss of power."""
+        return await self._do(partial(_gateway_table.create, record=record), durable=True)
+
+    async def load_upload(self, key: str) -> GatewayRecord | None:
+        """The record of an upload through a gateway, or None."""
+        return await self._do(partial(_gateway_table.load, key=key))
+
+    async def set_offset(self, key: str, fence: int, offset: int, received: int, expires: float) -> bool:
+        """Note how far an upload through a gateway is."""
+        work = partial(
+            _gateway_table.set_offset, key=key, fence=fence, offset=offset, received=received, expires=expires
+        )
+        return await self._do(work)
+
+    async def update_upload(self, record: GatewayRecord, fence: int) -> bool:
+        """Write the record of an upload through a gateway again. It survives a loss of power."""
+        return await self._do(partial(_gateway_table.update, record=record, fence=fence), durable=True)
+
+    async def request_release(self, key: str) -> bool:
+        """Ask whoever holds the lease of an upload through a gateway to give it back."""
+        return await self._do(partial(_gateway_table.request_release, key=key))
+
+    async def expire_uploads(self, limit: int = 50) -> tuple[GatewayRecord, ...]:
+        """End uploads through a gateway whose time is over: those that have ended by this call."""
+        return await self._do(partial(_gateway_table.expire, now=self._clock(), limit=limit))
+
     async def aclose(self) -> None:
         """Close the database. It is opened again when the journal is used again."""
         await self._thread.finish(self._close)
@@ -175,9 +204,7 @@ class SqliteJournal:
         if self._database is None:
             from ._database import Database
 
-            self._database = Database(
-                self._given, name=FILE, version=VERSION, schema=SCHEMA, opened=_remove_leases_of_the_dead
-            )
+            self._database = Database(self._given, name=FILE, version=VERSION, schema=SCHEMA, opened=_opened)
         self._database.call_all(jobs)
 
     def _close(self) -> None:
@@ -186,6 +213,11 @@ class SqliteJournal:
         finally:
             if self._database is not None:
                 self._database.close()
+
+
+def _opened(database: Connection) -> None:
+    _gateway_table.make(database)
+    _remove_leases_of_the_dead(database)
 
 
 def _remove_leases_of_the_dead(database: Connection) -> None:

@@ -22,12 +22,15 @@ Inherit, say how a fresh and empty one is made, and how somebody else would open
         async def make(self):
             return MyJournal()
 
+`GatewayStoreContract` is for a journal that also keeps the uploads of a web gateway (`stores.GatewayStore`).
+
 The tests run on asyncio by anyio's pytest plugin, which comes with anyio; the class brings the `anyio_backend`
 fixture they need. Each of them is bounded in time. They use keys such as `0a1b2c3d`, and leave nothing behind if the
 class's `close` does not.
 """
 
+from .gateway import GatewayStoreContract
 from .journals import JournalContract
 from .tokens import TokenStoreContract
 
-__all__ = ["JournalContract", "TokenStoreContract"]
+__all__ = ["GatewayStoreContract", "JournalContract", "TokenStoreContract"]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable
 
 from .._session import Session
@@ -176,6 +177,14 @@ class Finisher:
 async def wait(seconds: float) -> None:
     """`asyncio.sleep`, as a function of one argument."""
     await asyncio.sleep(seconds)
+
+
+def boottime() -> float:
+    """Seconds on a clock that goes on while the machine is suspended, where there is one."""
+    return time.clock_gettime(_BOOTTIME) if _BOOTTIME is not None else time.monotonic()
+
+
+_BOOTTIME: int | None = getattr(time, "CLOCK_BOOTTIME", None)
 
 
 def loop_time() -> float:

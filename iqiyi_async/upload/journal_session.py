@@ -14,7 +14,6 @@ import hashlib
 import json
 import logging
 import secrets
-import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import TypeVar
@@ -25,6 +24,8 @@ from .._concurrency import run_to_completion
 from ..errors import UploadError
 from ..models import ChunkReceipt, Fingerprint, JournalEntry, Phase
 from ..stores.base import UploadJournal
+from .finish import boottime
+from .reading.base import AlreadyHeldError
 
 logger: logging.Logger = logging.getLogger(__name__)
 
@@ -40,14 +41,6 @@ def journal_key(account: str, group: str | None, identity: str) -> str:
     return hashlib.blake2b(parts.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
-def boottime() -> float:
-    """Seconds on a clock that goes on while the machine is suspended, where there is one."""
-    return time.clock_gettime(_BOOTTIME) if _BOOTTIME is not None else time.monotonic()
-
-
-_BOOTTIME: int | None = getattr(time, "CLOCK_BOOTTIME", None)
-
-
 class JournalSession:
     """One upload's page in a journal. Without a journal it does nothing.
 
@@ -55,6 +48,7 @@ class JournalSession:
         journal: where uploads are kept, or None.
         key: the upload's name there.
         required: whether a journal that can't be asked fails the upload before anything is sent.
+        strict: whether one that can't be written under way fails it too.
         lease_seconds: how long a process that died keeps others from this upload.
         on_lost: called once when the lease turns out to be lost.
         clock: seconds; it goes on in suspend.
@@ -66,6 +60,7 @@ class JournalSession:
         key: str,
         *,
         required: bool = True,
+        strict: bool = False,
         lease_seconds: float = 60.0,
         on_lost: Callable[[UploadError], None] = lambda error: None,
         clock: Callable[[], float] = boottime,
@@ -74,6 +69,7 @@ class JournalSession:
         self._shared = bool(getattr(journal, "shared", True))
         self._key = key
         self._required = required
+        self._strict = strict
         self._ttl = lease_seconds
         self._on_lost = on_lost
         self._clock = clock
@@ -91,6 +87,12 @@ class JournalSession:
     def active(self) -> bool:
         """Whether there is a journal that is asked."""
         return self._journal is not None
+
+    @property
+    def fence(self) -> int:
+        """The number of the lease, while it is held."""
+        assert self._fence is not None
+        return self._fence
 
     @property
     def lost(self) -> bool:
@@ -150,7 +152,7 @@ class JournalSession:
                 now = await journal.load(entry.key)
                 if now is None or now.file_id != entry.file_id:
                     return False
-                if not await journal.begin(self._key, self._held_fence, attrs.evolve(now, key=self._key)):
+                if not await journal.begin(self._key, self.fence, attrs.evolve(now, key=self._key)):
                     return False
                 return await journal.forget(entry.key, fence)
             finally:
@@ -171,7 +173,7 @@ class JournalSession:
         """
         self.accepted = list(entry.accepted)
         if self._journal is not None:
-            write = self._journal.begin(self._key, self._held_fence, entry)
+            write = self._journal.begin(self._key, self.fence, entry)
             kept = await self._before_sending(run_to_completion(write))
             self._entry = entry
             await self._kept(kept)
@@ -181,7 +183,7 @@ class JournalSession:
         self._entry = entry
         if self._journal is not None:
             full = attrs.evolve(entry, accepted=tuple(self.accepted))
-            await self._while_sending(self._journal.begin(self._key, self._held_fence, full))
+            await self._while_sending(self._journal.begin(self._key, self.fence, full))
 
     async def record(self, chunk: ChunkReceipt) -> None:
         """Add an accepted range; a journal that fails is warned of.
@@ -191,7 +193,7 @@ class JournalSession:
         """
         self.accepted.append(chunk)
         if self._journal is not None:
-            await self._while_sending(self._journal.record(self._key, self._held_fence, chunk))
+            await self._while_sending(self._journal.record(self._key, self.fence, chunk))
 
     async def announce(self, phase: Phase) -> None:
         """Write down what is about to be said to the service and can't be undone.
@@ -204,7 +206,7 @@ class JournalSession:
             # Nothing is in the journal that another run could go on with.
             return
         try:
-            kept = await run_to_completion(self._journal.advance(self._key, self._held_fence, phase))
+            kept = await run_to_completion(self._journal.advance(self._key, self.fence, phase))
         except Exception as problem:
             raise UploadError(
                 f"the upload journal can't be written ({_words(problem)}), so the upload was not ended: mend the"
@@ -218,13 +220,13 @@ class JournalSession:
     async def retract(self) -> None:
         """What was announced was refused: the upload is under way as before. A journal that fails is warned of."""
         if self._journal is not None and self._lost is None:
-            await self._while_sending(self._journal.advance(self._key, self._held_fence, Phase.SENDING))
+            await self._while_sending(self._journal.advance(self._key, self.fence, Phase.SENDING))
 
     async def finished(self) -> None:
         """The upload is a video; a journal that fails is warned of: FINISHING stands in it."""
         if self._journal is not None and self._lost is None:
             try:
-                await run_to_completion(self._journal.advance(self._key, self._held_fence, Phase.FINISHED))
+                await run_to_completion(self._journal.advance(self._key, self.fence, Phase.FINISHED))
             except Exception as problem:  # noqa: BLE001 - as above
                 self._warn(problem)
 
@@ -239,11 +241,6 @@ class JournalSession:
 
     # The lease
 
-    @property
-    def _held_fence(self) -> int:
-        assert self._fence is not None
-        return self._fence
-
     async def _open(self) -> JournalEntry | None:
         journal = self._journal
         assert journal is not None
@@ -251,7 +248,7 @@ class JournalSession:
         if self._journal is None:
             return None
         if self._fence is None:
-            raise UploadError(
+            raise AlreadyHeldError(
                 "this source is being uploaded already, by this or another process; if that one has died, its claim"
                 f" ends within {self._ttl:.0f} s",
                 retryable=True,
@@ -277,7 +274,7 @@ class JournalSession:
         began = self._clock()
         pause = self._ttl * RENEW_AFTER
         try:
-            kept = await self._journal.renew(self._key, self._held_fence, self._ttl)
+            kept = await self._journal.renew(self._key, self.fence, self._ttl)
         except Exception as problem:  # noqa: BLE001 - as above
             # The old expiry stands.
             self._warn(problem)
@@ -381,7 +378,9 @@ class JournalSession:
     async def _while_sending(self, write: Awaitable[bool]) -> None:
         try:
             kept = await run_to_completion(write)
-        except Exception as problem:  # noqa: BLE001 - as above
+        except Exception as problem:
+            if self._strict:
+                raise
             self._warn(problem)
         else:
             await self._kept(kept)

@@ -9,6 +9,7 @@ import attrs
 
 from .. import _validation
 from .._fair_queue import Turn
+from .._retry import Retries
 from .._session import Session
 from ..errors import IntegrityError, VideoCloudError
 from ..models import Bottleneck, ChunkReceipt, UploadTicket
@@ -17,6 +18,8 @@ from ..protocol.uploads import check_range
 from .ranges import Range
 from .routes import Route
 from .workers import Worker, WorkerPool
+
+_NOBODY = Turn(None, 0)
 
 
 class RangeAttempt:
@@ -74,6 +77,8 @@ async def send_range(
     *,
     parameters: str,
     hashed: Callable[[memoryview], Awaitable[str]],
+    turn: Turn = _NOBODY,
+    retries: Retries | None = None,
 ) -> ChunkReceipt:
     """Send one range by hand until it is accepted (section 1.2): the same workers, checks and retries as in a whole
     upload.
@@ -92,7 +97,7 @@ async def send_range(
         nonlocal attempts
         attempts += 1
         address = route.address()
-        worker = await pool.acquire(Turn(None, 0), part.size)
+        worker = await pool.acquire(turn, part.size)
         try:
             call = uploads.upload_chunk(
                 attrs.evolve(ticket, upload_url=address), first, view, parameters=parameters, boundary=pool.boundary
@@ -105,7 +110,7 @@ async def send_range(
             pool.release(worker)
         check_stored(stored, ticket.file_id, part, md5)
 
-    await session.retries.run(attempt)
+    await (retries or session.retries).run(attempt)
     return ChunkReceipt(part.first, part.end - 1, md5, attempts)
 
 

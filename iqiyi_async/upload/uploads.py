@@ -16,16 +16,21 @@ from ..errors import ConfigurationError, ServiceUnavailableError, UploadError
 from ..models import ChunkReceipt, Fingerprint, JournalEntry, Metadata, UploadReceipt, UploadState, UploadTicket
 from ..protocol.uploads import doubt_about, metadata_digest
 from ..stores.base import UploadJournal
+from .finish import boottime
 from .handle import UploadHandle
-from .journal_session import JournalSession, boottime, journal_key
+from .journal_session import JournalSession, journal_key
 from .progress import OnProgress, check_on_progress
 from .range_attempt import send_range
+from .range_writer import RangeWriter
 from .reading.resources import SourceResources
 from .reading.sources import UploadInput, check_source, make_source
 from .routes import Route
 from .upload import Service, Upload
 
 logger: logging.Logger = logging.getLogger(__name__)
+
+#: So long a closed client waits for those who write uploads piece by piece, in seconds.
+ABORT_SECONDS = 5.0
 
 
 @attrs.frozen
@@ -100,9 +105,10 @@ class Uploads:
         self._account = account
         self._lease_clock = lease_clock
         self._handles: set[UploadHandle] = set()
+        self._writers: set[RangeWriter] = set()
 
     def __len__(self) -> int:
-        return len(self._handles)
+        return len(self._handles) + len(self._writers)
 
     @property
     def waiting(self) -> int:
@@ -134,13 +140,7 @@ class Uploads:
             ServiceUnavailableError: too many uploads are under way already (``max_pending_uploads``).
         """
         check_on_progress(on_progress)
-        most = self._service.options.max_pending_uploads
-        if most is not None and len(self._handles) >= most:
-            raise ServiceUnavailableError(
-                f"{len(self._handles)} uploads are under way, as many as max_pending_uploads allows; try again later",
-                code="max_pending_uploads",
-                operation="upload",
-            )
+        self.check_room()
         kept = self._journal if journal is None else journal
         lease = self._service.options.lease_seconds if lease_seconds is None else lease_seconds
 
@@ -154,6 +154,70 @@ class Uploads:
         self._handles.add(handle)
         handle.when_ended(self._handles.discard)
         return handle
+
+    def check_room(self) -> None:
+        """Look whether one more upload may be begun.
+
+        Raises:
+            ServiceUnavailableError: too many uploads are under way already (``max_pending_uploads``).
+        """
+        most = self._service.options.max_pending_uploads
+        if most is not None and len(self) >= most:
+            raise ServiceUnavailableError(
+                f"{len(self)} uploads are under way, as many as max_pending_uploads allows; try again later",
+                code="max_pending_uploads",
+                operation="upload",
+            )
+
+    def writer(
+        self,
+        key: str,
+        metadata: Metadata,
+        *,
+        size: int,
+        file_type: str,
+        name: str,
+        group: str | None,
+        journal: UploadJournal,
+        on_stop: Callable[[UploadError], None],
+    ) -> RangeWriter:
+        """A writer of one upload, for a gateway (see `RangeWriter`).
+
+        Args:
+            key: the upload's name in the journal.
+            metadata: what the video is called and about.
+            size: bytes.
+            file_type: such as ``"mp4"``.
+            name: what a person knows it by.
+            group: whose upload it is.
+            journal: where it is kept.
+            on_stop: called when it has to end: its lease is lost, or the client is shutting down.
+        """
+        options = self._service.options
+        page = JournalSession(
+            journal, key, strict=True, lease_seconds=options.lease_seconds, on_lost=on_stop, clock=self._lease_clock
+        )
+        entry = JournalEntry(
+            file_id="",
+            upload_url="",
+            fingerprint=Fingerprint(size, 0, 0, ""),
+            name=name,
+            account=self._account,
+            group=group or "",
+            file_type=file_type,
+            metadata=metadata_digest(metadata),
+            remember=options.remember,
+        )
+        return RangeWriter(
+            self._service,
+            resources=self._resources,
+            journal=page,
+            entry=entry,
+            metadata=metadata,
+            turn=Turn(group, 0),
+            on_stop=on_stop,
+            writers=self._writers,
+        )
 
     async def unfinished(self) -> AsyncIterator[UnfinishedUpload]:
         """What earlier runs have left (see `AsyncVideoCloud.iter_unfinished`)."""
@@ -197,6 +261,7 @@ class Uploads:
         with anyio.move_on_after(timeout):
             for handle in waiting:
                 await handle.wait()
+            await self._stop_writers("the client is shutting down")
         await self.abort()
 
     async def abort(self) -> None:
@@ -206,6 +271,18 @@ class Uploads:
             handle.abort(UploadError("the upload was stopped because the client was closed", retryable=True))
         for handle in ending:
             await handle.wait()
+        for writer in tuple(self._writers):
+            writer.abort()
+        with anyio.move_on_after(ABORT_SECONDS):
+            await self._stop_writers("the client was closed")
+
+    async def _stop_writers(self, why: str) -> None:
+        """Let writers send what they have been given, and end."""
+        writers = tuple(self._writers)
+        for writer in writers:
+            writer.stop(UploadError(f"the upload was stopped because {why}", resumable=True, retryable=True))
+        for writer in writers:
+            await writer.ended.wait()
 
     async def _upload(
         self, wish: Wish, journal: UploadJournal | None, lease_seconds: float, handle: UploadHandle

@@ -13,6 +13,8 @@ import pytest
 from iqiyi_async.models import ChunkReceipt, Token
 from iqiyi_async.stores import (
     FileTokenStore,
+    GatewayRecord,
+    GatewayState,
     JournalEntry,
     MemoryJournal,
     MemoryTokenStore,
@@ -22,7 +24,7 @@ from iqiyi_async.stores import (
     TokenStore,
     UploadJournal,
 )
-from iqiyi_async.testing import JournalContract, TokenStoreContract
+from iqiyi_async.testing import GatewayStoreContract, JournalContract, TokenStoreContract
 
 
 class TestMemoryTokenStore(TokenStoreContract):
@@ -88,6 +90,23 @@ class TestSqliteJournal(JournalContract):
         return SqliteJournal(self.path)
 
     async def again(self, made: UploadJournal) -> UploadJournal:
+        return SqliteJournal(self.path)
+
+
+class TestMemoryGatewayStore(GatewayStoreContract):
+    async def make(self) -> MemoryJournal:
+        return MemoryJournal()
+
+
+class TestSqliteGatewayStore(GatewayStoreContract):
+    @pytest.fixture(autouse=True)
+    def place(self, tmp_path: Path) -> None:
+        self.path = tmp_path / "folder" / "uploads.db"
+
+    async def make(self) -> SqliteJournal:
+        return SqliteJournal(self.path)
+
+    async def again(self, made: object) -> SqliteJournal:
         return SqliteJournal(self.path)
 
 
@@ -231,6 +250,25 @@ class LosesAllWhenClosed(MemoryJournal):
         self._entries.clear()
 
 
+class NotesWithoutLease(MemoryJournal):
+    async def set_offset(self, key: str, fence: int, offset: int, received: int, expires: float) -> bool:
+        return await super().set_offset(key, self._leases[key][1] if key in self._leases else 0, offset, 1, expires)
+
+
+class ExpiresForEveryone(MemoryJournal):
+    async def expire_uploads(self, limit: int = 50) -> tuple[GatewayRecord, ...]:
+        await super().expire_uploads(limit)
+        return tuple(each for each in self._gateway.values() if each.state is GatewayState.EXPIRED)
+
+
+class GivesTheOwnerAway(MemoryJournal):
+    async def update_upload(self, record: GatewayRecord, fence: int) -> bool:
+        done = await super().update_upload(record, fence)
+        if done:
+            self._gateway[record.key] = record
+        return done
+
+
 BROKEN_STORES = [
     (TakesAnyVersion, "test_a_write_with_an_old_version_changes_nothing"),
     (TakesAnyVersion, "test_of_many_writers_one_wins"),
@@ -273,6 +311,13 @@ BROKEN_JOURNALS = [
 ]
 
 
+BROKEN_GATEWAY_STORES = [
+    (NotesWithoutLease, "test_without_the_lease_nothing_is_written"),
+    (ExpiresForEveryone, "test_what_nobody_goes_on_with_expires_once"),
+    (GivesTheOwnerAway, "test_an_update_changes_neither_the_owner_nor_the_requests"),
+]
+
+
 def named(fault: tuple[type, str]) -> str:
     return f"{fault[0].__name__}-{fault[1].removeprefix('test_')}"
 
@@ -295,6 +340,17 @@ async def test_a_broken_token_store_is_found_out(fault: tuple[type[MemoryTokenSt
 async def test_a_broken_journal_is_found_out(fault: tuple[type[MemoryJournal], str]) -> None:
     class Suite(JournalContract):
         async def make(self) -> UploadJournal:
+            return fault[0]()
+
+    with pytest.raises(AssertionError):
+        await getattr(Suite(), fault[1])()
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("fault", BROKEN_GATEWAY_STORES, ids=named)
+async def test_a_broken_gateway_store_is_found_out(fault: tuple[type[MemoryJournal], str]) -> None:
+    class Suite(GatewayStoreContract):
+        async def make(self) -> MemoryJournal:
             return fault[0]()
 
     with pytest.raises(AssertionError):

@@ -8,13 +8,17 @@ from typing import Any, cast
 
 import attrs
 
-from ...errors import SourceChangedError, VideoCloudError
+from ...errors import SourceChangedError, UploadError, VideoCloudError
 from ...models import Bottleneck, ChunkReceipt, Fingerprint
 from ..ranges import Range
 
 
 def _nothing() -> None:
     """The memory of a file's range is the worker's, that of bytes is the caller's: there is nothing to give back."""
+
+
+class AlreadyHeldError(UploadError):
+    """Another run, here or elsewhere, holds the lease of the upload."""
 
 
 class Chunk:
