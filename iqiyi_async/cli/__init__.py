@@ -74,7 +74,7 @@ def _terminated(number: int, _: FrameType | None) -> NoReturn:
 
 
 def _open_missing_streams() -> None:
-    """Streams that were closed by whoever started this program lead nowhere; else the next file that is opened, such
+    """Streams that the parent process had closed lead nowhere; else the next file that is opened, such
     as a journal, would get the number of stdout and be written over by every line."""
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         try:

@@ -30,7 +30,7 @@ class Results(Console):
         super().__init__(file=cast("IO[str]", out), width=width)
 
     def on_broken_pipe(self) -> None:
-        """Rich would exit here; whoever prints knows better."""
+        """Rich would exit here; the caller decides what a broken stream means."""
         raise BrokenPipeError
 
 

@@ -4,7 +4,7 @@ Slow links get small ranges, so that little is lost when one fails, and few work
 that the pause between two of them does not count, and as many workers as bring more. Numbers in, numbers out: no
 clock, no I/O.
 
-- A range should take about `TARGET_SECONDS` on its lane; as long as the number of workers is being looked for, only
+- A range should take about `TARGET_SECONDS`; as long as the number of workers is being looked for, only
   `SEARCH_SECONDS`, so that a rate is soon known. After trouble it is halved.
 - Workers are doubled as long as each doubling brings at least a tenth more bytes a second; the first that does not is
   taken back, and tried again much later. After trouble they are halved.
@@ -16,7 +16,7 @@ from typing import Literal
 
 from ..config import KIB, MIB
 
-#: Long against the round trip that every range pays once, short against the patience of whoever watches the progress.
+#: Long compared with the round trip that each range costs, short enough for a progress display to move.
 TARGET_SECONDS, SEARCH_SECONDS = 4.0, 0.5
 
 FIRST_CHUNK, LEAST_CHUNK, MOST_CHUNK = MIB, 256 * KIB, 16 * MIB

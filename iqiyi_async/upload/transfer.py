@@ -46,7 +46,7 @@ class Transfer:
     """Sends what is missing of one upload.
 
     Args:
-        session: the way to the service.
+        session: sends the calls.
         pool: the workers.
         route: where the ranges go.
         source: where the bytes come from.

@@ -54,7 +54,7 @@ class Service:
     """What all uploads of a client have in common.
 
     Attributes:
-        session: the way to the service.
+        session: sends the calls.
         endpoints: where the service lives.
         options: how files are cut and sent.
         pool: the workers.

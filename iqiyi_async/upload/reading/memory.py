@@ -1,7 +1,7 @@
-"""The memory that all streams of a client share: counted by the bytes that they hold, and never held up for good.
+"""The memory that all streams of a client share: counted by the bytes that they hold; room always comes back.
 
 A stream takes room as its bytes come, and gives it back when the service has accepted them. Where there is none, the
-streams that have waited longest send what they have as short ranges: so room always comes back.
+streams that have waited longest send what they have as short ranges.
 """
 
 from __future__ import annotations

@@ -122,7 +122,7 @@ class OpenFiles:
             self._serve(None)
 
     def rest(self, holder: Holder) -> None:
-        """The holder does not read for now: its place goes to whoever waits."""
+        """The holder does not read for now: its place goes to the next that waits."""
         if holder not in self._held:
             return
         self._held.move_to_end(holder)

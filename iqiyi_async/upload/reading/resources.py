@@ -16,7 +16,7 @@ from ..adaptive import MEMORY, MOST_CHUNK, MOST_WORKERS
 from .memory import StreamMemory
 from .open_files import OpenFiles
 
-#: Hashing less than this takes less time than the way to a thread and back.
+#: Hashing less than this takes less time than handing it to a thread.
 INLINE_HASH = 64 * KIB
 
 #: So many bytes are hashed at a stretch: somewhat more than a millisecond.
