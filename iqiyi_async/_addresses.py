@@ -1,4 +1,4 @@
-"""Which texts are URLs that every part of this library reads alike: one check for those of callers and of the service."""
+"""Which texts are URLs that every part of this library reads alike, given by callers or by the service."""
 
 from __future__ import annotations
 
