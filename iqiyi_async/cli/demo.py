@@ -15,6 +15,7 @@ from http.client import HTTPException
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.error import HTTPError
 from urllib.request import ProxyHandler, build_opener
 
 from iqiyi_async import AsyncVideoCloud, Endpoints, PlayUrls, UploadOptions, UploadReceipt
@@ -159,6 +160,8 @@ def compare(url: str, path: Path) -> str | None:
                 place += len(piece)
             return None if not file.read(1) else tr("from byte {place} on, where it ends", place=f"{place:,}")
     except (OSError, HTTPException) as error:
+        if isinstance(error, HTTPError):
+            error.close()
         raise CommandError(
             tr("the video could not be fetched: {error}", error=error), tr("run the demo again with -v")
         ) from None
