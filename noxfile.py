@@ -110,7 +110,7 @@ def tests(session: nox.Session) -> None:
     for each in ("tests", "docs"):
         shutil.rmtree(away / each, ignore_errors=True)
         shutil.copytree(ROOT / each, away / each, ignore=shutil.ignore_patterns("__pycache__"))
-    for each in ("pyproject.toml", "README.md"):
+    for each in ("pyproject.toml", "README.md", "zensical.toml"):
         shutil.copy(ROOT / each, away)
     with session.chdir(away):
         session.run("python", "-X", "dev", "-m", "pytest", "-n", "2", *session.posargs)
