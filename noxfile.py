@@ -89,7 +89,7 @@ def package(session: nox.Session) -> None:
     session.run("python", "-m", "build", "--outdir", str(dist))
     session.run("twine", "check", "--strict", *(str(each) for each in dist.iterdir()))
     for number, artefact in enumerate(sorted(dist.iterdir())):
-        empty = Path(session.create_tmp()) / f"empty{number}"
+        empty = Path(session.create_tmp()).resolve() / f"empty{number}"
         shutil.rmtree(empty, ignore_errors=True)
         session.run("python", "-m", "venv", str(empty))
         python = str(empty / ("Scripts" if os.name == "nt" else "bin") / "python")
@@ -110,7 +110,7 @@ def tests(session: nox.Session) -> None:
     for each in ("tests", "docs"):
         shutil.rmtree(away / each, ignore_errors=True)
         shutil.copytree(ROOT / each, away / each, ignore=shutil.ignore_patterns("__pycache__"))
-    for each in ("pyproject.toml", "zensical.toml", "README.md", "README.zh.md"):
+    for each in ("pyproject.toml", "README.md", "README.zh.md", "zensical.toml"):
         shutil.copy(ROOT / each, away)
     with session.chdir(away):
         session.run("python", "-X", "dev", "-m", "pytest", "-n", "2", *session.posargs)

@@ -60,7 +60,8 @@ async def create(request: Request, video: UploadFile, title: str) -> dict[str, s
 @app.get("/videos/{name}")
 async def look(request: Request, name: str) -> dict[str, str]:
     """What has become of a video."""
-    return request.app.state.results.get(name, {"state": "uploading"})
+    results: dict[str, dict[str, str]] = request.app.state.results
+    return results.get(name, {"state": "uploading"})
 
 
 async def publish(app: FastAPI, note: Path) -> None:
