@@ -15,7 +15,26 @@ ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 
 #: Guides that must be there in Chinese; a page that is there as well is compared too.
-GUIDES = ("batches", "faults", "many-machines", "observability", "sources", "testing")
+GUIDES = (
+    "batches",
+    "command-line",
+    "decisions",
+    "examples",
+    "faults",
+    "how-it-is-built",
+    "index",
+    "limits-and-tuning",
+    "many-machines",
+    "migration",
+    "observability",
+    "playing",
+    "sources",
+    "start",
+    "testing",
+    "tokens-and-journals",
+    "uploads",
+    "versions",
+)
 
 #: One name for one thing, in the guides and on the command line: words that have another one there.
 TERMS = {
@@ -93,13 +112,13 @@ def pages() -> list[Path]:
 def targets(page: Page, language: str) -> Counter[str]:
     """Where the links of a page lead, apart from those between the languages; pages are named as the English ones are.
 
-    The place in a page is left out: it is called after a heading, which is translated.
+    A heading that is linked to has its English name on the Chinese page too: `## 限速 {#how-fast-it-may-go}`.
     """
     found: list[str] = []
     for link in page.links:
-        address, _, place = link.partition("#")
+        address, hash_mark, place = link.partition("#")
         if "://" in address or not address:
-            found.append(link if address else "#")
+            found.append(link)
             continue
         target = (page.path.parent / address).resolve()
         if target.name.endswith(".zh.md"):
@@ -110,7 +129,7 @@ def targets(page: Page, language: str) -> Counter[str]:
             if target == page.path.with_name(page.path.name.replace(".zh.md", ".md")):
                 continue
             pytest.fail(f"{page.path.name} leads to {target.name}, which is there in Chinese")
-        found.append(f"{target}{'#' if place else ''}")
+        found.append(f"{target}{hash_mark}{place}")
     return Counter(found)
 
 
