@@ -106,7 +106,7 @@ def translation(page: Path) -> Path:
 def pages() -> list[Path]:
     named = {DOCS / f"{guide}.md" for guide in GUIDES}
     found = {path.with_name(path.name.replace(".zh.md", ".md")) for path in DOCS.rglob("*.zh.md")}
-    return sorted(named | found)
+    return [ROOT / "README.md", *sorted(named | found)]
 
 
 def targets(page: Page, language: str) -> Counter[str]:
