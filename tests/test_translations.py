@@ -28,6 +28,7 @@ GUIDES = (
     "migration",
     "observability",
     "playing",
+    "reference/errors",
     "sources",
     "start",
     "testing",
@@ -186,9 +187,9 @@ def test_terms_are_the_same_everywhere() -> None:
 def test_the_site_knows_all_pages() -> None:
     """Its switch between the languages has them by name, and so has its navigation."""
     site = tomllib.loads((ROOT / "zensical.toml").read_text("utf-8"))["project"]
-    found = {path.name.removesuffix(".zh.md") for path in DOCS.glob("*.zh.md")}
+    found = {path.relative_to(DOCS).as_posix().removesuffix(".zh.md") for path in DOCS.rglob("*.zh.md")}
     assert set(site["extra"]["chinese"]) == found
-    assert set(re.findall(r"[\w-]+(?=\.zh\.md)", str(site["nav"]))) == found
+    assert set(re.findall(r"[\w/-]+(?=\.zh\.md)", str(site["nav"]))) == found
 
 
 def test_it_leads_to_the_english_page(english: Page, chinese: Page) -> None:
