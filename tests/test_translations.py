@@ -100,13 +100,17 @@ def tables(prose: str) -> list[tuple[int, int]]:
     return found
 
 
-def translation(page: Path) -> Path:
-    return page.with_name(f"{page.stem}.zh.md")
+def translation(path: Path) -> Path:
+    return path.with_name(f"{path.stem}.zh{path.suffix}")
+
+
+def original(path: Path) -> Path:
+    return path.with_name(path.name.replace(".zh.", "."))
 
 
 def pages() -> list[Path]:
     named = {DOCS / f"{guide}.md" for guide in GUIDES}
-    found = {path.with_name(path.name.replace(".zh.md", ".md")) for path in DOCS.rglob("*.zh.md")}
+    found = {original(path) for path in DOCS.rglob("*.zh.md")}
     return [ROOT / "README.md", *sorted(named | found)]
 
 
@@ -122,14 +126,12 @@ def targets(page: Page, language: str) -> Counter[str]:
             found.append(link)
             continue
         target = (page.path.parent / address).resolve()
-        if target.name.endswith(".zh.md"):
-            if language == "en":
-                continue
-            target = target.with_name(target.name.replace(".zh.md", ".md"))
-        elif target.suffix == ".md" and language == "zh" and translation(target).exists():
-            if target == page.path.with_name(page.path.name.replace(".zh.md", ".md")):
-                continue
+        if {target, page.path.resolve()} <= {translation(original(page.path)), original(page.path)}:
+            # From one language to the other.
+            continue
+        if language == "zh" and translation(target).exists():
             pytest.fail(f"{page.path.name} leads to {target.name}, which is there in Chinese")
+        target = original(target)
         found.append(f"{target}{hash_mark}{place}")
     return Counter(found)
 

@@ -1,4 +1,4 @@
-"""Draws `terminal.svg`: the command line at work, as a terminal shows it.
+"""Draws `terminal.svg` and `terminal.zh.svg`: the command line at work, as a terminal shows it.
 
 python -m pip install pyte '.[cli,emulator]' && python docs/images/terminal.py
 
@@ -39,9 +39,17 @@ FILES = {"beach.mp4": 3_000_000, "final.mp4": 24_000_000, "interview.mp4": 9_500
 COMMAND = ["iqiyi-async", "upload", "*.mp4", "--wait", "--chunk-size", "1MiB", "--max-bandwidth", "8MB"]
 #: Seconds from the start of the command to the picture.
 MOMENT = 4.4
+#: Locales, and what their pictures are called.
+PICTURES = {"C.UTF-8": "terminal.svg", "zh_CN.UTF-8": "terminal.zh.svg"}
 
 
 def main() -> None:
+    for locale, name in PICTURES.items():
+        Path(__file__).with_name(name).write_text(picture(locale), "utf-8")
+
+
+def picture(locale: str) -> str:
+    """The program in the language of a locale, as SVG."""
     plan = FaultPlan((Fault(operation="upload_chunk", call=7, status=503),))
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -58,7 +66,9 @@ def main() -> None:
             "COLUMNS": str(COLUMNS),
             "LINES": str(ROWS),
             "TERM": "xterm-256color",
-            "LANG": "C.UTF-8",
+            "LANG": locale,
+            "LC_ALL": locale,
+            "PYTHONUTF8": "1",
         }
         screen = watched([sys.executable, "-m", "iqiyi_async", "upload", *FILES, *COMMAND[3:]], folder, environment)
     console = Console(record=True, width=COLUMNS, file=io.StringIO(), legacy_windows=False)
@@ -67,8 +77,7 @@ def main() -> None:
         console.print(row, no_wrap=True, crop=True)
     svg = console.export_svg(title="iqiyi-async", theme=DIMMED_MONOKAI, unique_id="terminal")
     # Nothing is loaded from elsewhere: the fonts of the machine are good enough.
-    svg = re.sub(r"@font-face \{.*?\}", "", svg, flags=re.DOTALL).replace("Fira Code", "ui-monospace, Menlo, Consolas")
-    Path(__file__).with_name("terminal.svg").write_text(svg, "utf-8")
+    return re.sub(r"@font-face \{.*?\}", "", svg, flags=re.DOTALL).replace("Fira Code", "ui-monospace, Menlo, Consolas")
 
 
 def watched(command: list[str], folder: str, environment: dict[str, str]) -> pyte.Screen:
