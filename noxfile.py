@@ -77,7 +77,12 @@ def types(session: nox.Session) -> None:
 def docs(session: nox.Session) -> None:
     """The site, into `site/`; a broken link is an error. `nox -s docs -- serve` shows it while it is written."""
     session.install(*_group("docs"))
-    session.run("zensical", *(session.posargs or ["build", "--clean", "--strict"]))
+    if session.posargs:
+        session.run("zensical", *session.posargs)
+        return
+    shutil.rmtree(ROOT / "site", ignore_errors=True)
+    session.run("zensical", "build", "--clean", "--strict")
+    session.run("python", ".site/check_links.py", "site")
 
 
 @nox.session

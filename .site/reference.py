@@ -87,16 +87,18 @@ class Signatures(griffe.Extension):
             kind = griffe.ParameterKind.keyword_only
         parameters = [griffe.Parameter("self", kind=griffe.ParameterKind.positional_or_keyword)]
         for name, member in cls.members.items():
-            if not isinstance(member, griffe.Attribute) or member.annotation is None or name.startswith("_"):
+            if not isinstance(member, griffe.Attribute) or member.annotation is None or "property" in member.labels:
                 continue
             field = member.value if isinstance(member.value, griffe.ExprCall) else None
             default: Any = member.value
+            alias = name.lstrip("_")
             if field is not None and str(field.function) == "attrs.field":
                 given = {each.name: each.value for each in field.arguments if isinstance(each, griffe.ExprKeyword)}
                 default = given.get("default", "..." if "factory" in given else None)
                 if str(given.get("init")) == "False":
                     continue
-            parameters.append(griffe.Parameter(name, annotation=member.annotation, kind=kind, default=default))
+                alias = str(given.get("alias", alias)).strip("'\"")
+            parameters.append(griffe.Parameter(alias, annotation=member.annotation, kind=kind, default=default))
         made_by_attrs = griffe.Function("__init__", parameters=griffe.Parameters(*parameters), parent=cls)
         cls.set_member("__init__", made_by_attrs)
 
