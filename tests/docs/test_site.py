@@ -70,7 +70,7 @@ def test_every_page_is_in_the_navigation() -> None:
 
 
 def test_the_language_switch_knows_the_chinese_pages() -> None:
-    chinese = {path.name.removesuffix(".zh.md") for path in DOCS.glob("*.zh.md")}
+    chinese = {path.relative_to(DOCS).as_posix().removesuffix(".zh.md") for path in DOCS.rglob("*.zh.md")}
     assert set(settings()["extra"]["chinese"]) == chinese
 
 
