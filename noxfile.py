@@ -11,6 +11,8 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import nox
@@ -21,7 +23,18 @@ SUPPORTED = [
     line.rsplit(" ", 1)[1] for line in PROJECT["classifiers"] if line.startswith("Programming Language :: Python :: 3.")
 ]
 
-nox.options.sessions = ["lint", "types", "docs", "package", "tests"]
+#: What reads files, keeps memory, looks at sockets or locks files.
+FALLBACKS = [
+    *(
+        f"tests/engine/test_{name}.py"
+        for name in ("changing_sources", "memory", "kept_connections", "identity", "uploads")
+    ),
+    "tests/stores",
+    "tests/sources",
+    "tests/words",
+]
+
+nox.options.sessions = ["lint", "types", "docs", "package", "fallbacks", "tests"]
 nox.options.error_on_external_run = True
 nox.options.reuse_existing_virtualenvs = True
 nox.needs_version = ">=2025.2.9"
@@ -110,7 +123,21 @@ def package(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """The suite, against the installed package, on every Python that is there."""
     session.install(".[all]", *_group("test"))
-    # In a folder without the sources: beside them, they would be imported in place of the package.
+    with _away(session):
+        session.run("python", "-X", "dev", "-m", "pytest", "-n", "2", *session.posargs)
+
+
+@nox.session
+def fallbacks(session: nox.Session) -> None:
+    """The tests of files, memory, connections and stores, with everything taken away that Windows does not have."""
+    session.install(".[all]", *_group("test"))
+    with _away(session):
+        session.run("python", "-m", "pytest", "-n", "2", "-p", "tests.as_windows", *FALLBACKS, *session.posargs)
+
+
+@contextmanager
+def _away(session: nox.Session) -> Iterator[None]:
+    """A folder without the sources: beside them, they would be imported in place of the package."""
     away = Path(session.create_tmp())
     for each in ("tests", "docs"):
         shutil.rmtree(away / each, ignore_errors=True)
@@ -118,7 +145,7 @@ def tests(session: nox.Session) -> None:
     for each in ("pyproject.toml", "README.md", "README.zh.md", "zensical.toml"):
         shutil.copy(ROOT / each, away)
     with session.chdir(away):
-        session.run("python", "-X", "dev", "-m", "pytest", "-n", "2", *session.posargs)
+        yield
 
 
 @nox.session

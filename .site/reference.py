@@ -1,9 +1,10 @@
-"""What the reference needs beyond docstrings: links for public names, signatures for classes made by attrs."""
+"""What the reference needs beyond docstrings: links, signatures of attrs classes, and since when a name is there."""
 
 from __future__ import annotations
 
 import ast
 import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -116,3 +117,25 @@ class Members(griffe.Extension):
             if isinstance(member, griffe.Attribute) and member.value is not None
         ]
         cls.docstring.value += "\n\n" + "\n".join(["| member | value |", "|---|---|", *rows])
+
+
+class Added(griffe.Extension):
+    """Says since which version a name is there."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        versions = tomllib.loads(Path(__file__).with_name("added.toml").read_text("utf-8"))
+        self._versions = {name: version for version, names in versions.items() for name in names}
+
+    def on_object(self, *, obj: griffe.Object, **_: Any) -> None:
+        """Put the version behind the first paragraph."""
+        version = self._versions.get(obj.path)
+        if version is None or obj.docstring is None:
+            return
+        first, _, rest = obj.docstring.value.partition("\n\n")
+        obj.docstring.value = f"{first}\n\n*Added in version {version}.*\n\n{rest}".rstrip()
+
+    def on_package(self, *, pkg: griffe.Module, **_: Any) -> None:
+        """A name of the list that is gone would be shown nowhere, and nobody would notice."""
+        for name in self._versions:
+            pkg[name.removeprefix(f"{pkg.name}.")]

@@ -9,13 +9,16 @@ import os
 import re
 import subprocess
 import sys
+import textwrap
+from functools import partial
 from pathlib import Path
-from types import CodeType
+from types import CodeType, ModuleType
 from typing import Any
 
 import pytest
 
 import iqiyi_async
+import iqiyi_async.emulator
 from iqiyi_async import AsyncVideoCloud, Endpoints, Metadata
 from iqiyi_async.emulator import DEFAULT_APP_KEY, DEFAULT_APP_SECRET, ThreadedEmulatorServer
 
@@ -85,6 +88,18 @@ async def run_together(programs: list[CodeType], url: str) -> None:
             result = eval(program, names)
             if inspect.iscoroutine(result):
                 await result
+
+
+@pytest.mark.parametrize("module", [iqiyi_async, iqiyi_async.emulator])
+def test_the_examples_of_docstrings_run(
+    module: ModuleType, folder: Path, iqiyi_emulator: ThreadedEmulatorServer
+) -> None:
+    text = "".join(re.findall(r"^    .*\n", module.__doc__ or "", re.MULTILINE))
+    program = compile(textwrap.dedent(text), "docstring", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
+    ours = partial(AsyncVideoCloud, endpoints=Endpoints.single(iqiyi_emulator.endpoint_url))
+    given = {"AsyncVideoCloud": ours, "app_key": DEFAULT_APP_KEY, "app_secret": DEFAULT_APP_SECRET}
+    names = {name: getattr(module, name) for name in module.__all__} | given
+    asyncio.run(eval(program, names))
 
 
 @pytest.mark.parametrize("page", sorted({page.name for page in DOCS.glob("*.md")}))

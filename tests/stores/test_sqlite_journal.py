@@ -20,9 +20,8 @@ from iqiyi_async.models import ChunkReceipt, JournalEntry
 from iqiyi_async.stores import MemoryJournal, Phase, SqliteJournal, _database
 
 from .children import ENTRY
-from .helpers import KEY, child, descriptors, mode, said_by, umask
+from .helpers import KEY, child, descriptors, mode, posix_only, said_by, umask
 
-posix_only = pytest.mark.skipif(os.name != "posix", reason="modes and owners are those of POSIX")
 DAY = 86400.0
 
 
