@@ -87,7 +87,12 @@ def types(session: nox.Session) -> None:
 def docs(session: nox.Session) -> None:
     """The site, into `site/`; a broken link is an error. `nox -s docs -- serve` shows it while it is written."""
     session.install(*_group("docs"))
-    session.run("zensical", *(session.posargs or ["build", "--clean", "--strict"]))
+    if session.posargs:
+        session.run("zensical", *session.posargs)
+        return
+    shutil.rmtree(ROOT / "site", ignore_errors=True)
+    session.run("zensical", "build", "--clean", "--strict")
+    session.run("python", ".site/check_links.py", "site")
 
 
 @nox.session
@@ -134,7 +139,7 @@ def _away(session: nox.Session) -> Iterator[None]:
     for each in ("tests", "docs"):
         shutil.rmtree(away / each, ignore_errors=True)
         shutil.copytree(ROOT / each, away / each, ignore=shutil.ignore_patterns("__pycache__"))
-    for each in ("pyproject.toml", "zensical.toml", "README.md", "README.zh.md"):
+    for each in ("pyproject.toml", "README.md", "README.zh.md", "zensical.toml"):
         shutil.copy(ROOT / each, away)
     with session.chdir(away):
         yield

@@ -1,9 +1,10 @@
-"""What the reference needs beyond docstrings: links for public names, signatures for classes made by attrs."""
+"""What the reference needs beyond docstrings: links, signatures of attrs classes, and since when a name is there."""
 
 from __future__ import annotations
 
 import ast
 import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -87,16 +88,18 @@ class Signatures(griffe.Extension):
             kind = griffe.ParameterKind.keyword_only
         parameters = [griffe.Parameter("self", kind=griffe.ParameterKind.positional_or_keyword)]
         for name, member in cls.members.items():
-            if not isinstance(member, griffe.Attribute) or member.annotation is None or name.startswith("_"):
+            if not isinstance(member, griffe.Attribute) or member.annotation is None or "property" in member.labels:
                 continue
             field = member.value if isinstance(member.value, griffe.ExprCall) else None
             default: Any = member.value
+            alias = name.lstrip("_")
             if field is not None and str(field.function) == "attrs.field":
                 given = {each.name: each.value for each in field.arguments if isinstance(each, griffe.ExprKeyword)}
                 default = given.get("default", "..." if "factory" in given else None)
                 if str(given.get("init")) == "False":
                     continue
-            parameters.append(griffe.Parameter(name, annotation=member.annotation, kind=kind, default=default))
+                alias = str(given.get("alias", alias)).strip("'\"")
+            parameters.append(griffe.Parameter(alias, annotation=member.annotation, kind=kind, default=default))
         made_by_attrs = griffe.Function("__init__", parameters=griffe.Parameters(*parameters), parent=cls)
         cls.set_member("__init__", made_by_attrs)
 
@@ -114,3 +117,25 @@ class Members(griffe.Extension):
             if isinstance(member, griffe.Attribute) and member.value is not None
         ]
         cls.docstring.value += "\n\n" + "\n".join(["| member | value |", "|---|---|", *rows])
+
+
+class Added(griffe.Extension):
+    """Says since which version a name is there."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        versions = tomllib.loads(Path(__file__).with_name("added.toml").read_text("utf-8"))
+        self._versions = {name: version for version, names in versions.items() for name in names}
+
+    def on_object(self, *, obj: griffe.Object, **_: Any) -> None:
+        """Put the version behind the first paragraph."""
+        version = self._versions.get(obj.path)
+        if version is None or obj.docstring is None:
+            return
+        first, _, rest = obj.docstring.value.partition("\n\n")
+        obj.docstring.value = f"{first}\n\n*Added in version {version}.*\n\n{rest}".rstrip()
+
+    def on_package(self, *, pkg: griffe.Module, **_: Any) -> None:
+        """A name of the list that is gone would be shown nowhere, and nobody would notice."""
+        for name in self._versions:
+            pkg[name.removeprefix(f"{pkg.name}.")]

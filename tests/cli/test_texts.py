@@ -147,6 +147,8 @@ COMPOSED = (
     "{name} must be from {least} to {most}, not {value}",
     "{operation}: nothing was sent, the service is down for {seconds} s: {why}",
     "[Errno {number}] {reason}",
+    "review failed",
+    "publish failed",
     "api is not a URL",
     "api must be a URL that begins with http:// or https:// and names a host",
     "api must not hold a user name or a password",
@@ -238,6 +240,14 @@ def test_what_the_service_refuses_is_told_in_chinese(
     assert done.code == 1
     assert told in done.err
     assert english_in(done.err) == [], done.err
+
+
+def test_what_is_never_published_is_told_in_chinese(service: ThreadedEmulatorServer, video: MakeVideo) -> None:
+    path = video()
+    service.faults = FaultPlan([Fault(operation="get_status", code="A00002")])
+    done = run(service, "upload", path, "--wait", LANG="zh_CN.UTF-8", LC_ALL="", PYTHONUTF8="1")
+    assert done.code == 1
+    assert re.search(r"视频 \w+ 不会发布（A00002）：审核未通过", done.err), done.err
 
 
 def test_an_operation_is_named_once(service: ThreadedEmulatorServer, video: MakeVideo) -> None:
