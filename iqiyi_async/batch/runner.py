@@ -23,8 +23,8 @@ from .._concurrency import run_to_completion
 from ..client import AsyncVideoCloud
 from ..errors import VideoCloudError
 from ..models import UploadItem, UploadOutcome, UploadReceipt, VideoState, VideoStatus
-from ..upload.handle import UploadHandle
 from ..upload.finish import boottime
+from ..upload.handle import UploadHandle
 from .claims import FIRST_WAIT, LONGEST_WAIT, Claims
 from .heartbeat import Heartbeat
 from .item_journal import ItemJournal
