@@ -419,8 +419,9 @@ class RangeWriter:
     def _ended(self, size: int, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         self._resources.memory.release(size)
-        if not task.cancelled() and self._problem is None:
-            self._problem = task.exception()
+        # Of several errors the first is raised; all count as seen.
+        problem = None if task.cancelled() else task.exception()
+        self._problem = self._problem or problem
 
     async def _stop(self) -> None:
         """Nothing is under way any more when this is over."""
