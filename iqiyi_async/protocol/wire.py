@@ -153,8 +153,8 @@ class Call(Generic[T_co]):
         try:
             return self._decode(answer)
         except VideoCloudError as error:
-            if error.operation is None:
-                # Otherwise a call that contains this one has said it.
+            # Said once, although a call may have been wrapped around another.
+            if error.operation != self.operation:
                 error.operation = self.operation
                 error.args = (f"{self.operation}: {error}",)
             error.file_id = error.file_id or self.file_id

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import http.server
+import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -146,6 +148,28 @@ def test_failing_upload(iqiyi_emulator: ThreadedEmulatorServer, iqiyi_faults: Fa
     iqiyi_faults.clear()
     assert "uploaded as" in run(iqiyi_emulator, folder, "failing_upload.py", "holiday.mp4")
     assert len(iqiyi_emulator.files) == 1
+
+
+@pytest.mark.iqiyi_end_check(False)
+def test_the_failure_of_troubleshooting(
+    iqiyi_emulator: ThreadedEmulatorServer, iqiyi_faults: FaultControl, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The page's fault, its two lines, and the same command once more."""
+    page = (EXAMPLES.parent / "troubleshooting.md").read_text("utf-8")
+    plan = json.loads(re.findall(r"^```json.*?\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)[0])
+    error, hint = re.findall(r"^(error: .*)\n(hint: .*)$", page, re.MULTILINE)[0]
+    iqiyi_faults.add(*plan["faults"])
+    (folder / "holiday.mp4").write_bytes(bytes(302_586))
+    monkeypatch.setenv("IQIYI_APP_KEY", DEFAULT_APP_KEY)
+    monkeypatch.setenv("IQIYI_APP_SECRET", DEFAULT_APP_SECRET)
+    monkeypatch.setenv("IQIYI_ENDPOINT_URL", iqiyi_emulator.endpoint_url)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(path for path in sys.path if path))
+    command = [sys.executable, "-m", "iqiyi_async", "upload", "holiday.mp4"]
+    failed = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=50, check=False)
+    assert (failed.returncode, failed.stderr.splitlines()[-2:]) == (1, [error, hint])
+    iqiyi_faults.clear()
+    subprocess.run(command, cwd=folder, capture_output=True, timeout=50, check=True)
+    assert [each.operation for each in iqiyi_emulator.history].count("upload_chunk") == 1
 
 
 def test_token_store(tmp_path: Path) -> None:
