@@ -32,6 +32,7 @@ GUIDES = (
     "start",
     "testing",
     "tokens-and-journals",
+    "troubleshooting",
     "uploads",
     "versions",
 )
