@@ -84,7 +84,8 @@ class TusGateway:
         if max_size is not None:
             check_number("max_size", max_size)
         check_number("expires", expires, int | float)
-        if spool is not None and not isinstance(spool, Spool):
+        given: object = spool
+        if given is not None and not isinstance(given, Spool):
             raise ConfigurationError("spool must be a Spool")
         self._cloud = cloud
         self._on_create = on_create
