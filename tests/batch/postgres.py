@@ -46,7 +46,11 @@ class Postgres:
     @property
     def url(self) -> str:
         """Of its database."""
-        return f"postgresql://postgres@127.0.0.1:{self.port}/postgres"
+        return self.url_of("postgres")
+
+    def url_of(self, database: str, user: str = "postgres") -> str:
+        """Of a database, for a user who needs no password."""
+        return f"postgresql://{user}@127.0.0.1:{self.port}/{database}"
 
     def start(self) -> None:
         """Start it, and wait until it answers."""
@@ -76,8 +80,12 @@ class Postgres:
 
     def forget(self) -> None:
         """Empty the tables of batches."""
-        psql = [str(self._programs / "psql"), "-q", self.url, "-c", "TRUNCATE iqiyi_batch CASCADE"]
-        subprocess.run(psql, check=True, stderr=subprocess.DEVNULL)
+        self.sql("TRUNCATE iqiyi_batch CASCADE")
+
+    def sql(self, statement: str, url: str = "") -> str:
+        """Execute a statement; what it answers."""
+        psql = [str(self._programs / "psql"), "-q", "-A", "-t", url or self.url, "-c", statement]
+        return subprocess.run(psql, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True).stdout
 
     def _end(self, number: signal.Signals) -> None:
         process, self._process = self._process, None
