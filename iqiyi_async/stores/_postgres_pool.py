@@ -11,8 +11,6 @@ from collections.abc import Awaitable, Callable
 from importlib import import_module
 from typing import Any, TypeVar
 
-import attrs
-
 from ..errors import ConfigurationError
 from ._codec import Sealed
 from ._worker import settle
@@ -55,12 +53,53 @@ class DatabaseError(OSError):
         self.away = away
 
 
-@attrs.define(eq=False)
 class _Connections:
     """What one event loop has."""
 
-    pool: Any = None
-    opening: asyncio.Lock = attrs.field(factory=asyncio.Lock)
+    def __init__(self) -> None:
+        self.pool: Any = None
+        self.opening: asyncio.Lock = asyncio.Lock()
+        self._connecting: set[asyncio.Task[Any]] = set()
+
+    async def acquire(self, pool: Any, seconds: float) -> Any:
+        """A connection. Connecting is never cancelled, which the library does not bear: a caller that is cancelled
+        meanwhile leaves the connection to the next one."""
+        if pool.get_idle_size():
+            return await pool.acquire(timeout=seconds)
+        # In a task of its own, also because connecting looks for certificates and passwords in files.
+        task = asyncio.ensure_future(pool.acquire(timeout=seconds))
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError:
+            release = asyncio.ensure_future(_release_later(task, pool))
+            self._connecting.add(release)
+            release.add_done_callback(self._released)
+            raise
+        return task.result()
+
+    def _released(self, task: asyncio.Task[Any]) -> None:
+        self._connecting.discard(task)
+        if not task.cancelled():
+            task.exception()  # counts as seen
+
+    async def aclose(self) -> None:
+        """Close the connections, also those that are being made."""
+        pool, self.pool = self.pool, None
+        try:
+            async with asyncio.timeout(CONNECTING):
+                while self._connecting:
+                    await asyncio.wait(list(self._connecting))
+                if pool is not None:
+                    await pool.close()
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+            if pool is not None:
+                pool.terminate()
+
+
+async def _release_later(task: asyncio.Task[Any], pool: Any) -> None:
+    await asyncio.wait([task])
+    if task.exception() is None:
+        await pool.release(task.result(), timeout=CONNECTING)
 
 
 class PostgresPool:
@@ -118,20 +157,16 @@ class PostgresPool:
     async def aclose(self) -> None:
         """Close the connections of the running event loop."""
         mine = self._loops.pop(asyncio.get_running_loop(), None)
-        if mine is None or mine.pool is None:
-            return
-        try:
-            async with asyncio.timeout(CONNECTING):
-                await mine.pool.close()
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
-            mine.pool.terminate()
+        if mine is not None:
+            await mine.aclose()
 
     async def _attempts(self, work: Callable[[Any], Awaitable[T]]) -> T:
         attempt = 0
         while True:
             attempt += 1
-            pool = await self._open()
-            connection = await pool.acquire(timeout=self._statement)
+            mine = await self._open()
+            pool = mine.pool
+            connection = await mine.acquire(pool, self._statement)
             try:
                 return await work(connection)
             except _PASSING:
@@ -140,7 +175,7 @@ class PostgresPool:
             finally:
                 await pool.release(connection, timeout=CONNECTING)
 
-    async def _open(self) -> Any:
+    async def _open(self) -> _Connections:
         loop = asyncio.get_running_loop()
         for each in [each for each in self._loops if each.is_closed()]:
             del self._loops[each]
@@ -156,16 +191,19 @@ class PostgresPool:
                     reset=_nothing,
                     server_settings={"application_name": self._application},
                 )
-                await pool
+                await asyncio.ensure_future(pool)
                 try:
-                    async with pool.acquire(timeout=CONNECTING) as connection:
+                    connection = await mine.acquire(pool, CONNECTING)
+                    try:
                         await self._set_up(connection)
+                    finally:
+                        await pool.release(connection, timeout=CONNECTING)
                 except BaseException:
                     pool.terminate()
                     raise
                 mine.pool = pool
                 self.answered = True
-            return mine.pool
+            return mine
 
     def _told_anew(self, problem: BaseException) -> BaseException:
         """The same failure without the frames. Its words are the server's or the system's: no DSN stands in them."""
