@@ -37,7 +37,7 @@ _REFUSED = (
 _AWAY = (
     *(asyncpg.PostgresConnectionError, asyncpg.CannotConnectNowError, asyncpg.AdminShutdownError),
     *(asyncpg.CrashShutdownError, asyncpg.TooManyConnectionsError, asyncpg.ReadOnlySQLTransactionError),
-    *(asyncpg.InterfaceError, OSError, TimeoutError, EOFError),
+    *(asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError, EOFError),
 )
 
 
@@ -172,6 +172,10 @@ class PostgresPool:
             except _PASSING:
                 if attempt == TRIES:
                     raise
+            except _AWAY:
+                # Whatever state it is in, it is not used again.
+                connection.terminate()
+                raise
             finally:
                 await pool.release(connection, timeout=CONNECTING)
 
@@ -208,6 +212,10 @@ class PostgresPool:
     def _told_anew(self, problem: BaseException) -> BaseException:
         """The same failure without the frames. Its words are the server's or the system's: no DSN stands in them."""
         where = f"{self._what} in PostgreSQL"
+        if isinstance(problem, ConfigurationError):
+            return problem.with_traceback(None)
+        if isinstance(problem, asyncpg.DataError):
+            return DatabaseError(f"{where} can't keep a value: {problem}")
         if isinstance(problem, asyncpg.PostgresError):
             words = str(problem.args[0]) if problem.args else type(problem).__name__
             if isinstance(problem, _REFUSED):
@@ -215,8 +223,6 @@ class PostgresPool:
                     f"{where} can't be used: {words}; check the user, password and database of its DSN"
                 )
             return DatabaseError(f"{where} can't be used: {words}", away=isinstance(problem, _AWAY))
-        if isinstance(problem, asyncpg.DataError):
-            return DatabaseError(f"{where} can't keep a value: {problem}")
         if isinstance(problem, asyncpg.ClientConfigurationError | ValueError) and not self.answered:
             # Their words may be a part of what was given.
             return ConfigurationError(

@@ -17,6 +17,8 @@ from pathlib import Path
 #: Where Debian keeps the programs that are not on the path.
 FOLDERS = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
 PATIENCE = 30.0
+#: The one user that needs a password.
+LOCKED = "locked"
 
 
 def programs() -> Path | None:
@@ -39,6 +41,8 @@ class Postgres:
         if self._user is not None:
             os.chown(folder, self._user.pw_uid, self._user.pw_gid)
         self._run("initdb", "-D", str(folder / "data"), "-U", "postgres", "-A", "trust", "--no-sync", "-E", "UTF8")
+        rules = folder / "data" / "pg_hba.conf"
+        rules.write_text(f"host all {LOCKED} 127.0.0.1/32 scram-sha-256\n" + rules.read_text())
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port: int = free.getsockname()[1]
