@@ -15,7 +15,7 @@ import attrs
 from ..models import ChunkReceipt, JournalEntry, Phase
 from .ledger import Held, Ledger
 from .models import BatchStatus, Claim, Ending, ItemRecord, NewItem, Outlook
-from .postgres_pool import PostgresPool
+from .postgres_pool import LedgerPool
 from .rows import claim_of, columns_of, entry_from_json, entry_to_json, record_of
 
 T = TypeVar("T")
@@ -90,7 +90,7 @@ class PostgresLedger(Ledger):
     shared = True
 
     def __init__(self, dsn: str, name: str) -> None:
-        self._pool = PostgresPool(dsn, name)
+        self._pool = LedgerPool(dsn, name)
 
     def __repr__(self) -> str:
         return "<PostgresLedger>"
