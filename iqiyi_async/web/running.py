@@ -10,7 +10,7 @@ import attrs
 
 from .. import AsyncVideoCloud, VideoCloudError
 from ..stores import GatewayState, Phase
-from ._client import check_room, store_of, writer_of
+from ._client import check_room, check_usable, store_of, writer_of
 from .ending import Ending, OnFinish
 from .leases import Hold, Leases, stored
 from .piping import Piping, Way
@@ -60,6 +60,17 @@ class Running:
         """
         try:
             check_room(self.cloud)
+        except VideoCloudError as problem:
+            raise unavailable(str(problem), 5.0) from problem
+
+    def check_usable(self) -> None:
+        """Look whether the client still takes bytes.
+
+        Raises:
+            TusError: 503: it is shutting down.
+        """
+        try:
+            check_usable(self.cloud)
         except VideoCloudError as problem:
             raise unavailable(str(problem), 5.0) from problem
 
