@@ -243,19 +243,20 @@ async def test_a_value_that_the_database_cannot_hold_is_an_error_at_once(journal
 def test_event_loops_one_after_the_other_and_at_once(database: str) -> None:
     journal = PostgresJournal(database)
 
-    async def use() -> None:
+    async def use(key: str) -> None:
         try:
-            await begun(journal)
-            assert await ranges(journal) == ()
+            fence = await journal.acquire(key, "one", LONG)
+            assert fence is not None
+            assert await journal.begin(key, fence, ENTRY)
         finally:
             await journal.aclose()
 
-    asyncio.run(use())
-    asyncio.run(use())
+    asyncio.run(use("first"))
+    asyncio.run(use("second"))
     assert not journal._pool._loops
 
     async def in_two_threads() -> None:
-        await asyncio.gather(*(asyncio.to_thread(asyncio.run, use()) for _ in range(2)))
+        await asyncio.gather(*(asyncio.to_thread(asyncio.run, use(key)) for key in ("third", "fourth")))
 
     asyncio.run(in_two_threads())
 
