@@ -153,16 +153,15 @@ class Batch:
         async with aclosing(lots):
             async for lot in lots:
                 if isinstance(given, Manifest):
-                    for file in set(given.files) - cleared:
-                        # Its lines may have been corrected.
-                        cleared.add(file)
-                        await self._ledger.clear_invalid(file)
+                    await self._clear_invalid(given, cleared)
                 bad = [each for each in lot if each.problem]
                 good = {each.identity: each for each in lot if not each.problem}
                 new = await self._ledger.add(list(good.values())) if good else 0
                 if bad:
                     await self._ledger.add(bad)
                 added, known, invalid = added + new, known + len(lot) - len(bad) - new, invalid + len(bad)
+        if isinstance(given, Manifest):
+            await self._clear_invalid(given, cleared)
         return AddResult(added, known, invalid)
 
     async def run(
@@ -284,6 +283,12 @@ class Batch:
             played = await self._urls(page) if urls else {}
             items += [ReportItem.of(each, pages.get(each.number, ""), _flat(played.get(each.number))) for each in page]
         return BatchReport(self._name, await self._ledger.status(), tuple(items))
+
+    async def _clear_invalid(self, manifest: Manifest, cleared: set[str]) -> None:
+        """Forget the bad lines of files that are read anew: they may have been corrected."""
+        for file in set(manifest.files) - cleared:
+            cleared.add(file)
+            await self._ledger.clear_invalid(file)
 
     async def _opened(self) -> None:
         if not self._open:

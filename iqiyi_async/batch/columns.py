@@ -124,6 +124,20 @@ def stem_of(source: str) -> str:
     return PurePath(path).stem or source
 
 
+def is_text(name: str) -> bool:
+    """Whether the name of a file can be written as text: on some systems names are any bytes."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def readable(name: str) -> str:
+    """The name of a file with backslashes for what is no text in it."""
+    return name.encode("utf-8", "backslashreplace").decode()
+
+
 def make_item(values: Mapping[str, object]) -> UploadItem:
     """The item of one line.
 

@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from ..errors import ConfigurationError
 from ..models import UploadItem
-from .columns import URL
+from .columns import URL, is_text, readable
 from .manifest import ManifestError
 from .models import Claim, NewItem
 from .rows import metadata_from_json, metadata_to_json
@@ -39,8 +39,9 @@ def new_item(item: object, root: Path) -> NewItem:
         ConfigurationError: it is no item, or its source can't be found again later.
     """
     if isinstance(item, ManifestError):
-        identity = f"line:{item.manifest}:{item.line}"
-        return NewItem(identity, f"{item.manifest}, line {item.line}", "", problem=str(item), manifest=item.manifest)
+        where = item.source or f"{item.manifest}, line {item.line}"
+        identity = f"name:{item.source}" if item.source else f"line:{item.manifest}:{item.line}"
+        return NewItem(identity, where, "", problem=str(item), manifest=item.manifest)
     if not isinstance(item, UploadItem):
         raise ConfigurationError(f"an item must be an UploadItem, not {type(item).__name__}")
     source = source_text(item.source, root)
@@ -63,11 +64,8 @@ def source_text(source: object, root: Path) -> str:
     text = given
     if not text.strip():
         raise ConfigurationError("the source of an item is empty: give a path or a URL")
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        shown = text.encode("utf-8", "backslashreplace").decode()
-        raise ConfigurationError(f"{shown}: the name is no text: rename the file") from None
+    if not is_text(text):
+        raise ConfigurationError(f"{readable(text)}: the name is no text: rename the file")
     if "\0" in text:
         raise ConfigurationError("the source of an item holds a zero character")
     if isinstance(source, str) and URL.match(text):

@@ -74,7 +74,7 @@ def _csv_lines(text: TextIOWrapper, name: str, ignored: list[str]) -> Iterator[L
     delimiter = max(_DELIMITERS, key=first.count)
     if first.lower().startswith("sep=") and len(first.strip()) == 5:
         delimiter = first.strip()[-1]
-    text.seek(0)
+    _rewind(text)
     reader = csv.reader(text, delimiter=delimiter)
     columns = _columns(reader, name, ignored)
     for number, cells, problem in _rows(reader):
@@ -110,9 +110,17 @@ def _text(file: IO[bytes], name: str, newline: str) -> Generator[TextIOWrapper, 
     """The text of a file, which is left open."""
     text = TextIOWrapper(file, encoding_of(file, name), newline=newline)
     try:
+        _rewind(text)
         yield text
     finally:
         text.detach()
+
+
+def _rewind(text: TextIOWrapper) -> None:
+    """Go to the start of a text, behind a byte order mark that its encoding leaves there (GB18030 may have one)."""
+    text.seek(0)
+    if text.read(1) != "\ufeff":
+        text.seek(0)
 
 
 def _object(number: int, given: dict[str, object], ignored: list[str]) -> Line:
