@@ -154,7 +154,7 @@ def bench(session: nox.Session) -> None:
 
 @nox.session
 def figures(session: nox.Session) -> None:
-    """The whole campaigns of kills, faults and loads, of which the suite runs a part; `-- NAME...` runs some of them."""
+    """The whole campaigns of kills, faults and loads; the suite runs a part of each. `-- NAME...` runs some of them."""
     session.install("-e", ".[all]", *_group("test"))
     every = [path.stem for path in sorted((ROOT / "tests" / "figures").glob("*.py")) if path.stem != "__init__"]
     for name in session.posargs or every:
