@@ -100,22 +100,17 @@ class Manifest:
         return cls(sources, None if root is None else Path(root))
 
     def __iter__(self) -> Iterator[UploadItem]:
-        for entry in self.entries():
+        for entry in self._entries(Path):
             if isinstance(entry, UploadItem):
                 yield entry
 
     def entries(self) -> Iterator[UploadItem | ManifestError]:
-        """The items, and the lines that can't be used among them.
+        """The items, and the lines that can't be used among them. The paths of lines are texts: there may be a million.
 
         Raises:
             ConfigurationError: a file can't be read, or doesn't name its columns.
         """
-        self.errors, self.ignored_columns, self.files = [], [], []
-        for source in self._sources:
-            for entry in self._of(os.fspath(source)) if isinstance(source, str | os.PathLike) else source:
-                if isinstance(entry, ManifestError):
-                    self.errors.append(entry)
-                yield entry
+        return self._entries(str)
 
     def check(self) -> ManifestCheck:
         """Look at everything, without a request: whether files exist and can be read, types, metadata, and whether
@@ -131,10 +126,18 @@ class Manifest:
     def __repr__(self) -> str:
         return f"<Manifest {self._sources!r}>"
 
-    def _of(self, source: str) -> Iterator[UploadItem | ManifestError]:
+    def _entries(self, make_path: Callable[[str], object]) -> Iterator[UploadItem | ManifestError]:
+        self.errors, self.ignored_columns, self.files = [], [], []
+        for source in self._sources:
+            for entry in self._of(os.fspath(source), make_path) if isinstance(source, str | os.PathLike) else source:
+                if isinstance(entry, ManifestError):
+                    self.errors.append(entry)
+                yield entry
+
+    def _of(self, source: str, make_path: Callable[[str], object]) -> Iterator[UploadItem | ManifestError]:
         if source == "-":
             with _standard_input() as file:
-                yield from self._table(file, "standard input", Path.cwd(), lines=None)
+                yield from self._table(file, "standard input", Path.cwd(), make_path, lines=None)
             return
         if URL.match(source):
             yield item_of_path(source)
@@ -146,7 +149,7 @@ class Manifest:
         elif suffix in ("csv", "tsv", "txt", "jsonl", "ndjson", "json"):
             with _opened(path) as file:
                 lines = suffix not in ("csv", "tsv", "txt")
-                yield from self._table(file, readable(str(path)), path.absolute().parent, lines=lines)
+                yield from self._table(file, readable(str(path)), path.absolute().parent, make_path, lines=lines)
         elif path.exists():
             yield from self._named(str(path), [str(path)])
         elif glob.has_magic(source):
@@ -189,29 +192,31 @@ class Manifest:
         return files
 
     def _table(
-        self, file: IO[bytes], name: str, folder: Path, *, lines: bool | None
+        self, file: IO[bytes], name: str, folder: Path, make_path: Callable[[str], object], *, lines: bool | None
     ) -> Iterator[UploadItem | ManifestError]:
         self.files.append(name)
         if lines is None:
             start = file.read(64).removeprefix(codecs.BOM_UTF8).removeprefix("\ufeff".encode("gb18030"))
             lines = start.lstrip().startswith(b"{")
             file.seek(0)
-        base = str(folder if self.root is None else self.root.absolute())
+        base = os.path.join(folder if self.root is None else self.root.absolute(), "")  # noqa: PTH118
+
+        def locate(source: str) -> object:
+            if URL.match(source):
+                return source
+            path = _native(source)
+            return make_path(path if os.path.isabs(path) else base + path)  # noqa: PTH117 - once for each line
+
         for line in (json_lines if lines else csv_lines)(file, name, self.ignored_columns):
             if line.problem:
                 yield ManifestError(name, line.number, "", line.problem)
                 continue
             try:
-                item = make_item(line.values)
+                item = make_item(line.values, locate)
             except ColumnError as error:
                 yield ManifestError(name, line.number, error.column, str(error))
             else:
-                source = str(item.source)
-                if URL.match(source):
-                    yield item
-                else:
-                    path = Path(os.path.join(base, _native(source)))  # noqa: PTH118 - once for each line
-                    yield UploadItem(path, item.metadata, item.file_type, None, item.key)
+                yield item
 
 
 def item_of_path(source: str) -> UploadItem:

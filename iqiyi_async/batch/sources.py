@@ -55,7 +55,7 @@ def source_text(source: object, root: Path) -> str:
     Raises:
         ConfigurationError: neither.
     """
-    given: object = os.fspath(cast("str", source)) if isinstance(source, str | os.PathLike) else source
+    given = source if isinstance(source, str) or not isinstance(source, os.PathLike) else os.fspath(cast("Any", source))
     if not isinstance(given, str):
         raise ConfigurationError(
             f"the source of an item of a batch must be a path or a URL, not {type(given).__name__}: other runners, and"
@@ -64,7 +64,7 @@ def source_text(source: object, root: Path) -> str:
     text = given
     if not text.strip():
         raise ConfigurationError("the source of an item is empty: give a path or a URL")
-    if not is_text(text):
+    if not text.isascii() and not is_text(text):
         raise ConfigurationError(f"{readable(text)}: the name is no text: rename the file")
     if "\0" in text:
         raise ConfigurationError("the source of an item holds a zero character")
@@ -72,7 +72,7 @@ def source_text(source: object, root: Path) -> str:
         return text
     # Plain texts: a million of them are no matter for pathlib.
     base = str(root)
-    path = os.path.normpath(os.path.join(base, text))  # noqa: PTH118
+    path = os.path.normpath(text if os.path.isabs(text) else os.path.join(base, text))  # noqa: PTH117, PTH118
     below = base if base.endswith(os.sep) else base + os.sep
     return path[len(below) :].replace(os.sep, "/") if path.startswith(below) else path
 

@@ -8,9 +8,7 @@ import json
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from io import TextIOWrapper
-from typing import IO, Any, cast
-
-import attrs
+from typing import IO, Any, NamedTuple, cast
 
 from ..errors import ConfigurationError
 from .columns import COLUMNS, column_of
@@ -20,8 +18,7 @@ PIECE = 1024 * 1024
 _DELIMITERS = ",;\t"
 
 
-@attrs.frozen
-class Line:
+class Line(NamedTuple):
     """One line: its number in the file, and what stands in it by column; or why it can't be read."""
 
     number: int
@@ -80,7 +77,7 @@ def _csv_lines(text: TextIOWrapper, name: str, ignored: list[str]) -> Iterator[L
     for number, cells, problem in _rows(reader):
         if problem:
             yield Line(number, {}, problem)
-        elif any(cell.strip() for cell in cells):
+        elif any(map(str.strip, cells)):
             yield _line(number, cells, columns)
 
 
@@ -177,7 +174,7 @@ def _rows(reader: Any) -> Iterator[tuple[int, list[str], str]]:
 
 
 def _line(number: int, cells: list[str], columns: Sequence[str | None]) -> Line:
-    if any(cell.strip() for cell in cells[len(columns) :]):
+    if len(cells) > len(columns) and any(map(str.strip, cells[len(columns) :])):
         most = len(columns)
         return Line(number, {}, f"{len(cells)} values, but {most} columns: a value with a comma needs quotes")
     return Line(number, {column: cell for column, cell in zip(columns, cells, strict=False) if column is not None})
