@@ -31,6 +31,25 @@ FALLBACKS = [
     "tests/words",
 ]
 
+#: Tests of extras that are slow, and the same on every Python: clusters, browsers, processes and servers that are killed.
+ON_ONE_PYTHON = [
+    "tests/batch/test_dask.py",
+    "tests/batch/test_kills.py",
+    "tests/emulator/test_page.py",
+    "tests/web/test_workers.py",
+]
+
+#: What is covered at least, in percent of lines and branches: each part on its own, then all of the package.
+COVERAGE = {
+    "iqiyi_async/client.py": 100.0,
+    "iqiyi_async/_session.py": 100.0,
+    "iqiyi_async/_auth.py": 100.0,
+    "iqiyi_async/protocol/*": 100.0,
+    "iqiyi_async/upload/*": 100.0,
+    "iqiyi_async/batch/*": 100.0,
+    "iqiyi_async/*": 97.0,
+}
+
 nox.options.sessions = ["lint", "types", "docs", "package", "fallbacks", "tests"]
 nox.options.error_on_external_run = True
 nox.options.reuse_existing_virtualenvs = True
@@ -118,10 +137,34 @@ def package(session: nox.Session) -> None:
 
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
-    """The suite, against the installed package, on every Python that is there."""
+    """The suite, against the installed package, on every Python that is there. The newest one runs the whole of it
+    and measures what it covers; the others leave out the slow tests of extras."""
     session.install(".[all]", *_group("test"))
     with _away(session):
-        session.run("python", "-X", "dev", "-m", "pytest", "-n", "2", *session.posargs)
+        if session.python == PYTHONS[-1] and not session.posargs:
+            _measured(session)
+        else:
+            left_out = () if session.posargs else (f"--ignore={each}" for each in ON_ONE_PYTHON)
+            session.run("python", "-X", "dev", "-m", "pytest", "-n", "2", *left_out, *session.posargs)
+
+
+@nox.session(python=PYTHONS[-1:])
+def coverage(session: nox.Session) -> None:
+    """What the suite covers, its own processes included, and whether that is enough: a part of `tests`, on its own."""
+    session.install(".[all]", *_group("test"))
+    with _away(session):
+        _measured(session)
+
+
+def _measured(session: nox.Session) -> None:
+    session.run("python", "-m", "coverage", "erase")
+    session.run("python", "-X", "dev", "-m", "coverage", "run", "-m", "pytest", "-n", "2", *session.posargs)
+    session.run("python", "-m", "coverage", "combine", "--quiet")
+    session.run("python", "-m", "coverage", "report")
+    for part, least in COVERAGE.items():
+        session.log(f"{part}: at least {least:g} %")
+        command = ("python", "-m", "coverage", "report", f"--include=*/{part}", f"--fail-under={least}")
+        session.run(*command, "--format=total")
 
 
 @nox.session
@@ -143,6 +186,16 @@ def _away(session: nox.Session) -> Iterator[None]:
         shutil.copy(ROOT / each, away)
     with session.chdir(away):
         yield
+
+
+@nox.session
+def mutants(session: nox.Session) -> None:
+    """Small changes of the code, one at a time: a test must fail for each. `nox -s mutants -- PATTERN` takes some of
+    them; which may live, and why, stands in tests/figures/mutants.md."""
+    session.install(".[all]", *_group("mutants"))
+    session.env["HYPOTHESIS_PROFILE"] = "mutants"
+    session.run("mutmut", "run", "--max-children", "2", *session.posargs)
+    session.run("mutmut", "results")
 
 
 @nox.session

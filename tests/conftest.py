@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, settings
 #: Time limits are pytest's; a deadline per example only makes a busy machine fail.
 settings.register_profile("quick", max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("thorough", settings.get_profile("quick"), max_examples=3000)
+settings.register_profile("mutants", settings.get_profile("quick"), max_examples=10, derandomize=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 #: A task that was told to end needs a moment for it: the server's side of a request, a cancelled helper.
