@@ -81,6 +81,25 @@ async def test_another_name_is_a_duplicate(service: Service, path: Path, how: st
     assert caught.value.file_id == first.file_id
 
 
+@pytest.mark.parametrize("size", [10, 100_000, SIZE])
+@pytest.mark.parametrize("bytes_first", [True, False], ids=["bytes first", "file first"])
+async def test_the_bytes_of_a_file_are_a_duplicate_of_it(
+    service: Service, path: Path, size: int, bytes_first: bool
+) -> None:
+    data = content(size)
+    path.write_bytes(data)
+    async with cloud(service.url, journal=MemoryJournal()) as client:
+        sources = [data, path] if bytes_first else [path, data]
+        first = await client.upload(sources[0], NAME, file_type="mp4")
+        with pytest.raises(DuplicateVideoError) as caught:
+            await client.upload(sources[1], NAME, file_type="mp4")
+        changed = bytearray(data)
+        changed[size // 4] ^= 1  # outside of the samples, if there is room
+        other = await client.upload(changed, NAME, file_type="mp4")
+    assert caught.value.file_id == first.file_id
+    assert service.files[other.file_id] == changed
+
+
 async def test_a_duplicate_is_sought_within_one_group_only(service: Service, path: Path) -> None:
     async with cloud(service.url, journal=MemoryJournal()) as client:
         first = await client.upload(path, NAME, group="one")

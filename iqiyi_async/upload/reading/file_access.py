@@ -189,10 +189,23 @@ def hash_range(file: int, position: threading.Lock, first: int, size: int) -> st
 
 def _sample(file: int, size: int) -> str:
     """A digest of the head, the middle and the tail of a file."""
-    hashing = hashlib.blake2b(digest_size=16)
     alone = threading.Lock()
     view = memoryview(bytearray(SAMPLE))
+
+    def read(first: int) -> memoryview:
+        return view[: _read_at(file, alone, view, first)]
+
+    return sampled(read, size)
+
+
+def sampled(read: Callable[[int], memoryview], size: int) -> str:
+    """A digest of the head, the middle and the tail of so many bytes: the same for a file and for its bytes in memory.
+
+    Args:
+        read: the bytes from an index on, `SAMPLE` of them unless they end before.
+        size: how many bytes there are.
+    """
+    hashing = hashlib.blake2b(digest_size=16)
     for first in sorted({0, max(0, size // 2 - SAMPLE // 2), max(0, size - SAMPLE)}):
-        count = _read_at(file, alone, view, first)
-        hashing.update(view[:count])
+        hashing.update(read(first))
     return hashing.hexdigest()

@@ -77,9 +77,22 @@ class PathSource(UploadSource):
 
     @classmethod
     async def of(
-        cls, path: Path, file_type: str, expected_size: int | None, resources: SourceResources, turn: Turn
+        cls,
+        path: Path,
+        file_type: Callable[[], str],
+        expected_size: int | None,
+        resources: SourceResources,
+        turn: Turn,
     ) -> Self:
         """Look whether a file can be uploaded: it is opened, looked at, sampled and closed.
+
+        Args:
+            path: where it is.
+            file_type: gives its type, or raises: it is asked for once the file has been seen, so that a folder is
+                called a folder.
+            expected_size: how many bytes the caller says that it has, or None.
+            resources: threads and open files.
+            turn: whose upload it is.
 
         Raises:
             ConfigurationError: it is not there, can't be read, or is not a file with anything in it.
@@ -90,7 +103,7 @@ class PathSource(UploadSource):
             raise ConfigurationError(f"{name} is empty: nothing can be published of it")
         if expected_size not in (None, found.look.size):
             raise ConfigurationError(f"size is {expected_size!r}, but {name} has {found.look.size} bytes")
-        return cls(name, file_type, found, resources, turn)
+        return cls(name, file_type(), found, resources, turn)
 
     # For `OpenFiles`
 
