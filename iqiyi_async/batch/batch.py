@@ -129,7 +129,7 @@ class Batch:
 
     async def add(self, items: Items | Manifest) -> AddResult:
         """Write items into the ledger. Nothing is opened or looked at; items that are there already are left, but that
-        one whose upload was not begun takes the new metadata.
+        one whose upload was not begun, or has failed without a video, takes the new metadata.
 
         Args:
             items: a `Manifest`, or `UploadItem` values of a plain or an async iterable; their sources are paths or

@@ -40,7 +40,8 @@ class Ledger(ABC):
 
     @abstractmethod
     async def add(self, items: Sequence[NewItem]) -> int:
-        """Write items with identities that differ; known ones that were not begun take the new metadata.
+        """Write items with identities that differ; known ones that were not begun, or that have failed without a video,
+        take the new metadata.
 
         Returns:
             How many are new.

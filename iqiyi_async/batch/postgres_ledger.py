@@ -53,7 +53,8 @@ ON CONFLICT (batch, identity) DO NOTHING
 _CHANGE = """
 UPDATE iqiyi_batch_item AS item SET source = t.source, metadata = t.metadata, file_type = t.file_type
 FROM unnest($2::text[], $3::text[], $4::text[], $5::text[]) AS t (identity, source, metadata, file_type)
-WHERE batch = $1 AND item.identity = t.identity AND state = 'waiting' AND entry = ''
+WHERE batch = $1 AND item.identity = t.identity
+    AND (state = 'waiting' AND entry = '' OR state = 'failed' AND phase IN ('', 'sending'))
 """
 _END = f"""
 UPDATE iqiyi_batch_item SET state = $3::text, attempts = $4,

@@ -101,10 +101,10 @@ def run(
     if dry_run:
         with screen:
             return _look(manifest or Manifest.read(str(watch)), screen)
-    options = RunOptions(ledger, name, concurrency, wait, report, watch, settle)
+    options = RunOptions(ledger, name, concurrency, wait, root or watch, on_success, report, watch, settle)
     settings: dict[str, Any] = {
         "name": name,
-        "root": root if root is not None else watch,
+        "root": options.root,
         "max_attempts": max_attempts,
         "lease_seconds": lease,
         "on_success": on_success,

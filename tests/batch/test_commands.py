@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shlex
 import signal
 import time
 from collections.abc import Callable
@@ -175,7 +176,7 @@ def test_urls_in_a_manifest(service: ThreadedEmulatorServer, films: Films, tmp_p
 
 def test_stop_from_elsewhere(service: ThreadedEmulatorServer, films: Films) -> None:
     folder = films(6, size=300_000)
-    words = command(folder, "run", folder, "--concurrency", 1, "--max-bandwidth", "600KB")
+    words = command(folder, "run", folder, "--concurrency", 1, "--max-bandwidth", "150KB")
     with started(service, *words) as running:
         running.read_err(lambda line: "6 added" in line)
         assert run(None, *command(folder, "stop")).code == 0
@@ -200,6 +201,35 @@ def test_a_hot_folder(service: ThreadedEmulatorServer, films: Films) -> None:
         assert running.finish().code == 143
     assert len(service.published()) == 3
     assert list(folder.glob("*.mp4")) == []
+
+
+def test_the_command_that_goes_on_finds_the_files(service: ThreadedEmulatorServer, films: Films) -> None:
+    folder = films(2)
+    (folder / "no ending").write_bytes(b"x")
+    (folder.parent / "list.csv").write_text("source\nfilm 000.mp4\nfilm 001.mp4\nno ending\nmissing.mp4\n")
+    service.faults = FaultPlan([Fault(operation="request_upload", code="A00018")])
+    first = run(service, *command(folder, "run", folder.parent / "list.csv", "--root", folder, "--wait"))
+    (told,) = [line for line in first.err.splitlines() if "the same command goes on" in line]
+    service.faults = FaultPlan()
+    again = run(service, *shlex.split(told.partition("or: ")[2])[1:])
+    assert "2 published, 2 failed" in again.out
+    said = first.err + again.err
+    # What is missing is a column: there is no such option. And a file is named once.
+    assert "file_type is needed" in said
+    assert "--file-type" not in said
+    assert f"{folder}/missing.mp4 can't be read" in said
+    assert f"missing.mp4: {folder}" not in said
+
+
+def test_the_rate_is_that_of_this_run(service: ThreadedEmulatorServer, films: Films) -> None:
+    folder = films(3, size=900_000)
+    assert run(service, *command(folder, "run", folder)).code == 0
+    (folder / "late.mp4").write_bytes(b"late" * 50_000)
+    done = run(service, *command(folder, "run", folder, "--max-bandwidth", "100KB"))
+    (line,) = [line for line in done.err.splitlines() if "this run took" in line]
+    assert "2.8 MiB at the service" in line
+    value, unit = line.split()[-2:]
+    assert (float(value), unit) <= (110.0, "KiB/s")
 
 
 def test_usage(films: Films) -> None:
