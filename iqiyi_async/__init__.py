@@ -61,7 +61,7 @@ if TYPE_CHECKING:
         TokenStore,
         UploadJournal,
     )
-    from .upload.sources import RangeSource
+    from .upload.reading.sources import RangeSource
     from .upload.timetable import Timetable, parse_rate
 
 __all__ = [
@@ -121,7 +121,7 @@ _ROOMS = {
     "config": {"Endpoints", "RetryPolicy", "UploadOptions"},
     "stores": {name for name in __all__ if name.endswith(("Store", "Journal"))},
     "sources": {"HttpSource", "ObjectSource"},
-    "upload.sources": {"RangeSource"},
+    "upload.reading.sources": {"RangeSource"},
     "upload.timetable": {"Timetable", "parse_rate"},
     "errors": {name for name in __all__ if name.endswith("Error")},
 }

@@ -1,4 +1,4 @@
-"""The one judge of addresses, whoever names them: which texts are URLs that every part of this library reads alike."""
+"""Which texts are URLs that every part of this library reads alike, given by callers or by the service."""
 
 from __future__ import annotations
 

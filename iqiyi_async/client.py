@@ -16,6 +16,7 @@ from typing import Self, cast
 import httpx
 
 from . import _validation
+from ._fair_queue import Turn
 from ._listing import pages, pages_of_some
 from ._publication import Publication
 from ._runtime import ClientRuntime
@@ -40,12 +41,11 @@ from .protocol import hosts, uploads, videos
 from .protocol.wire import SecretName, Secrets
 from .stores import MemoryTokenStore
 from .stores.base import TokenStore, UploadJournal, check_journal
-from .upload.fair_queue import Turn
 from .upload.finish import FinishInDoubtError, loop_time, wait
 from .upload.handle import UploadHandle
 from .upload.many import Items, upload_many
 from .upload.progress import OnProgress
-from .upload.sources import UploadInput
+from .upload.reading.sources import UploadInput
 from .upload.uploads import UnfinishedUpload, Wish
 
 __all__ = ["AsyncVideoCloud"]
@@ -430,7 +430,11 @@ class AsyncVideoCloud:
         try:
             await self._runtime.finisher.finish(file_id)
         except FinishInDoubtError as doubt:
-            raise doubt.error from doubt.error.__cause__
+            error = doubt.error
+        else:
+            return
+        # Outside of the handler: an error must not stand in its own chain.
+        raise error from error.__cause__
 
     async def cancel_upload(self, file_id: str) -> None:
         """Call an upload off (section 1.4). Its ranges are dropped; it can't be gone on with.

@@ -203,7 +203,7 @@ class UploadOptions:
 
     Attributes:
         max_workers: chunks in flight at once, over all uploads of the client (1 to 256); ``"auto"`` finds out how
-            many the link has use for, up to 16.
+            many the link can use, up to 16.
         chunk_size: bytes of one range (1 to 1 GiB); the last one of a file may be shorter. ``"auto"`` follows the
             link: 256 KiB to 16 MiB, and never more than 64 MiB in all.
         parameters: how the requests of an upload (1.1 to 1.4) say what they are about: ``"headers"``, as documented

@@ -182,7 +182,7 @@ def iqiyi_cloud(request: pytest.FixtureRequest, iqiyi_emulator: ThreadedEmulator
 
 
 class _GuardedStore:
-    """A token store that closes the client together with the event loop that used it, whoever made that loop.
+    """A token store that closes the client together with the event loop that used it, also with a plugin's own loop.
 
     Loops finish the asynchronous generators that were begun in them before they close. One is begun when the client
     looks for its token, which is the first thing that it awaits.

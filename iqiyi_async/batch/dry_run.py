@@ -20,7 +20,7 @@ from .sources import new_item, shown
 
 @attrs.frozen
 class ManifestCheck:
-    """What a manifest comes to.
+    """What `Manifest.check` has found.
 
     Attributes:
         items: how many can be uploaded.

@@ -132,7 +132,7 @@ class Claim:
         number: of the item in its batch.
         fence: of this claim.
         source: as in `NewItem`, like metadata, file_type and key.
-        attempts: failures so far.
+        attempts: how often its upload was tried and not put off.
         file_id: of its upload, or an empty string.
         size: its bytes, if they are known.
         uploaded: it is complete at the service; only its publication is waited for.
@@ -157,7 +157,7 @@ class Ending:
     Attributes:
         state: its state from now on.
         delay: seconds before it may be claimed again.
-        attempts: failures so far, this one among them.
+        attempts: how often its upload was tried, this time included.
         file_id: of the video, if there is one.
         size: its bytes, if they are known.
         seconds: how long its upload took.

@@ -45,7 +45,7 @@ class ReportItem:
         urls: play URLs, if they were asked for; they expire after about 15 minutes.
         bytes: its size, if it is known.
         seconds: how long its upload took.
-        attempts: failures so far.
+        attempts: how often its upload was tried.
         error: what went wrong last.
         hint: what to do about it.
         key: the caller's own name for it.

@@ -23,8 +23,8 @@ from .._concurrency import run_to_completion
 from ..client import AsyncVideoCloud
 from ..errors import VideoCloudError
 from ..models import UploadItem, UploadOutcome, UploadReceipt, VideoState, VideoStatus
-from ..upload.handle import UploadHandle
 from ..upload.finish import boottime
+from ..upload.handle import UploadHandle
 from .claims import FIRST_WAIT, LONGEST_WAIT, Claims
 from .heartbeat import Heartbeat
 from .item_journal import ItemJournal
@@ -238,11 +238,11 @@ class Runner:
         except Exception as error:  # noqa: BLE001 - a failure is an outcome, whatever a source raises
             return await self._failed(claim, item, journal, error)
         self._outage.success()
-        done = attrs.evolve(claim, file_id=receipt.file_id, size=receipt.size)
+        done = attrs.evolve(claim, file_id=receipt.file_id, size=receipt.size, attempts=claim.attempts + 1)
         keep = self._wait and self._watchers.room > 0 and not self._over
         ending = Ending(
             ItemState.UPLOADED,
-            attempts=claim.attempts,
+            attempts=done.attempts,
             file_id=receipt.file_id,
             size=receipt.size,
             seconds=receipt.elapsed,
@@ -311,7 +311,7 @@ class Runner:
         file_id = getattr(error, "file_id", None) or ""
         ending = Ending(
             ItemState.DUPLICATE,
-            attempts=claim.attempts,
+            attempts=claim.attempts + 1,
             file_id=file_id,
             error=words(error),
             durable=self._settings.tidies,

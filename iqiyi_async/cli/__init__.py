@@ -60,8 +60,11 @@ def _run(argv: list[str]) -> int:
         import cyclopts as _cyclopts  # noqa: F401  # pyright: ignore[reportUnusedImport]
         import rich as _rich  # noqa: F401  # pyright: ignore[reportUnusedImport]
     except ImportError as missing:
-        _last_words(f"error: the command line needs an extra that is not installed ({missing})\n")
-        _last_words("hint: pip install 'iqiyi-async[cli]'\n")
+        from .texts import language_of, speak, tr
+
+        speak(language_of(os.environ))
+        what = tr("the command line needs an extra that is not installed ({missing})", missing=missing)
+        _last_words(f"{tr('error: ')}{what}\n{tr('hint: ')}pip install 'iqiyi-async[cli]'\n")
         return FAILED
     from .front import run
 
@@ -74,7 +77,7 @@ def _terminated(number: int, _: FrameType | None) -> NoReturn:
 
 
 def _open_missing_streams() -> None:
-    """Streams that were closed by whoever started this program lead nowhere; else the next file that is opened, such
+    """Streams that the parent process had closed lead nowhere; else the next file that is opened, such
     as a journal, would get the number of stdout and be written over by every line."""
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         try:

@@ -283,15 +283,22 @@ def emulator(
 
 
 @app.command
-def demo(video: Path | None = None, /, *, verbosity: Verbosity = VERBOSITY) -> int:
+def demo(
+    video: Path | None = None,
+    /,
+    *,
+    keep: Annotated[bool, Parameter(negative=())] = False,
+    verbosity: Verbosity = VERBOSITY,
+) -> int:
     """Upload a video to an emulator on this machine, and see that it comes back unchanged.
 
     Args:
         video: A video file; by default a small one that comes with this program.
+        keep: Let the emulator run until Ctrl-C, to look at its page and to try one's own program.
     """
     screen = Screen(quiet=verbosity.quiet)
     with demonstration.video_of(video) as path:
-        return _perform(lambda _: demonstration.run(screen, path), screen, verbosity)
+        return _perform(lambda caught: demonstration.run(screen, path, caught if keep else None), screen, verbosity)
 
 
 @app.command

@@ -10,7 +10,8 @@ from datetime import datetime
 from iqiyi_async import AsyncVideoCloud, ConfigurationError, Timetable
 
 from .failures import UsageError
-from .texts import tr
+from .messages import told
+from .texts import about, tr
 
 #: A machine may be suspended and its clock set: the time is looked at so often, in seconds.
 LOOK = 20.0
@@ -26,7 +27,7 @@ def timetable_of(text: str | None) -> Timetable | None:
         return None if text is None else Timetable.parse(text)
     except ConfigurationError as error:
         hint = tr("such as --max-bandwidth 20MB, or 08:00-20:00=10MB,else=off")
-        raise UsageError(f"--max-bandwidth: {error}", hint) from None
+        raise UsageError(about("--max-bandwidth", told(str(error))), hint) from None
 
 
 @asynccontextmanager

@@ -16,10 +16,11 @@ from iqiyi_async.batch import Batch, Manifest
 from . import signals
 from .batch_run import BatchRun, RunOptions, state_words
 from .failures import FAILED, UsageError, in_options
+from .messages import told
 from .options import Account, Verbosity, upload_options
 from .screen import Screen, logging_to
-from .texts import count, tr
-from .words import size
+from .texts import about, count, tr
+from .words import padded, size
 
 app: App = App(
     name="batch",
@@ -145,11 +146,12 @@ def status(*, ledger: str = LEDGER, name: str = "default", json: Json = False, v
             return 0
         for state, number in attrs.asdict(found).items():
             if state == "bytes":
-                screen.result(f"{tr('at the service'):15} {size(number)}")
+                screen.result(f"{padded(tr('at the service'), 15)} {size(number)}")
             elif isinstance(number, int) and not isinstance(number, bool) and number:
-                screen.result(f"{state_words(state):15} {number:,}")
+                screen.result(f"{padded(state_words(state), 15)} {number:,}")
         if found.stopping:
-            screen.result(f"{tr('stopped'):15} {found.problem or tr('by hand; the next run goes on')}")
+            why = told(found.problem) or tr("by hand; the next run goes on")
+            screen.result(f"{padded(tr('stopped'), 15)} {why}")
         return 0
 
     return _perform(command, screen, verbosity)
@@ -224,7 +226,7 @@ def report(
             found = await batch.report(urls=urls)
         if file is not None:
             found.write(file)
-            screen.note(f"{file}: {count(len(found), 'item')}")
+            screen.note(about(str(file), count(len(found), "item")))
         elif json:
             screen.record(json_text.loads(found.to_json()))
         else:
@@ -247,12 +249,12 @@ def _look(manifest: Manifest, screen: Screen) -> int:
         screen.record({"event": "dry_run", **attrs.asdict(found)})
         return FAILED if found.problems else 0
     for problem in found.problems:
-        screen.say(problem)
+        screen.say(told(problem))
     values = {"items": count(found.items, "item"), "bytes": f"{found.bytes:,}", "size": size(found.bytes)}
-    told = tr("{items}: {bytes} bytes ({size}) to send", **values)
+    line = tr("{items}: {bytes} bytes ({size}) to send", **values)
     if found.unknown:
-        told += tr(", and {sources} whose size only its server knows", sources=count(found.unknown, "remote source"))
-    screen.result(told)
+        line += tr(", and {sources} whose size only its server knows", sources=count(found.unknown, "remote source"))
+    screen.result(line)
     if found.problems:
         screen.result(count(len(found.problems), "problem"))
     return FAILED if found.problems else 0

@@ -19,7 +19,7 @@ from iqiyi_async.batch import Batch, BatchStatus
 
 from .region import Region
 from .screen import Screen
-from .texts import count, tr
+from .texts import about, count, joined, tr
 from .words import clean, shorten, size, span
 
 #: Seconds between two looks at the ledger, two plain lines, and two records.
@@ -88,7 +88,7 @@ class Counts:
         parts += [tr("{number} in review", number=f"{status.uploaded:,}")] if self._batch.reviewed else []
         parts += [tr("{number} failed", number=f"{status.failures:,}")] if status.failures else []
         parts += [tr("{number} runners", number=status.runners)] if status.runners > 1 else []
-        return ", ".join(parts)
+        return joined(parts)
 
 
 class BatchDisplay:
@@ -152,13 +152,13 @@ class BatchDisplay:
                 {"event": "progress", **counts, "bytes": self.counts.bytes, "bytes_per_second": round(self.counts.rate)}
             )
         elif not self._screen.quiet:
-            self._screen.note(f"{self._name}: {self.counts.words()}")
+            self._screen.note(about(self._name, self.counts.words()))
 
     def _draw(self) -> RenderableType:
         status = self.counts.status
         running = list(self._batch.running)
         width, encoding = self._screen.errors.width, self._screen.errors.encoding
-        head = shorten(f"{self._name}: {self.counts.words()}", width - 1, encoding)
+        head = shorten(about(self._name, self.counts.words()), width - 1, encoding)
         bar = ProgressBar(total=max(1, status.total), completed=self.counts.done, width=min(60, width - 1))
         parts: list[RenderableType] = [Text(head, style="bold"), bar]
         for each in running[:ROWS]:

@@ -19,9 +19,10 @@ from iqiyi_async.batch import Batch, BatchStatus, HotFolder, Manifest
 
 from .batch_display import BatchDisplay
 from .failures import FAILED, Failure, failure_of
+from .messages import told
 from .screen import Screen
 from .signals import Signals
-from .texts import count, later, tr
+from .texts import about, count, joined, later, tr
 from .words import clean, size, span
 
 #: What is under way at the first signal may take so many seconds to end well.
@@ -75,14 +76,14 @@ class BatchRun:
         parts = [tr("{number} added", number=f"{added.added:,}")]
         parts += [tr("{number} known already", number=f"{added.known:,}")] if added.known else []
         parts += [tr("{number} invalid", number=f"{added.invalid:,}")] if added.invalid else []
-        self._screen.note(f"{self._options.name}: {', '.join(parts)}")
+        self._screen.note(about(self._options.name, joined(parts)))
         for error in manifest.errors[:KINDS]:
-            self._screen.say(str(error))
+            self._screen.say(told(str(error)))
         if len(manifest.errors) > KINDS:
             more = f"{len(manifest.errors) - KINDS:,}"
             self._screen.say(tr("and {number} more lines that can't be used: see the report", number=more))
         if manifest.ignored_columns:
-            self._screen.note(tr("columns that are not used: {columns}", columns=", ".join(manifest.ignored_columns)))
+            self._screen.note(tr("columns that are not used: {columns}", columns=joined(manifest.ignored_columns)))
 
     async def run(self) -> int:
         """Run the batch to its end, or until a signal.
@@ -169,7 +170,7 @@ class BatchRun:
                 }
             )
         else:
-            self._screen.say(f"{source}: {failure.message}")
+            self._screen.say(about(source, failure.message))
 
     def _stop(self) -> None:
         """The first signal."""
@@ -183,22 +184,21 @@ class BatchRun:
 
     def _summary(self, status: BatchStatus) -> None:
         seconds = time.monotonic() - self._began
-        states = ("published", "uploaded", "duplicate", "waiting", "held", "failed", "review_failed", "publish_failed")
-        counts = {name: getattr(status, name) for name in (*states, "invalid")}
+        counts = {name: getattr(status, name) for name in _STATES}
         again = self._again("run")
         retry = self._again("retry") if status.failures > status.invalid else ""
         if self._screen.machine:
             rest = {"bytes": status.bytes, "seconds": round(seconds, 3), "problem": status.problem, "retry": retry}
             self._screen.record({"event": "summary", "total": status.total, **counts, **rest})
             return
-        told = ", ".join(f"{number:,} {state_words(name)}" for name, number in counts.items() if number)
-        self._screen.result(f"{self._options.name}: {count(status.total, 'file')}: {told or tr('nothing to do')}")
-        rate = f", {size(status.bytes / seconds)}/s" if seconds >= 1 and status.bytes else ""
-        self._screen.note(
-            tr("{size} at the service; this run took {time}", size=size(status.bytes), time=span(seconds)) + rate
-        )
+        states = joined(f"{number:,} {state_words(name)}" for name, number in counts.items() if number)
+        what = about(count(status.total, "file"), states or tr("nothing to do"))
+        self._screen.result(about(self._options.name, what))
+        parts = [tr("{size} at the service; this run took {time}", size=size(status.bytes), time=span(seconds))]
+        parts += [f"{size(status.bytes / seconds)}/s"] if seconds >= 1 and status.bytes else []
+        self._screen.note(joined(parts))
         for (kind, message), number in self._reasons.most_common(KINDS):
-            self._screen.say(f"{number:,} x {kind}: {clean(message)}")
+            self._screen.say(about(f"{number:,} x {kind}", clean(message)))
         if status.unfinished or (status.uploaded and self._options.wait):
             self._screen.say(tr("the same command goes on, or: {command}", command=again))
         if retry:
@@ -215,12 +215,13 @@ def state_words(state: str) -> str:
     return tr(_STATES.get(state, state.replace("_", " ")))
 
 
+#: States as the ledger calls them, in the order of a summary.
 _STATES = {
+    "published": later("published"),
+    "uploaded": later("uploaded"),
+    "duplicate": later("duplicate"),
     "waiting": later("waiting"),
     "held": later("held"),
-    "uploaded": later("uploaded"),
-    "published": later("published"),
-    "duplicate": later("duplicate"),
     "failed": later("failed"),
     "review_failed": later("review failed"),
     "publish_failed": later("publish failed"),

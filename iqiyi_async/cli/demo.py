@@ -14,6 +14,8 @@ from functools import partial
 from http.client import HTTPException
 from importlib.resources import as_file, files
 from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.error import HTTPError
 from urllib.request import ProxyHandler, build_opener
 
 from iqiyi_async import AsyncVideoCloud, Endpoints, PlayUrls, UploadOptions, UploadReceipt
@@ -23,7 +25,11 @@ from .display import display_for
 from .failures import FAILED, CommandError
 from .jobs import Job, jobs_for
 from .screen import Screen
+from .signals import Signals
 from .texts import count, tr
+
+if TYPE_CHECKING:
+    from iqiyi_async.emulator import EmulatorConfig
 
 MIB = 1024 * 1024
 #: Small enough for a small video to be cut into many chunks, so that there is something to see.
@@ -43,8 +49,13 @@ def video_of(path: Path | None) -> Generator[Path, None, None]:
         yield packaged
 
 
-async def run(screen: Screen, path: Path) -> int:
+async def run(screen: Screen, path: Path, signals: Signals | None = None) -> int:
     """Show it.
+
+    Args:
+        screen: where everything is said.
+        path: the video.
+        signals: the first of these ends the emulator; without, it ends with the demonstration.
 
     Returns:
         0 if what came back is identical.
@@ -81,11 +92,24 @@ async def run(screen: Screen, path: Path) -> int:
             real = await cloud.resolve_url(next(iter(urls.mp4.values())))
             screen.result(tr("second exchange: {url}", url=real))
             difference = await asyncio.to_thread(compare, real, path)
-    if difference is not None:
-        screen.result(tr("NOT IDENTICAL: what came back differs from the file {where}", where=difference))
-        return FAILED
-    screen.result(tr("identical: all {size} bytes came back as they were sent", size=f"{job.size:,}"))
+        if difference is not None:
+            screen.result(tr("NOT IDENTICAL: what came back differs from the file {where}", where=difference))
+            return FAILED
+        screen.result(tr("identical: all {size} bytes came back as they were sent", size=f"{job.size:,}"))
+        if signals is not None:
+            await _keep(screen, server.endpoint_url, config, signals)
     return 0
+
+
+async def _keep(screen: Screen, url: str, config: EmulatorConfig, signals: Signals) -> None:
+    """Let the emulator run until the first signal, which is no failure."""
+    signals.on_first = signals.asked.set
+    screen.result(tr("the emulator goes on until Ctrl-C; its page is {url}/", url=url))
+    screen.result(tr("for a program of your own:"))
+    screen.result(
+        f"  export IQIYI_ENDPOINT_URL={url} IQIYI_APP_KEY={config.app_key} IQIYI_APP_SECRET={config.app_secret}"
+    )
+    await signals.asked.wait()
 
 
 async def _publish(cloud: AsyncVideoCloud, screen: Screen, job: Job) -> UploadReceipt:
@@ -136,6 +160,8 @@ def compare(url: str, path: Path) -> str | None:
                 place += len(piece)
             return None if not file.read(1) else tr("from byte {place} on, where it ends", place=f"{place:,}")
     except (OSError, HTTPException) as error:
+        if isinstance(error, HTTPError):
+            error.close()
         raise CommandError(
             tr("the video could not be fetched: {error}", error=error), tr("run the demo again with -v")
         ) from None

@@ -12,7 +12,7 @@ from rich.progress import Progress, Task, TaskID
 from iqiyi_async import UploadProgress
 
 from .screen import Screen
-from .texts import count, tr
+from .texts import about, count, joined, tr
 from .words import size, span
 
 #: Seconds between two lines about one upload, or a tenth of it, whichever comes first.
@@ -130,7 +130,7 @@ class Lines(Silence):
             return
         said.at, said.tenth = now, tenth
         task = next(task for task in self._progress.tasks if task.id == said.task)
-        self._screen.note(f"{label}: {line(task, progress)}")
+        self._screen.note(about(label, line(task, progress)))
 
     def waiting(self, label: str) -> None:
         """Say what is waited for."""
@@ -168,7 +168,7 @@ def line(task: Task, progress: UploadProgress) -> str:
         parts.append(tr("{chunks} in flight", chunks=count(progress.chunks_in_flight, "chunk")))
     if progress.retries:
         parts.append(count(progress.retries, "retry"))
-    return ", ".join(parts)
+    return joined(parts)
 
 
 def display_for(screen: Screen, *, files: int, size: int) -> Display:

@@ -16,18 +16,27 @@ from iqiyi_async import Endpoints, SqliteJournal, VideoCloudError
 
 from .failures import FAILED, UsageError, failure_of
 from .findings import Finding, failed, fine, warned
+from .messages import told
 from .options import Account
 from .reach import look_at_clock, reach
 from .screen import Screen
-from .texts import later, tr
+from .texts import about, later, tr
 from .trial import Advice, try_account, try_uploads
 from .version import version
+from .words import padded
 
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 _LABELS: Mapping[Literal["ok", "warning", "failure"], str] = {
     "ok": later("ok"),
     "warning": later("warning"),
     "failure": later("FAILS"),
+}
+_CHECKS = {
+    "environment": later("environment"),
+    "credentials": later("credentials"),
+    "journal": later("journal"),
+    "clock": later("clock"),
+    "account": later("account"),
 }
 
 
@@ -48,8 +57,9 @@ class Examination:
         self.findings.append(finding)
         if self._screen.machine:
             return
-        remedy = f"; {finding.remedy}" if finding.remedy else ""
-        self._screen.result(f"{tr(_LABELS[finding.level]):<8} {finding.check}: {finding.text}{remedy}")
+        text = tr("{found}; {remedy}", found=finding.text, remedy=finding.remedy) if finding.remedy else finding.text
+        check = tr(_CHECKS.get(finding.check, finding.check))
+        self._screen.result(f"{padded(tr(_LABELS[finding.level]), 8)} {about(check, text)}")
 
 
 async def examine(account: Account, screen: Screen) -> int:
@@ -71,7 +81,7 @@ async def examine(account: Account, screen: Screen) -> int:
     try:
         endpoints = Endpoints.single(account.endpoint_url) if account.endpoint_url else Endpoints()
     except VideoCloudError as error:
-        found.add(failed("--endpoint-url", str(error), tr("correct --endpoint-url or IQIYI_ENDPOINT_URL")))
+        found.add(failed("--endpoint-url", told(str(error)), tr("correct --endpoint-url or IQIYI_ENDPOINT_URL")))
         return _conclude(screen, found, None)
     reached = [await reach(address, needed=needed) for address, needed in _addresses(endpoints)]
     for each in reached:

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .failures import UsageError
+from .messages import told
 from .screen import Screen
 from .signals import Signals
-from .texts import tr
+from .texts import about, tr
 
 if TYPE_CHECKING:
     from iqiyi_async.emulator import EmulatorConfig, FaultPlan
@@ -41,7 +42,7 @@ def _plan(path: Path) -> FaultPlan:
     try:
         return FaultPlan.from_json(path.read_text("utf-8"))
     except OSError as error:
-        raise UsageError(f"--faults: {path}: {error.strerror}", tr("check the path")) from None
+        raise UsageError(about(f"--faults: {path}", told(error.strerror or "")), tr("check the path")) from None
     except ValueError as error:
         hint = tr('a plan looks like {"seed": 7, "faults": [{"operation": "upload_chunk", "call": 2, "status": 503}]}')
         raise UsageError(f"--faults: {path}: {error}", hint) from None

@@ -25,7 +25,8 @@ from iqiyi_async import (
     VideoCloudError,
 )
 
-from .texts import later, spoken, tr
+from .messages import told
+from .texts import about, later, spoken, tr
 
 FAILED, MISUSED = 1, 2
 
@@ -226,22 +227,23 @@ def failure_of(error: BaseException) -> Failure:
             code = MISUSED if isinstance(error, ConfigurationError | UsageError) else FAILED
             message = _message(error)
             if name and spoken() != "en":
-                message = f"{tr(name)}: {message}"
+                what = tr(name)
+                message = message if message.startswith(what) else about(what, message)
             return Failure(message, hint(error), code)
     text = tr("unexpected {kind}: {error}", kind=type(error).__name__, error=error)
     return Failure(text, tr("this is a mistake in the program; -v shows where it happened"), unexpected=True)
 
 
 def in_options(text: str) -> str:
-    """The library's names as the command line spells them."""
+    """A text of the library with its names as the command line spells them, in the user's language."""
     for name, option in _OPTIONS.items():
         text = text.replace(name, option)
-    return f"--endpoint-url: {text}" if text.startswith("api ") else text
+    return told(f"--endpoint-url: {text}" if text.startswith("api ") else text)
 
 
 def _message(error: BaseException) -> str:
     if isinstance(error, ConfigurationError):
         return in_options(str(error))
     if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
-    return str(error) or type(error).__name__
+        return about(str(error.filename), told(error.strerror)) if error.filename else told(error.strerror)
+    return told(str(error)) or type(error).__name__

@@ -16,8 +16,9 @@ from cyclopts import (
 
 from .app import COMMANDS, app
 from .failures import MISUSED, UsageError, failure_of
+from .messages import told
 from .screen import Screen
-from .texts import LANGUAGES, language_of, later, speak, spoken, tr
+from .texts import LANGUAGES, about, language_of, later, speak, spoken, tr
 from .words import clean
 
 
@@ -96,10 +97,10 @@ def _refuse_secret(words: Sequence[str]) -> None:
 
 def _misuse(error: CycloptsError) -> UsageError:
     """The parser's error in our words."""
-    about = error.command_chain[0] if error.command_chain else ""
+    command = error.command_chain[0] if error.command_chain else ""
     hint = (
-        tr("iqiyi-async {command} --help lists what is possible", command=about)
-        if about
+        tr("iqiyi-async {command} --help lists what is possible", command=command)
+        if command
         else tr("iqiyi-async --help lists the commands")
     )
     text = str(error).rstrip()
@@ -108,8 +109,10 @@ def _misuse(error: CycloptsError) -> UsageError:
     elif spoken() == "en":
         if isinstance(error, UnknownCommandError):
             text = text[0].lower() + text[1:]
+    elif (translated := told(text)) != text:
+        text = translated
     else:
-        text = f"{tr(_kind(error))}: {text}"
+        text = about(tr(_kind(error)), text)
     return UsageError(clean(text), hint)
 
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import attrs
-from cyclopts.help import DefaultFormatter, HelpPanel
+from cyclopts.help import DefaultFormatter, HelpEntry, HelpPanel
 from rich.console import Console, ConsoleOptions
 from rich.text import Text
 
-from .texts import spoken, tr
+from .texts import later, spoken, tr
+
+#: What stands for words in the line that says how a command is called.
+_WORDS = (later("COMMAND"), later("OPTIONS"), later("ARGS"))
 
 
 @attrs.define(kw_only=True)
@@ -19,8 +22,7 @@ class TranslatedHelp(DefaultFormatter):
     def __call__(self, console: Console, options: ConsoleOptions, panel: HelpPanel) -> None:
         """Print one panel."""
         if spoken() != "en":
-            entries = [attrs.evolve(entry, description=_translated(entry.description)) for entry in panel.entries]
-            panel = panel.copy(title=tr(str(panel.title)), entries=entries)
+            panel = panel.copy(title=tr(str(panel.title)), entries=[_in_words(entry) for entry in panel.entries])
         super().__call__(console, options, panel)
 
     def render_description(self, console: Console, options: ConsoleOptions, description: Any) -> None:
@@ -31,9 +33,28 @@ class TranslatedHelp(DefaultFormatter):
         """Print how a command is called."""
         if spoken() != "en" and usage:
             text = str(usage).removeprefix("Usage:").strip()
+            for word in _WORDS:
+                text = text.replace(word, tr(word))
             console.print(Text(f"{tr('Usage:')}{text}\n"))
         else:
             super().render_usage(console, options, usage)
+
+
+def _in_words(entry: HelpEntry) -> HelpEntry:
+    """An entry in the user's language, with what the usual help adds to its description in English."""
+    added: list[str] = []
+    if entry.choices:
+        added.append(tr("one of {choices}", choices=", ".join(entry.choices)))
+    if entry.env_var:
+        added.append(tr("environment variable {names}", names=", ".join(entry.env_var)))
+    if entry.default is not None:
+        added.append(tr("default {value}", value=entry.default))
+    if entry.required:
+        added.append(tr("required"))
+    description = _translated(entry.description)
+    if added:
+        description = Text.assemble(plain_text(description or ""), *((f" [{each}]", "dim") for each in added))
+    return attrs.evolve(entry, description=description, choices=None, env_var=None, default=None, required=False)
 
 
 def plain_text(description: Any) -> str:

@@ -13,7 +13,8 @@ import attrs
 from iqiyi_async import ConfigurationError, Metadata
 
 from .failures import UsageError
-from .texts import tr
+from .messages import told
+from .texts import about, tr
 
 
 @attrs.frozen
@@ -91,7 +92,7 @@ def _job(path: Path, name: str | None, *, typed: bool, **metadata: Any) -> Job:
         return Job(path, size, Metadata(_title_of(path) if name is None else name, **metadata))
     except ConfigurationError as error:
         hint = tr("see --name, --description and --tags in upload --help")
-        raise UsageError(f"{path}: {error}", hint) from None
+        raise UsageError(about(str(path), told(str(error))), hint) from None
 
 
 def _title_of(path: Path) -> str:
@@ -110,7 +111,7 @@ def _size_of(path: Path) -> int:
     try:
         found = path.stat()
     except OSError as error:
-        raise UsageError(f"{path}: {error.strerror}", check) from None
+        raise UsageError(about(str(path), told(error.strerror or "")), check) from None
     except ValueError:
         raise UsageError(tr("{path}: not a path", path=path), check) from None
     if not stat.S_ISREG(found.st_mode):

@@ -26,7 +26,7 @@ from iqiyi_async import UploadProgress
 from .display import measure
 from .region import Region
 from .screen import Screen
-from .texts import count, tr
+from .texts import count, joined, tr
 from .words import shorten
 
 #: Seconds between two redraws: often enough for eyes, seldom enough to cost nothing.
@@ -94,7 +94,7 @@ class Live:
             if waiting:
                 parts.append(tr("{number} being published", number=len(waiting)))
             done = self._over_bytes + sum(dict(self._accepted).values())
-            self._bars.update(self._all, completed=done, note=", ".join(parts))
+            self._bars.update(self._all, completed=done, note=joined(parts))
             shown += [task for task in self._bars.tasks if task.id == self._all]
         columns = next(columns for least, columns in self._layouts.items() if width >= least)
         return _table(columns, shown)

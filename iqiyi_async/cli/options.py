@@ -25,8 +25,9 @@ from iqiyi_async import (
 )
 
 from .failures import UsageError, in_options
+from .messages import told
 from .screen import Screen
-from .texts import Language, tr
+from .texts import Language, about, tr
 from .words import clean, parse_size, size
 
 SHARED = Group("Account and output", sort_key=10)
@@ -209,6 +210,8 @@ def _content(path: Path) -> str:
             raise UsageError(tr("{path} is too large for a secret", path=path), _nothing_else())
         return path.read_text("utf-8").strip("\r\n")
     except OSError as error:
-        raise UsageError(f"--app-secret-file: {path}: {error.strerror}", tr("check the path")) from None
+        raise UsageError(
+            about(f"--app-secret-file: {path}", told(error.strerror or "")), tr("check the path")
+        ) from None
     except UnicodeDecodeError:
         raise UsageError(tr("{path} holds no text", path=path), _nothing_else()) from None

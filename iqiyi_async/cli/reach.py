@@ -14,7 +14,8 @@ from urllib.parse import urlsplit
 import attrs
 
 from .findings import Finding, failed, fine, warned
-from .texts import tr
+from .messages import told
+from .texts import about, joined, tr
 
 #: A step that takes longer (seconds) would not work for an upload either.
 PATIENCE = 10.0
@@ -49,7 +50,7 @@ async def reach(address: str, *, needed: bool) -> Reached:
     bad = failed if needed else warned
     steps: list[str] = []
     writer: asyncio.StreamWriter | None = None
-    step = tr("name")
+    step = tr("name lookup")
     remedy = tr("check the name and the name server (DNS)")
     try:
         async with asyncio.timeout(PATIENCE):
@@ -72,11 +73,11 @@ async def reach(address: str, *, needed: bool) -> Reached:
         return Reached(bad(address, tr("{step}: nothing within {seconds} s", step=step, seconds=PATIENCE), remedy))
     except (OSError, ssl.SSLError, EOFError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        return Reached(bad(address, f"{step}: {reason}", remedy))
+        return Reached(bad(address, about(step, told(reason)), remedy))
     finally:
         if writer is not None:
             writer.transport.abort()
-    return Reached(fine(address, ", ".join(steps)), skew)
+    return Reached(fine(address, joined(steps)), skew)
 
 
 def look_at_clock(reached: Sequence[Reached]) -> Finding:

@@ -14,8 +14,9 @@ from rich.table import Table
 from rich.text import Text
 
 from .failures import Failure
+from .messages import told
 from .streams import Output, Writer, same_terminal
-from .texts import tr
+from .texts import about, later, tr
 from .words import clean
 
 #: As wide as any row of a table gets when it does not go to a terminal, where it must not be cut.
@@ -29,7 +30,7 @@ class Results(Console):
         super().__init__(file=cast("IO[str]", out), width=width)
 
     def on_broken_pipe(self) -> None:
-        """Rich would exit here; whoever prints knows better."""
+        """Rich would exit here; the caller decides what a broken stream means."""
         raise BrokenPipeError
 
 
@@ -98,7 +99,7 @@ class Screen:
         if self._out_writer is not None and not self._out_writer.finish():
             self.say(tr("nobody reads stdout: some results were not written; the work is not touched by that"))
         elif self._steadfast and self._out.error is not None and not isinstance(self._out.error, BrokenPipeError):
-            reason = self._out.error.strerror
+            reason = told(self._out.error.strerror or "")
             self.say(
                 tr("stdout: {reason}: some results were not written; the work is not touched by that", reason=reason)
             )
@@ -151,8 +152,8 @@ class Screen:
 
     def failure(self, failure: Failure, where: str = "") -> None:
         """The two lines of a failure on stderr."""
-        about = f"{where}: " if where else ""
-        self.say(Text.assemble((tr("error: "), "bold red"), clean(about + failure.message)))
+        text = about(where, failure.message) if where else failure.message
+        self.say(Text.assemble((tr("error: "), "bold red"), clean(text)))
         self.hint(failure.hint)
 
     def hint(self, text: str) -> None:
@@ -178,6 +179,14 @@ class Screen:
             self._glance(text)
 
 
+_LEVELS = {
+    logging.INFO: later("info"),
+    logging.WARNING: later("warning"),
+    logging.ERROR: later("error"),
+    logging.CRITICAL: later("error"),
+}
+
+
 class LogLines(logging.Handler):
     """The library's log on stderr, above a live display if there is one.
 
@@ -193,12 +202,12 @@ class LogLines(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print a record; exceptions are told in one line."""
-        text = clean(record.getMessage())
+        text = clean(told(record.getMessage()))
         if record.levelno < self._line:
             self._screen.glance(text)
             return
         style = "yellow" if record.levelno >= logging.WARNING else "dim"
-        self._screen.say(Text(f"{record.levelname.lower()}: {text}", style=style))
+        self._screen.say(Text(about(tr(_LEVELS.get(record.levelno, "info")), text), style=style))
 
 
 @contextmanager

@@ -158,7 +158,7 @@ class Output:
             try:
                 left = left[os.write(self.fileno(), left) :]
             except BlockingIOError:
-                # Whoever started this program has made the stream non-blocking.
+                # The parent process has made the stream non-blocking.
                 select.select([], [self.fileno()], [], PATIENCE)
             except OSError as error:
                 error.filename = self._name

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib.resources import files
 from typing import Literal
 
@@ -52,8 +52,18 @@ def tr(text: str, **values: object) -> str:
 
 
 def later(text: str) -> str:
-    """A text that is translated where it is used; here it only says so to whoever looks for all texts."""
+    """A text that is translated where it is used; here it only marks it for the test that collects all texts."""
     return text
+
+
+def about(subject: str, text: str) -> str:
+    """What a text is about, and the text."""
+    return f"{subject}：{text}" if _chinese else f"{subject}: {text}"
+
+
+def joined(parts: Iterable[str]) -> str:
+    """Several things in one line."""
+    return ("，" if _chinese else ", ").join(parts)
 
 
 def count(number: int, thing: str) -> str:

@@ -15,7 +15,7 @@ from iqiyi_async.stores import Phase
 from . import words
 from .failures import FAILED, UsageError, failure_of
 from .screen import Screen
-from .texts import count, tr
+from .texts import count, joined, tr
 
 #: Seconds that others are kept from an upload which is being cancelled.
 LEASE_SECONDS = 60.0
@@ -36,7 +36,7 @@ async def show(
     found = [each async for each in cloud.iter_unfinished() if not file_ids or each.file_id in file_ids]
     if missing := set(file_ids) - {each.file_id for each in found}:
         raise UsageError(
-            tr("no unfinished upload is called {ids}", ids=", ".join(sorted(missing))),
+            tr("no unfinished upload is called {ids}", ids=joined(sorted(missing))),
             tr("iqiyi-async unfinished lists all that this machine knows of"),
         )
     if cancel:

@@ -27,7 +27,7 @@ from .failures import FAILED, MISUSED, failure_of
 from .jobs import BadPath, Job
 from .screen import Screen
 from .signals import Signals
-from .texts import count, later, tr
+from .texts import about, count, joined, later, tr
 
 T = TypeVar("T")
 
@@ -173,7 +173,7 @@ class Uploads:
 
     async def _uploaded(self, job: Job, receipt: UploadReceipt) -> int:
         if not self._screen.machine:
-            self._screen.result(receipt.file_id if self._screen.quiet else f"{job.label}: {_sentence(receipt)}")
+            self._screen.result(receipt.file_id if self._screen.quiet else about(job.label, _sentence(receipt)))
         status: VideoStatus | None = None
         try:
             if self._wishes.wait:
@@ -275,7 +275,7 @@ def _sentence(receipt: UploadReceipt) -> str:
         parts.append(tr("{size} were there already", size=words.size(receipt.resumed_bytes)))
     if bound := _bound(receipt):
         parts.append(bound)
-    return tr("uploaded as {file_id} ({details})", file_id=receipt.file_id, details=", ".join(parts))
+    return tr("uploaded as {file_id} ({details})", file_id=receipt.file_id, details=joined(parts))
 
 
 def _bound(receipt: UploadReceipt) -> str:

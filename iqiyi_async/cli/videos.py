@@ -25,13 +25,13 @@ from iqiyi_async import (
 from . import words
 from .failures import UsageError
 from .screen import Screen
-from .texts import count, later, tr
+from .texts import count, joined, later, tr
 
 _QUALITIES: Mapping[str, str] = {
-    Quality.TOPSPEED: "topspeed",
-    Quality.SMOOTH: "smooth",
-    Quality.HIGH: "high",
-    Quality.SUPER: "super",
+    Quality.TOPSPEED: later("topspeed"),
+    Quality.SMOOTH: later("smooth"),
+    Quality.HIGH: later("high"),
+    Quality.SUPER: later("super"),
     Quality.P720: "720P",
     Quality.P1080: "1080P",
 }
@@ -98,7 +98,7 @@ def _status_rows(status: VideoStatus) -> list[tuple[str, str]]:
     }
     rows += [(name, value) for name, value in fields.items() if value]
     if status.urls.mp4 or status.urls.m3u8:
-        found = ", ".join(f"{kind} {quality}" for kind, quality, _ in _each(status.urls))
+        found = joined(f"{kind} {quality}" for kind, quality, _ in _each(status.urls))
         rows.append((tr("plays as"), tr("{found} (iqiyi-async urls shows where)", found=found)))
     return rows
 
@@ -148,7 +148,7 @@ async def show_urls(cloud: AsyncVideoCloud, screen: Screen, file_id: str, *, res
         screen.record({"file_id": file_id, "resolved": resolve, **plain(urls)})
         return 0
     for kind, quality, url in _each(urls):
-        screen.result(f"{kind:<5} {quality:<9} {url}")
+        screen.result(f"{kind:<5} {words.padded(quality, 9)} {url}")
     time = f"{urls.expires_at.astimezone():%H:%M:%S}"
     screen.note(tr("they expire at {time}, about 15 minutes after they were asked for", time=time))
     if not resolve:
@@ -162,7 +162,12 @@ async def _resolved(cloud: AsyncVideoCloud, urls: Mapping[str, str]) -> dict[str
 
 def _each(urls: PlayUrls) -> list[tuple[str, str, str]]:
     kinds = (("mp4", urls.mp4), ("m3u8", urls.m3u8))
-    return [(kind, _QUALITIES.get(quality, quality), url) for kind, found in kinds for quality, url in found.items()]
+    return [(kind, _quality(quality), url) for kind, found in kinds for quality, url in found.items()]
+
+
+def _quality(key: str) -> str:
+    """A quality in words; one that is new is its key."""
+    return tr(_QUALITIES[key]) if key in _QUALITIES else key
 
 
 def confirm_deletion(screen: Screen, file_ids: Sequence[str]) -> bool:

@@ -26,6 +26,11 @@ def shorten(text: str, width: int, encoding: str = "utf-8") -> str:
     return set_cell_size(shown, max(width - 1, 0)).rstrip() + mark if width > 0 else ""
 
 
+def padded(text: str, width: int) -> str:
+    """The text, followed by spaces up to so many columns of a terminal."""
+    return text + " " * max(width - cell_len(text), 0)
+
+
 def parse_size(text: str) -> int:
     """Bytes: ``4MiB``, ``4M`` and ``4096K`` are powers of 1024, ``4MB`` of 1000, ``4194304`` is bytes.
 

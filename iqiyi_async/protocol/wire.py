@@ -153,9 +153,11 @@ class Call(Generic[T_co]):
         try:
             return self._decode(answer)
         except VideoCloudError as error:
-            error.operation = self.operation
+            if error.operation is None:
+                # Otherwise a call that contains this one has said it.
+                error.operation = self.operation
+                error.args = (f"{self.operation}: {error}",)
             error.file_id = error.file_id or self.file_id
-            error.args = (f"{self.operation}: {error}",)
             raise
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ..models import Fingerprint, JournalEntry, Phase, StoredToken
 from .base import TokenStore, UploadJournal
 from .file import FileTokenStore
-from .gateway import GatewayRecord, GatewayState, GatewayStore
+from .gateway import GatewayJournal, GatewayRecord, GatewayState, GatewayStore
 from .memory import MemoryJournal, MemoryTokenStore
 from .sqlite import SqliteJournal
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = [
     "FileTokenStore",
     "Fingerprint",
+    "GatewayJournal",
     "GatewayRecord",
     "GatewayState",
     "GatewayStore",

@@ -39,8 +39,8 @@ class TokenStore(Protocol):
         """Be the only one, among all who share the store, that renews this key.
 
         Entering waits for its turn; cancelling the wait leaves nothing behind. The lease of a holder that died ends
-        by itself: at once where the system notices, otherwise after `ttl` seconds. That a lease has ended is no
-        tragedy: `compare_and_set` keeps the newest token from being lost.
+        by itself: at once where the system notices, otherwise after `ttl` seconds. A lease that
+        has ended early does no harm: `compare_and_set` keeps the newest token from being lost.
         """
         ...
 
@@ -76,11 +76,19 @@ class UploadJournal(Protocol):
         ...
 
     async def renew(self, key: str, fence: int, ttl: float) -> bool:
-        """Hold a key for `ttl` more seconds."""
+        """Hold a key for `ttl` more seconds, from now on.
+
+        Returns:
+            Whether the claim still holds. False: another claim has been made, or the claim is not there any more.
+        """
         ...
 
     async def release(self, key: str, fence: int) -> bool:
-        """Give a claim back."""
+        """Give a claim back, so that another owner gets the key at once.
+
+        Returns:
+            False if the claim was not there any more.
+        """
         ...
 
     async def load(self, key: str) -> JournalEntry | None:
@@ -88,20 +96,39 @@ class UploadJournal(Protocol):
         ...
 
     async def begin(self, key: str, fence: int, entry: JournalEntry) -> bool:
-        """Write an entry with its ranges, in place of whatever was there."""
+        """Write an entry with its ranges, in place of whatever was there. On the disk when it returns.
+
+        Returns:
+            False if the claim is lost; then nothing has changed.
+        """
         ...
 
     async def record(self, key: str, fence: int, chunk: ChunkReceipt) -> bool:
-        """Add one accepted range: O(1), whatever is there already."""
+        """Add one accepted range. It must cost the same however many there are; a large upload has thousands.
+
+        Returns:
+            False if the claim is lost or there is no entry; then nothing has changed.
+        """
         ...
 
     async def advance(self, key: str, fence: int, phase: Phase) -> bool:
-        """Note that an upload has reached a phase."""
+        """Note that an upload has reached a phase. On the disk when it returns.
+
+        Returns:
+            False if the claim is lost or there is no entry; then nothing has changed.
+        """
         ...
 
     async def forget(self, key: str, fence: int | None = None) -> bool:
-        """Remove an entry and its ranges (not its lease). Without a fence it is done by hand, and refused (False) while
-        anybody holds the key."""
+        """Remove an entry and its ranges, but not its lease.
+
+        Args:
+            key: the upload.
+            fence: of the claim. None is for removal by hand, which is refused while anybody holds the key.
+
+        Returns:
+            Whether it may be removed. False: the claim is lost, or somebody holds the key; then nothing has changed.
+        """
         ...
 
     async def find(self, size: int, digest: str) -> tuple[JournalEntry, ...]:

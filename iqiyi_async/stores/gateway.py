@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import Protocol, runtime_checkable
+from typing import Protocol, cast, runtime_checkable
 
 import attrs
 
 from ..errors import ConfigurationError
+from .base import UploadJournal
 
 
 class GatewayState(Enum):
@@ -113,14 +114,18 @@ class GatewayStore(Protocol):
         ...
 
 
+class GatewayJournal(UploadJournal, GatewayStore, Protocol):
+    """A journal that keeps the records of a gateway too."""
+
+
 #: How long it is remembered of an upload that it has expired, in seconds.
 EXPIRED_FOR = 86400.0
 
 _METHODS = ("create_upload", "load_upload", "set_offset", "update_upload", "request_release", "expire_uploads")
 
 
-def check_gateway_store(journal: object) -> None:
-    """Refuse a journal that can't keep the records of a gateway.
+def gateway_journal(journal: object) -> GatewayJournal:
+    """A client's journal, if it can keep the records of a gateway.
 
     Raises:
         ConfigurationError: a method is missing; the error names it.
@@ -131,3 +136,4 @@ def check_gateway_store(journal: object) -> None:
             f"the client's journal, a {type(journal).__name__}, can't keep the uploads of a gateway: it has no"
             f" {', '.join(missing)}; give the client a SqliteJournal (one machine) or a PostgresJournal (several)"
         )
+    return cast("GatewayJournal", journal)

@@ -1,16 +1,17 @@
 """Which connection a request goes over: they are kept by origin, and a warm one goes first.
 
-Whoever asks while all are in use waits, first come first served.
+While all are in use, the one order of all queues decides who is next (`_fair_queue`).
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
 import httpx
+
+from .._fair_queue import FairQueue, current_turn
 
 
 class Lane(Protocol):
@@ -48,7 +49,7 @@ class ConnectionPool:
         #: Kept connections, the one that was used last at the end.
         self._idle: dict[Lane, _Kind] = {}
         self._by_kind: dict[_Kind, list[Lane]] = {}
-        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._waiting: FairQueue[asyncio.Future[None]] = FairQueue()
         #: Connections that have been promised to those in the queue whose turn has come.
         self._promised = 0
         self._closed = False
@@ -126,14 +127,15 @@ class ConnectionPool:
 
     async def _turn(self) -> None:
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append(turn)
+        # A control call costs the same whatever it is about; ranges wait for a worker first.
+        self._waiting.push(current_turn.get(), turn, 1)
         try:
             await turn
         except BaseException:
             if not turn.cancel() and not turn.cancelled():
                 # Cancelled at the very moment when its turn came.
                 self._promised -= 1
-            elif turn in self._waiting:
+            else:
                 self._waiting.remove(turn)
             self._serve()
             raise
@@ -141,7 +143,7 @@ class ConnectionPool:
 
     def _serve(self) -> None:
         while self._waiting and len(self._busy) + self._promised < self._limit:
-            turn = self._waiting.popleft()
+            turn = self._waiting.pop()
             if not turn.done():
                 self._promised += 1
                 turn.set_result(None)

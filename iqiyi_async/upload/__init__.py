@@ -9,9 +9,7 @@ transfer         all ranges of an upload; range_attempt is one of them, routes t
 finish           the end of an upload, said once
 journal_session  the lease, and what is written into the journal when
 progress         how far it is, and what it waits for
-workers          the workers that all uploads share; fair_queue says who is next, bandwidth how fast
+workers          the workers that all uploads share; bandwidth says how fast they may be
 adaptive         how large ranges are and how many travel at once; latency says when one is late
-base, sources    what a source promises, and what callers hand in
-file_source      files (file_access is what threads do with them, open_files the bound of those that are open)
-streams          streams, gathered in memory that all share; resources and memory are what sources share
+reading          where the bytes come from: what callers hand in, files, streams
 """

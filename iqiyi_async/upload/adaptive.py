@@ -4,7 +4,7 @@ Slow links get small ranges, so that little is lost when one fails, and few work
 that the pause between two of them does not count, and as many workers as bring more. Numbers in, numbers out: no
 clock, no I/O.
 
-- A range should take about `TARGET_SECONDS` on its lane; as long as the number of workers is being looked for, only
+- A range should take about `TARGET_SECONDS`; as long as the number of workers is being looked for, only
   `SEARCH_SECONDS`, so that a rate is soon known. After trouble it is halved.
 - Workers are doubled as long as each doubling brings at least a tenth more bytes a second; the first that does not is
   taken back, and tried again much later. After trouble they are halved.
@@ -16,7 +16,7 @@ from typing import Literal
 
 from ..config import KIB, MIB
 
-#: Long against the round trip that every range pays once, short against the patience of whoever watches the progress.
+#: Long compared with the round trip that each range costs, short enough for a progress display to move.
 TARGET_SECONDS, SEARCH_SECONDS = 4.0, 0.5
 
 FIRST_CHUNK, LEAST_CHUNK, MOST_CHUNK = MIB, 256 * KIB, 16 * MIB
@@ -44,7 +44,7 @@ class Tuner:
         self._chunk = FIRST_CHUNK if chunk_size == "auto" else chunk_size
         self._most_chunk = max(LEAST_CHUNK, min(MOST_CHUNK, MEMORY // self.most_workers))
         self._smallest = self._largest = self._chunk
-        self._lane_rate = 0.0
+        self._worker_rate = 0.0
         self._window_bytes = self._window_ranges = 0
         self._window_began: float | None = None
         self._best_rate = 0.0
@@ -68,15 +68,15 @@ class Tuner:
                 if self._smallest == self._largest
                 else f"{self._smallest / MIB:g} to {self._largest / MIB:g}"
             )
-            words.append(f"chunks of {span} MiB, at {self._lane_rate / MIB:.1f} MiB/s for each lane")
+            words.append(f"chunks of {span} MiB, at {self._worker_rate / MIB:.1f} MiB/s for each worker")
         return "; ".join(words)
 
     def arrived(self, size: int, seconds: float, now: float) -> None:
         """A range of `size` bytes was accepted `seconds` after it set out; `now` is any clock's time in seconds."""
         rate = size / max(seconds, 1e-6)
-        self._lane_rate = rate if not self._lane_rate else 0.7 * self._lane_rate + 0.3 * rate
+        self._worker_rate = rate if not self._worker_rate else 0.7 * self._worker_rate + 0.3 * rate
         if self._free_chunk:
-            self._resize(int(self._lane_rate * (SEARCH_SECONDS if self._searching else TARGET_SECONDS)))
+            self._resize(int(self._worker_rate * (SEARCH_SECONDS if self._searching else TARGET_SECONDS)))
         if self._free_workers:
             self._count(size, now)
 

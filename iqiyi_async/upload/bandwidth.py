@@ -9,8 +9,8 @@ from collections.abc import Callable
 import attrs
 
 from .. import _validation
+from .._fair_queue import FairQueue, Turn, current_turn
 from ..config import KIB
-from .fair_queue import FairQueue, Turn
 
 #: What may be caught up with after a silence, in seconds of the rate.
 BURST_SECONDS = 0.2
@@ -236,10 +236,6 @@ class RequestLimiter(_Limiter):
         if rate is not None:
             self._change(rate, max(1.0, rate * REQUEST_BURST_SECONDS), saved=1.0)
 
-    async def take(self, turn: Turn = _NOBODY) -> None:
-        """Wait until one more request may be sent.
-
-        Args:
-            turn: on whose behalf.
-        """
-        await self._take(1, turn)
+    async def take(self) -> None:
+        """Wait until one more request may be sent."""
+        await self._take(1, current_turn.get())

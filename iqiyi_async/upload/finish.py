@@ -38,7 +38,7 @@ class Finisher:
     """Says finish for the uploads of one client.
 
     Args:
-        session: the way to the service.
+        session: sends the calls.
         endpoints: where the service lives.
         parameters: ``"headers"`` or ``"body"``: how finish says what it is about.
         boundary: for the form, if ``"body"``.

@@ -24,8 +24,8 @@ from .._concurrency import run_to_completion
 from ..errors import UploadError
 from ..models import ChunkReceipt, Fingerprint, JournalEntry, Phase
 from ..stores.base import UploadJournal
-from .base import AlreadyHeldError
 from .finish import boottime
+from .reading.base import AlreadyHeldError
 
 logger: logging.Logger = logging.getLogger(__name__)
 

@@ -1,10 +1,10 @@
 """How long ranges take, and when one is late.
 
-Now and then a single request hangs for seconds where its like take a fraction of one: a busy disk at the service, a
-lost connection that nobody reported. In the middle of an upload that costs one lane for a while; at its end everybody
-waits for it. So a range that takes far longer than the others did is sent once more, over another lane; ranges are
-idempotent and their MD5 is checked, so whichever answer comes first is as good as the other. As long as lanes have
-other things to do, it must also have been passed by others: a link that has become slow has no room for anything twice.
+Now and then a single request takes seconds where others take a fraction of one: a busy disk at the service, a lost
+connection that nobody reported. In the middle of an upload that costs one worker for a while; at its end everything
+waits for it. So a range that takes far longer than the others did is sent once more, over another connection (a hedge).
+Ranges are idempotent and their MD5 is checked, so the first answer of the two is taken. As long as the workers have
+other ranges to send, later ranges must also have been completed before it: a slow link has no room for anything twice.
 """
 
 from __future__ import annotations

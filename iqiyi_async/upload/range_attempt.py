@@ -8,13 +8,13 @@ from collections.abc import Awaitable, Callable
 import attrs
 
 from .. import _validation
+from .._fair_queue import Turn
 from .._retry import Retries
 from .._session import Session
 from ..errors import IntegrityError, VideoCloudError
 from ..models import Bottleneck, ChunkReceipt, UploadTicket
 from ..protocol import uploads
 from ..protocol.uploads import check_range
-from .fair_queue import Turn
 from .ranges import Range
 from .routes import Route
 from .workers import Worker, WorkerPool

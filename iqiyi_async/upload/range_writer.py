@@ -18,16 +18,16 @@ from functools import partial
 import attrs
 
 from .._concurrency import run_to_completion
+from .._fair_queue import Turn
 from ..errors import UnknownFileError, UploadError, VideoCloudError
 from ..models import ChunkReceipt, JournalEntry, Metadata, Phase, UploadReceipt, UploadTicket
 from ..protocol import hosts, uploads
-from .base import AlreadyHeldError
-from .fair_queue import Turn
 from .finish import FinishInDoubtError
-from .gathering import Gathering
 from .journal_session import JournalSession
 from .range_attempt import send_range
-from .resources import SourceResources
+from .reading.base import AlreadyHeldError
+from .reading.gathering import Gathering
+from .reading.resources import SourceResources
 from .routes import Route
 from .upload import Service
 
@@ -152,6 +152,9 @@ class RangeWriter:
 
     def abort(self) -> None:
         """End the ranges under way: the client is closed."""
+        self._problem = self._problem or UploadError(
+            "the upload was stopped because the client was closed", resumable=True, retryable=True
+        )
         for task in self._tasks:
             task.cancel()
 
@@ -419,8 +422,9 @@ class RangeWriter:
     def _ended(self, size: int, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         self._resources.memory.release(size)
-        if not task.cancelled() and self._problem is None:
-            self._problem = task.exception()
+        # Of several errors the first is raised; all count as seen.
+        problem = None if task.cancelled() else task.exception()
+        self._problem = self._problem or problem
 
     async def _stop(self) -> None:
         """Nothing is under way any more when this is over."""

@@ -16,9 +16,9 @@ import attrs
 from ..errors import DuplicateVideoError, UnknownFileError, UploadError
 from ..models import ChunkReceipt, JournalEntry, Phase, UploadTicket, VideoState
 from ..protocol import videos
-from .base import UploadSource
 from .finish import Finisher
 from .journal_session import JournalSession
+from .reading.base import UploadSource
 
 logger: logging.Logger = logging.getLogger(__name__)
 

@@ -19,17 +19,17 @@ import anyio
 import anyio.lowlevel
 import attrs
 
+from .._fair_queue import Turn
 from .._session import Session
 from ..errors import ServiceError, UploadError, VideoCloudError
 from ..models import Bottleneck, ChunkReceipt, UploadState, UploadTicket
 from ..protocol import uploads
 from ..protocol.wire import Call
-from .base import Chunk, UploadSource
-from .fair_queue import Turn
 from .journal_session import JournalSession
 from .progress import Progress
 from .range_attempt import RangeAttempt, check_stored
 from .ranges import Range, gaps
+from .reading.base import Chunk, UploadSource
 from .routes import Route
 from .workers import Worker, WorkerPool
 
@@ -46,7 +46,7 @@ class Transfer:
     """Sends what is missing of one upload.
 
     Args:
-        session: the way to the service.
+        session: sends the calls.
         pool: the workers.
         route: where the ranges go.
         source: where the bytes come from.

@@ -19,6 +19,7 @@ from typing import Literal
 import attrs
 
 from .._concurrency import run_to_completion
+from .._fair_queue import Turn, current_turn
 from .._session import Session
 from ..config import Endpoints, UploadOptions
 from ..errors import (
@@ -32,12 +33,11 @@ from ..errors import (
 from ..models import Bottleneck, JournalEntry, Metadata, Phase, UploadReceipt, UploadState, UploadTicket
 from ..protocol import hosts, uploads
 from ..protocol.wire import Answer
-from .base import UploadSource
-from .fair_queue import Turn
 from .finish import Finisher, FinishInDoubtError
 from .journal_session import JournalSession
 from .progress import Progress
 from .ranges import Range, covered
+from .reading.base import UploadSource
 from .resume import Finished, ResumePoint, Resumption
 from .routes import BackupHosts, Route
 from .transfer import Transfer
@@ -54,7 +54,7 @@ class Service:
     """What all uploads of a client have in common.
 
     Attributes:
-        session: the way to the service.
+        session: sends the calls.
         endpoints: where the service lives.
         options: how files are cut and sent.
         pool: the workers.
@@ -121,9 +121,13 @@ class Upload:
             UploadError: it stopped half way.
             VideoCloudError: it did not even begin.
         """
-        await self._source.begin()
-        async with self._journal.lease() as entry:
-            return await self._journey(entry)
+        before = current_turn.set(self._turn)
+        try:
+            await self._source.begin()
+            async with self._journal.lease() as entry:
+                return await self._journey(entry)
+        finally:
+            current_turn.reset(before)
 
     def stop(self, within: float) -> None:
         """Take no new ranges, unless the upload will be done within `within` seconds; finish those under way."""

@@ -11,20 +11,22 @@ import anyio
 import attrs
 
 from .. import _validation
+from .._fair_queue import Turn
 from ..errors import ConfigurationError, ServiceUnavailableError, UploadError
 from ..models import ChunkReceipt, Fingerprint, JournalEntry, Metadata, UploadReceipt, UploadState, UploadTicket
 from ..protocol.uploads import doubt_about, metadata_digest
+from ..stores import MemoryJournal
 from ..stores.base import UploadJournal
-from .fair_queue import Turn
+from ..stores.gateway import GatewayJournal, gateway_journal
 from .finish import boottime
 from .handle import UploadHandle
 from .journal_session import JournalSession, journal_key
 from .progress import OnProgress, check_on_progress
 from .range_attempt import send_range
 from .range_writer import RangeWriter
-from .resources import SourceResources
+from .reading.resources import SourceResources
+from .reading.sources import UploadInput, check_source, make_source
 from .routes import Route
-from .sources import UploadInput, check_source, make_source
 from .upload import Service, Upload
 
 logger: logging.Logger = logging.getLogger(__name__)
@@ -168,6 +170,20 @@ class Uploads:
                 code="max_pending_uploads",
                 operation="upload",
             )
+
+    def gateway_journal(self) -> GatewayJournal:
+        """The journal, for a gateway; one in memory if the client has none.
+
+        Raises:
+            ConfigurationError: it can't keep the records of a gateway.
+        """
+        if self._journal is not None:
+            return gateway_journal(self._journal)
+        logger.warning(
+            "the client has no journal: browsers' uploads are kept in this process only, and lost with it; give the"
+            " client a SqliteJournal (one machine) or a PostgresJournal (several)"
+        )
+        return MemoryJournal()
 
     def writer(
         self,

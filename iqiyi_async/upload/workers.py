@@ -1,6 +1,6 @@
 """The workers that all uploads of a client share: each is a permit and a buffer.
 
-A range borrows one for as long as its bytes move. Who is next is decided by group and priority (`fair_queue`); memory
+A range borrows one for as long as its bytes move. Who is next is decided by group and priority (`_fair_queue`); memory
 is bounded by ``max_workers x chunk_size``, however many uploads there are.
 """
 
@@ -11,13 +11,13 @@ import secrets
 import time
 from collections.abc import Callable
 
+from .._fair_queue import FairQueue, Turn
 from ..config import UploadOptions
 from .adaptive import Tuner
 from .bandwidth import BandwidthLimiter
-from .fair_queue import FairQueue, Turn
 from .latency import LatencyTracker
-from .memory import allocate
-from .resources import SourceResources
+from .reading.memory import allocate
+from .reading.resources import SourceResources
 
 
 class Worker:

@@ -1,4 +1,7 @@
-"""The documents of batches do what they say: their examples, in their order, in one folder."""
+"""The documents of batches do what they say: their examples, in their order, in one folder.
+
+The code of the Chinese pages is the same; `tests/test_translations.py` holds that.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,8 @@ from random import Random
 import pytest
 
 import iqiyi_async
+from iqiyi_async import UploadItem
+from iqiyi_async.batch import Manifest
 from iqiyi_async.emulator import DEFAULT_APP_KEY, DEFAULT_APP_SECRET, ThreadedEmulatorServer
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -26,8 +31,7 @@ def blocks(name: str) -> Iterator[tuple[str, str, str]]:
 
 
 @pytest.mark.timeout(120)
-@pytest.mark.parametrize("name", ["batches.md", "batches.zh.md"])
-def test_the_examples(emulator: ThreadedEmulatorServer, tmp_path: Path, name: str) -> None:
+def test_the_examples(emulator: ThreadedEmulatorServer, tmp_path: Path) -> None:
     films = tmp_path / "films"
     (films / "races").mkdir(parents=True)
     for number, path in enumerate(("beach.mp4", "races/final.mp4")):
@@ -48,7 +52,7 @@ def test_the_examples(emulator: ThreadedEmulatorServer, tmp_path: Path, name: st
         assert done.returncode == 0, (words, done.stderr.decode())
 
     ran = 0
-    for language, title, text in blocks(name):
+    for language, title, text in blocks("batches.md"):
         if language == "csv":
             (tmp_path / title).write_text(text, "utf-8")
         elif language == "sh":
@@ -65,7 +69,20 @@ def test_the_examples(emulator: ThreadedEmulatorServer, tmp_path: Path, name: st
     assert (tmp_path / "report.json").exists()
 
 
-@pytest.mark.parametrize("name", ["batches.md", "batches.zh.md", "many-machines.md"])
+def test_the_spreadsheets_are_read_alike(tmp_path: Path) -> None:
+    read: list[list[UploadItem]] = []
+    for language, title, text in blocks("batches.md"):
+        if language == "csv":
+            (tmp_path / title).write_text(text, "utf-8")
+            read.append(list(Manifest.read(tmp_path / title, root=tmp_path)))
+    english, chinese = read
+    assert [item.source for item in chinese] == [item.source for item in english]
+    assert [item.metadata.category for item in chinese] == [item.metadata.category for item in english]
+    assert chinese[0].metadata.name == "海边的一天"
+    assert chinese[0].metadata.tags == ("海滩", "海南")
+
+
+@pytest.mark.parametrize("name", ["batches.md", "many-machines.md"])
 def test_the_python_of_documents_can_be_read(name: str) -> None:
     found = [text for language, _, text in blocks(name) if language == "python"]
     assert found
@@ -73,7 +90,7 @@ def test_the_python_of_documents_can_be_read(name: str) -> None:
         ast.parse(text)
 
 
-@pytest.mark.parametrize("name", ["batches.md", "batches.zh.md", "many-machines.md"])
+@pytest.mark.parametrize("name", ["batches.md", "batches.zh.md", "many-machines.md", "many-machines.zh.md"])
 def test_the_commands_of_documents_have_these_options(name: str) -> None:
     words = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", (DOCS / name).read_text("utf-8")))
     help_text = subprocess.run(

@@ -50,6 +50,7 @@ async def test_a_failure_is_retried(emulator: ThreadedEmulatorServer, films: Fil
         await batch.add(Manifest.read(folder))
         assert [each.ok for each in await outcomes_of(batch)] == [True] * 3
         assert (await batch.status()).uploaded == 3
+        assert all(each.attempts >= 1 for each in await batch.report())
     assert len(emulator.published()) == 3
 
 

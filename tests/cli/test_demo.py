@@ -6,6 +6,7 @@ import json
 import signal
 from collections.abc import Callable
 from pathlib import Path
+from urllib.request import ProxyHandler, build_opener
 
 import pytest
 
@@ -36,6 +37,17 @@ def test_the_demo_of_ones_own_video(video: MakeVideo) -> None:
     assert done.code == 0
     assert "identical: all 3,000,000 bytes" in done.out
     assert done.err == ""
+
+
+def test_the_demo_keeps_its_emulator(tmp_path: Path) -> None:
+    with started(None, "demo", "--keep", TMPDIR=str(tmp_path)) as running:
+        said = running.read_out(lambda line: line.startswith("  export "))
+        url = said.split("IQIYI_ENDPOINT_URL=")[1].split()[0]
+        with build_opener(ProxyHandler({})).open(f"{url}/", timeout=10) as page:
+            assert page.status == 200
+        running.signal(signal.SIGINT)
+        done = running.finish()
+    assert done.code == 0
 
 
 def test_the_demo_can_be_interrupted(tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ def test_the_live_display(service: ThreadedEmulatorServer, video: MakeVideo) -> 
 
 def test_several_files_and_a_narrow_terminal(service: ThreadedEmulatorServer, video: MakeVideo) -> None:
     service.faults = FaultPlan([Fault(operation="upload_chunk", delay=0.2)])
-    paths = [video(f"a film with a very long name, part {number}.mp4", 400_000) for number in (1, 2)]
+    paths = [video(f"a film with a very long name, part {number}.mp4", number * 400_000) for number in (1, 3)]
     with terminal(service, "upload", *paths, *WORDS, columns=80, NO_COLOR="1") as seen:
         seen.until(r"a film with a v… +━+")
         seen.until(r"all .* 1 of 2 files")

@@ -24,8 +24,8 @@ from iqiyi_async import (
     UploadReceipt,
 )
 from iqiyi_async.upload.ranges import Range
-from iqiyi_async.upload.resources import SourceResources
-from iqiyi_async.upload.sources import UploadSource, make_source
+from iqiyi_async.upload.reading.resources import SourceResources
+from iqiyi_async.upload.reading.sources import UploadSource, make_source
 
 from .servers import Asked, Service
 from .tools import NAME, Reader, cloud, content, in_time, open_paths, pieces
@@ -277,7 +277,7 @@ async def test_file_that_never_rests(files: _Files) -> None:
 
 async def test_everything_is_read_again_where_that_is_wanted(files: _Files, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where no time tells of a change, as on some network mounts, `verify="end"` does."""
-    monkeypatch.setattr("iqiyi_async.upload.file_access.CTIME_IS_CREATION", True)
+    monkeypatch.setattr("iqiyi_async.upload.reading.file_access.CTIME_IS_CREATION", True)
     source, accepted = await files.source(), await files.accepted()
     was = files.path.stat()
 
@@ -418,8 +418,8 @@ async def test_systems_that_read_otherwise(
 ) -> None:
     """Windows has neither call, and no anonymous mappings by that name."""
     for name in missing.split(" and "):
-        monkeypatch.delattr(os, name)
-    monkeypatch.delattr(mmap, "MAP_ANONYMOUS")
+        monkeypatch.delattr(os, name, raising=False)
+    monkeypatch.delattr(mmap, "MAP_ANONYMOUS", raising=False)
     monkeypatch.delattr(os, "sched_yield", raising=False)
     path = tmp_path / "film.mp4"
     path.write_bytes(content(3_000_000))
@@ -444,6 +444,7 @@ async def test_file_that_is_deleted_is_still_uploaded(service: Service, tmp_path
     assert service.files[receipt.file_id] == content(SIZE)
 
 
+@pytest.mark.skipif(not hasattr(os, "preadv"), reason="what the test breaks is not on this system")
 async def test_file_that_can_not_be_read_any_more(
     service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -467,6 +468,7 @@ async def test_file_that_can_not_be_read_any_more(
     assert not service.published
 
 
+@pytest.mark.skipif(not hasattr(os, "preadv"), reason="what the test breaks is not on this system")
 async def test_reads_that_come_short_are_read_on(
     service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -38,6 +38,15 @@ async def publish(client: AsyncVideoCloud, name: str = "A film", data: bytes = b
     return (await client.upload(data, Metadata(name), file_type="mp4")).file_id
 
 
+async def test_an_error_names_its_operation_once(emulator: ThreadedEmulatorServer) -> None:
+    emulator.use_faults(FaultPlan((Fault(operation="request_upload", code="A00006"),)))
+    async with cloud(emulator.endpoint_url) as client:
+        with pytest.raises(ServiceError) as caught:
+            await publish(client)
+    assert str(caught.value).count("request_upload") == 1
+    assert str(caught.value).startswith("request_upload: ")
+
+
 async def test_the_whole_way(emulator: ThreadedEmulatorServer) -> None:
     metadata = Metadata("Holiday", description="Hainan", tags=["sea"], category=Category.TRAVEL)  # type: ignore[arg-type]
     async with cloud(emulator.endpoint_url) as client:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iqiyi_async.upload.fair_queue import CYCLE, FairQueue, Turn
+from iqiyi_async._fair_queue import CYCLE, FairQueue, Turn
 
 MIB = 1 << 20
 

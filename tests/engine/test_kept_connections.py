@@ -17,7 +17,7 @@ import pytest
 from iqiyi_async import AsyncVideoCloud, Endpoints, TransportError, UploadOptions, UploadTicket, VideoCloudError
 
 from .servers import Asked, Cut, Service, answer
-from .tools import KEY, NAME, ONCE, QUICK, SECRET, cloud, content, in_time
+from .tools import KEY, NAME, ONCE, QUICK, SECRET, cloud, content, in_time, until
 
 PEM = Path(__file__).with_name("loopback.pem")
 
@@ -230,6 +230,23 @@ async def test_control_connections_are_bounded(service: Service) -> None:
         await asyncio.gather(*(client.get_status(f"f{number}") for number in range(20)))
     assert service.most["get_status"] == 3
     assert service.connections <= 4
+
+
+@pytest.mark.parametrize("limit", [{"max_control_connections": 1}, {"max_requests_per_second": 100.0}])
+async def test_groups_share_control_connections_and_requests(service: Service, limit: dict[str, Any]) -> None:
+    """One clip of somebody else does not wait for thirty that came before it."""
+    ended: list[str] = []
+    async with cloud(service.url, **limit) as client:
+        await client.authorize()
+
+        async def upload(number: int, group: str) -> None:
+            await client.upload(content(100 + number), NAME, file_type="mp4", group=group)
+            ended.append(group)
+
+        first = [asyncio.create_task(upload(number, "many")) for number in range(30)]
+        await until(lambda: len(service.asked) > 3)
+        await in_time(asyncio.gather(*first, upload(50, "one")))
+    assert ended.index("one") <= 8
 
 
 @pytest.mark.parametrize("status", ["401 Unauthorized", "413 Too Large"])

@@ -17,12 +17,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from iqiyi_async import AsyncVideoCloud, ConfigurationError, SourceChangedError, UploadError, UploadOptions
+from iqiyi_async._fair_queue import Turn
 from iqiyi_async.models import ChunkReceipt
-from iqiyi_async.upload.fair_queue import Turn
-from iqiyi_async.upload.memory import StreamMemory
 from iqiyi_async.upload.ranges import Range
-from iqiyi_async.upload.resources import SourceResources, digest
-from iqiyi_async.upload.sources import UploadSource, make_source
+from iqiyi_async.upload.reading.memory import StreamMemory
+from iqiyi_async.upload.reading.resources import SourceResources, digest
+from iqiyi_async.upload.reading.sources import UploadSource, make_source
 
 from .servers import Asked, Service
 from .tools import NAME, cloud, content, in_time, pieces, until

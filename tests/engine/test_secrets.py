@@ -82,11 +82,20 @@ def everything_about(error: BaseException) -> str:
         seen += _as_printed(each)
     if isinstance(error, VideoCloudError):
         seen += [
-            pickle.dumps(error).decode("latin-1"),
+            (pickled := _pickled(error)).decode("latin-1"),
             repr(copy.copy(error)),
-            repr(vars(pickle.loads(pickle.dumps(error)))),
+            repr(vars(pickle.loads(pickled))),
         ]
     return "\n".join(seen)
+
+
+def _pickled(error: BaseException) -> bytes:
+    """As `pickle.dumps` of a fresh process: other libraries register ways of their own for tracebacks and causes."""
+    buffer = io.BytesIO()
+    pickler = pickle.Pickler(buffer)
+    pickler.dispatch_table = {}
+    pickler.dump(error)
+    return buffer.getvalue()
 
 
 def _as_printed(error: BaseException) -> list[str]:

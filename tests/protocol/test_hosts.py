@@ -189,7 +189,8 @@ def test_addresses_that_are_never_followed(url: str, reason: str) -> None:
     for allowed in (False, True):
         problem = hosts.problem_with(url, private_allowed=allowed)
         assert problem is not None
-        assert reason in problem
+        # From Python 3.14 on, `urlsplit` refuses more by itself.
+        assert reason in problem or (reason == "host" and problem == "it is not a URL")
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import inspect
 import os
-import resource
 import sys
 import threading
 import warnings
@@ -101,6 +100,8 @@ async def write_without_end(place: str) -> None:
 
 async def token_file_full(place: str) -> None:
     """Write a token that the disk has no room for, and show the error as the most talkative tool would."""
+    import resource  # not on every system
+
     store = FileTokenStore(place)
     first = await store.compare_and_set(KEY, None, token(1))
     assert first is not None
@@ -116,6 +117,8 @@ async def token_file_full(place: str) -> None:
 
 async def journal_full(place: str) -> None:
     """Record until the disk is full, see that what was told is there, and go on when there is room again."""
+    import resource  # not on every system
+
     journal = SqliteJournal(place)
     fence = await begun(journal)
     resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, resource.RLIM_INFINITY))

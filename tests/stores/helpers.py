@@ -11,11 +11,18 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
+
 from iqiyi_async.models import Token
 
 ROOT = Path(__file__).parents[2]
 KEY = "0a1b2c3d"
 SECRET = "canary-"
+
+#: Also left out where a run has taken these ways of POSIX away (`tests/as_windows.py`).
+posix_only = pytest.mark.skipif(
+    os.name != "posix" or not hasattr(os, "pread"), reason="modes, owners and locks are those of POSIX"
+)
 
 
 def token(number: int = 0) -> Token:

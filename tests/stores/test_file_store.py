@@ -17,9 +17,7 @@ from hypothesis import strategies as st
 
 from iqiyi_async.stores import FileTokenStore
 
-from .helpers import KEY, SECRET, child, descriptors, mode, said_by, shown, token, umask
-
-posix_only = pytest.mark.skipif(os.name != "posix", reason="modes and owners are those of POSIX")
+from .helpers import KEY, SECRET, child, descriptors, mode, posix_only, said_by, shown, token, umask
 
 
 @pytest.fixture

@@ -1,0 +1,198 @@
+"""What is done with a file in a thread: open it, look at it, read and hash a part of it, close it.
+
+Files are read by position, never by their own, so that parallel workers don't disturb each other.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Self
+
+import attrs
+from aiofiles.base import wrap
+
+from ...config import KIB
+from ...errors import ConfigurationError
+from .base import printable
+from .resources import STRETCH, give_way
+
+#: How much is looked at in each of the three places of the samples.
+SAMPLE = 64 * KIB
+
+#: A file that changed less than this before it was looked at may change again under the same time stamp.
+YOUNG_NS = 50_000_000
+
+#: Where the time that is called ctime is that of creation.
+CTIME_IS_CREATION = os.name == "nt"
+
+
+@attrs.frozen
+class Look:
+    """What a file looks like at a moment.
+
+    Attributes:
+        size: in bytes.
+        device: of the file system.
+        inode: of the file.
+        mtime_ns: last change of the content.
+        ctime_ns: last change of the content or the attributes; 0 where it can't be known.
+        young: whether one of these was so recent that a further change might not show.
+    """
+
+    size: int
+    device: int
+    inode: int
+    mtime_ns: int
+    ctime_ns: int
+    young: bool = attrs.field(default=False, eq=False)
+
+    @classmethod
+    def of(cls, found: os.stat_result, now_ns: int) -> Self:
+        """From what the system says of a file."""
+        ctime = 0 if CTIME_IS_CREATION else found.st_ctime_ns
+        latest_change = max(found.st_mtime_ns, ctime)
+        young = now_ns - latest_change < YOUNG_NS
+        return cls(found.st_size, found.st_dev, found.st_ino, found.st_mtime_ns, ctime, young)
+
+    def proves(self, earlier: Look) -> bool:
+        """Whether the file can't have changed since an earlier look."""
+        return self == earlier and not self.young and not earlier.young
+
+
+@attrs.frozen
+class Found:
+    """What was found in a file's place: where that is, its look, its samples, and its real path."""
+
+    place: Path
+    look: Look
+    samples: str
+    real: str
+
+
+@attrs.frozen
+class Opened:
+    file: int
+    look: Look
+
+
+def visit(path: Path, name: str, clock: Callable[[], int]) -> Found:
+    place = path.absolute()  # The process may go elsewhere.
+    file = _descriptor(place)
+    try:
+        found = os.fstat(file)
+        if stat.S_ISDIR(found.st_mode):
+            raise ConfigurationError(f"{name} is a folder, not a regular file: give the path of each file in it")
+        if not stat.S_ISREG(found.st_mode):
+            raise ConfigurationError(f"{name} is not a regular file: give a stream, with its size")
+        samples = _sample(file, found.st_size)
+        return Found(place, Look.of(found, clock()), samples, printable(os.path.realpath(place)))
+    finally:
+        os.close(file)
+
+
+def _descriptor(place: Path) -> int:
+    # Without O_NONBLOCK, opening a pipe would wait for its other end for ever; without O_BINARY, Windows changes lines.
+    return os.open(place, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+
+
+def open_file(place: Path, clock: Callable[[], int]) -> Opened:
+    file = _descriptor(place)
+    try:
+        return Opened(file, Look.of(os.fstat(file), clock()))
+    except BaseException:
+        os.close(file)
+        raise
+
+
+def close_opened(opened: Opened) -> None:
+    os.close(opened.file)
+
+
+def look_at(file: int | None, place: Path, clock: Callable[[], int]) -> Look:
+    try:
+        return Look.of(place.stat(), clock())
+    except OSError:
+        if file is None:
+            raise
+        return Look.of(os.fstat(file), clock())
+
+
+def look_sample_and_close(
+    file: int,
+    place: Path,
+    earlier: Look,
+    samples: str,
+    clock: Callable[[], int],
+    on_close: Callable[[bool], object],
+) -> None:
+    """Close a file that is still the same, and say so; it stays open if that can't be told by its looks."""
+    if look_at(file, place, clock).proves(earlier) and _sample(file, earlier.size) == samples:
+        on_close(True)
+        os.close(file)
+
+
+def _read_at(file: int, position: threading.Lock, view: memoryview, first: int) -> int:
+    """Read into `view` from a place in a file. Its position stays untouched, where the system allows that; else one
+    thread at a time reads."""
+    if hasattr(os, "preadv"):
+        return os.preadv(file, [view], first)
+    if hasattr(os, "pread"):
+        piece = os.pread(file, len(view), first)
+    else:
+        with position:
+            os.lseek(file, first, os.SEEK_SET)
+            piece = os.read(file, len(view))
+    view[: len(piece)] = piece
+    return len(piece)
+
+
+@wrap
+def read_and_hash(file: int, position: threading.Lock, view: memoryview, first: int) -> tuple[int, str]:
+    """Fill `view` from a place in a file: how many bytes there were, and their MD5, taken while they are warm.
+
+    Each call of the system lets go of the interpreter's lock and then has to wait for it, which takes longer than the
+    call does: so there are as few of them as can be.
+    """
+    hashing = hashlib.md5(usedforsecurity=False)
+    done = 0
+    while done < len(view):
+        count = _read_at(file, position, view[done : done + STRETCH], first + done)
+        if count == 0:
+            break
+        hashing.update(view[done : done + count])
+        done += count
+        if done < len(view):
+            give_way()
+    return done, hashing.hexdigest()
+
+
+@wrap
+def hash_range(file: int, position: threading.Lock, first: int, size: int) -> str:
+    """The MD5 of bytes of a file, which are not kept."""
+    hashing = hashlib.md5(usedforsecurity=False)
+    view = memoryview(bytearray(min(size, STRETCH)))
+    done = 0
+    while done < size:
+        count = _read_at(file, position, view[: size - done], first + done)
+        if count == 0:
+            break
+        hashing.update(view[:count])
+        done += count
+        give_way()
+    return hashing.hexdigest()
+
+
+def _sample(file: int, size: int) -> str:
+    """A digest of the head, the middle and the tail of a file."""
+    hashing = hashlib.blake2b(digest_size=16)
+    alone = threading.Lock()
+    view = memoryview(bytearray(SAMPLE))
+    for first in sorted({0, max(0, size // 2 - SAMPLE // 2), max(0, size - SAMPLE)}):
+        count = _read_at(file, alone, view, first)
+        hashing.update(view[:count])
+    return hashing.hexdigest()

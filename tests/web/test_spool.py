@@ -1,0 +1,100 @@
+"""Bodies whose length is not known at first: kept on the disk, uploaded once it is."""
+
+from __future__ import annotations
+
+import stat
+
+import pytest
+
+from iqiyi_async import ConfigurationError, SqliteJournal
+from iqiyi_async.emulator import Fault, FaultPlan
+from iqiyi_async.web import Spool
+
+from ..engine.tools import until
+from .conftest import Gateways
+from .test_gateway import FILM, SIZE, stored
+
+pytestmark = pytest.mark.anyio
+
+
+def files(gateways: Gateways) -> list[str]:
+    folder = gateways.folder / "spool"
+    return [each.name for each in folder.iterdir()] if folder.exists() else []
+
+
+def spool(gateways: Gateways, most: int = 10**6) -> Spool:
+    return Spool(gateways.folder / "spool", most)
+
+
+async def test_a_body_of_unknown_length_is_uploaded_once_it_is_known(gateways: Gateways) -> None:
+    tus = await gateways(spool=spool(gateways))
+    assert "creation-defer-length" in (await tus.http.options(tus.endpoint)).headers["Tus-Extension"]
+    url = await tus.new(None)
+    answer = await tus.head(url)
+    assert (answer.headers["Upload-Defer-Length"], answer.headers["Upload-Offset"]) == ("1", "0")
+    assert (await tus.patch(url, 0, FILM[:100_000])).headers["Upload-Offset"] == "100000"
+    (file,) = (gateways.folder / "spool").iterdir()
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
+    raw = await tus.begin_patch(url, 100_000, 100_000)
+    await raw.send(FILM[100_000:150_000])
+    await until(lambda: file.stat().st_size == 150_000)
+    raw.cut()
+    assert await tus.offset(url) == 150_000
+    answer = await tus.patch(url, 150_000, FILM[150_000:], Upload_Length=str(SIZE))
+    assert (answer.status_code, answer.headers["Upload-Offset"]) == (204, str(SIZE))
+    assert stored(gateways) == [FILM]
+    assert files(gateways) == []
+    assert await tus.offset(url) == SIZE
+
+
+async def test_the_length_is_said_once(gateways: Gateways) -> None:
+    tus = await gateways(spool=spool(gateways), max_size=SIZE)
+    url = await tus.new(None)
+    assert (await tus.patch(url, 0, b"", Upload_Length=str(SIZE + 1))).status_code == 413
+    assert (await tus.patch(url, 0, FILM[:10], Upload_Length=str(SIZE))).status_code == 204
+    assert (await tus.patch(url, 10, FILM[10:20], Upload_Length=str(SIZE - 1))).status_code == 400
+    assert (await tus.head(url)).headers["Upload-Length"] == str(SIZE)
+
+
+async def test_no_more_is_kept_than_was_allowed(gateways: Gateways) -> None:
+    tus = await gateways(spool=spool(gateways, 100_000))
+    one, other = await tus.new(None), await tus.new(None)
+    assert (await tus.patch(one, 0, FILM[:100_001])).status_code == 413
+    assert (await tus.patch(one, 0, FILM[:60_000])).status_code == 204
+    assert (await tus.patch(other, 0, FILM[:60_000])).status_code == 503
+    assert (await tus.request("DELETE", one)).status_code == 204
+    assert (await tus.patch(other, 0, FILM[:60_000])).status_code == 204
+
+
+async def test_what_the_service_could_not_take_is_kept_over_a_restart(gateways: Gateways) -> None:
+    journal = SqliteJournal(gateways.folder / "uploads.db")
+    tus = await gateways(spool=spool(gateways), journal=journal)
+    url = await tus.new(None)
+    gateways.emulator.use_faults(FaultPlan((Fault(operation="finish_upload", status=503),)))
+    assert (await tus.patch(url, 0, FILM, Upload_Length=str(SIZE))).status_code == 503
+    assert await tus.offset(url) == SIZE - 1
+    assert len(files(gateways)) == 1
+    await gateways.gateway.aclose()
+    gateways.emulator.use_faults(FaultPlan(()))
+    tus = await gateways(spool=spool(gateways), journal=journal)
+    await tus.create(1)  # the first request starts it
+    await until(lambda: stored(gateways) == [FILM])
+    await until(lambda: files(gateways) == [])
+    assert await tus.offset(tus.endpoint + url[-32:]) == SIZE
+
+
+async def test_the_last_byte_sent_again_ends_the_upload(gateways: Gateways) -> None:
+    tus = await gateways(spool=spool(gateways))
+    url = await tus.new(None)
+    gateways.emulator.use_faults(FaultPlan((Fault(operation="finish_upload", status=503),)))
+    assert (await tus.patch(url, 0, FILM, Upload_Length=str(SIZE))).status_code == 503
+    gateways.emulator.use_faults(FaultPlan(()))
+    assert (await tus.patch(url, SIZE - 1, bytes([FILM[-1] ^ 1]))).status_code == 409
+    assert (await tus.patch(url, SIZE - 1, FILM[-1:])).status_code == 204
+    assert stored(gateways) == [FILM]
+
+
+def test_a_spool_without_a_bound_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="max_bytes"):
+        Spool("folder", 0)
