@@ -43,7 +43,8 @@ def test_without_anything_accepted_only_the_last_chunk_is_short(size: int, chunk
 @given(accepted_of())
 def test_gaps_touch_neither_each_other_nor_what_is_there(case: tuple[int, list[Range]]) -> None:
     size, accepted = case
-    found = [gap for gap in gaps(size, accepted) if gap.size]
+    found = list(gaps(size, accepted))
+    assert all(gap.size > 0 for gap in found)
     for before, after in pairwise(found):
         assert before.end < after.first
 
@@ -51,3 +52,9 @@ def test_gaps_touch_neither_each_other_nor_what_is_there(case: tuple[int, list[R
 @given(st.integers(1, 2**53), st.integers(1, 2**30))
 def test_planning_a_huge_file_is_lazy(size: int, chunk: int) -> None:
     assert next(ranges(size, chunk)) == Range(0, min(size, chunk))
+
+
+def test_the_size_of_a_chunk_is_asked_for_before_each() -> None:
+    sizes = iter([4, 1, 3, 9])
+    planned = ranges(12, lambda: next(sizes), [Range(6, 2)])
+    assert list(planned) == [Range(0, 4), Range(4, 1), Range(5, 1), Range(8, 4)]
