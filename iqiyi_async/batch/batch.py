@@ -49,6 +49,7 @@ class Batch:
         ledger: ``"sqlite:///spring.ledger"`` (relative; four slashes for an absolute path) for the processes of one
             machine, ``"postgresql://user@host/database"`` for several machines; or a path.
         name: of the batch: a ledger may hold several.
+        must_exist: an SQLite ledger that is missing is an error; otherwise it is made.
         open_source: gives the source of an item whose source is a URL: called with it, at once or awaited; anything
             that `AsyncVideoCloud.upload` takes, but for streams. By default an `HttpSource` or an `ObjectSource`.
             Secret headers, which the ledger never holds, are given here again.
@@ -74,6 +75,7 @@ class Batch:
         ledger: str | os.PathLike[str],
         *,
         name: str = "default",
+        must_exist: bool = False,
         open_source: OpenSource | None = None,
         root: str | os.PathLike[str] | None = None,
         max_attempts: int = 5,
@@ -93,7 +95,9 @@ class Batch:
             _validation.whole("max_bandwidth", max_bandwidth, least=0, most=2**50, unit="bytes a second")
         self._cloud = cloud
         self._name = name
-        self._ledger: Ledger = open_ledger(Path(ledger) if isinstance(ledger, os.PathLike) else ledger, name)
+        _validation.boolean("must_exist", must_exist)
+        url = Path(ledger) if isinstance(ledger, os.PathLike) else ledger
+        self._ledger: Ledger = open_ledger(url, name, must_exist=must_exist)
         self._settings = Settings(
             root=Path() if root is None else Path(root),
             open_source=open_source,

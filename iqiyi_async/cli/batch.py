@@ -139,7 +139,7 @@ def status(*, ledger: str = LEDGER, name: str = "default", json: Json = False, v
     screen = Screen(machine=json, quiet=verbosity.quiet)
 
     async def command(_: signals.Signals) -> int:
-        async with _batch(None, ledger, {"name": name}) as batch:
+        async with _batch(None, ledger, {"name": name, "must_exist": True}) as batch:
             found = await batch.status()
         if json:
             screen.record({"batch": name, "total": found.total, **attrs.asdict(found)})
@@ -168,7 +168,7 @@ def retry(*, ledger: str = LEDGER, name: str = "default", verbosity: Verbosity =
     screen = Screen(quiet=verbosity.quiet)
 
     async def command(_: signals.Signals) -> int:
-        async with _batch(None, ledger, {"name": name}) as batch:
+        async with _batch(None, ledger, {"name": name, "must_exist": True}) as batch:
             again = await batch.retry_failed()
             screen.result(tr("{items} will be tried again by batch run", items=count(again, "item")))
         return 0
@@ -187,7 +187,7 @@ def stop(*, ledger: str = LEDGER, name: str = "default", verbosity: Verbosity = 
     screen = Screen(quiet=verbosity.quiet)
 
     async def command(_: signals.Signals) -> int:
-        async with _batch(None, ledger, {"name": name}) as batch:
+        async with _batch(None, ledger, {"name": name, "must_exist": True}) as batch:
             await batch.stop()
         screen.note(tr("all runners end after what they are uploading; the next batch run goes on"))
         return 0
@@ -222,7 +222,7 @@ def report(
         account.check()
 
     async def written(cloud: AsyncVideoCloud | None) -> int:
-        async with _batch(cloud, ledger, {"name": name}) as batch:
+        async with _batch(cloud, ledger, {"name": name, "must_exist": True}) as batch:
             found = await batch.report(urls=urls)
         if file is not None:
             found.write(file)

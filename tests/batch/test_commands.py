@@ -247,3 +247,23 @@ def test_usage(films: Films) -> None:
         assert done.code == 2, (words, done.text)
         assert "error: " in done.err
         assert "hint: " in done.err
+
+
+@pytest.mark.parametrize("word", ["status", "retry", "stop", "report"])
+def test_a_ledger_that_is_not_there_is_not_made(service: ThreadedEmulatorServer, tmp_path: Path, word: str) -> None:
+    done = run(service, "batch", word, "--ledger", tmp_path / "sprnig.ledger")
+    assert done.code == 2
+    assert "there is no ledger" in done.err
+    assert "sprnig.ledger" in done.err
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_ledger_in_a_folder_that_is_missing_is_refused_at_once(
+    service: ThreadedEmulatorServer, films: Films, tmp_path: Path
+) -> None:
+    done = run(service, "batch", "run", films(1), "--ledger", tmp_path / "none" / "spring.ledger")
+    assert done.code == 2
+    assert "can't be made: No such file or directory" in done.err
+    assert "trying again" not in done.err
+    done = run(service, "batch", "run", films(1), "--ledger", tmp_path)
+    assert (done.code, "is a folder: give the path of a file" in done.err) == (2, True)
