@@ -51,6 +51,8 @@ CREATE TABLE IF NOT EXISTS iqiyi_batch_slot (
     expires timestamptz NOT NULL, taken timestamptz NOT NULL, renewed timestamptz NOT NULL, PRIMARY KEY (batch, k));
 """
 
+#: The last is how asyncpg says that a server has ended a connection while it was being made.
+_FAILURES = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError, asyncpg.InternalClientError)
 _PASSING = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 
 
@@ -97,7 +99,7 @@ class PostgresPool:
             except _PASSING as problem:
                 if attempt == TRIES:
                     raise LedgerError(f"the ledger refuses: {problem}") from problem
-            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as problem:
+            except _FAILURES as problem:
                 # Its text is the server's, or the system's; the DSN stands in none of them.
                 words = str(problem) or type(problem).__name__
                 raise LedgerError(f"the ledger in PostgreSQL can't be used: {words}") from None
@@ -110,7 +112,7 @@ class PostgresPool:
         try:
             async with asyncio.timeout(CONNECTING):
                 await pool.close()
-        except (TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+        except _FAILURES:
             pool.terminate()
 
     async def _open(self) -> Any:
