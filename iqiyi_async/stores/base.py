@@ -60,6 +60,9 @@ class UploadJournal(Protocol):
     Attributes:
         shared: whether machines share it. An upload whose lease can't be renewed is then stopped before it is over. A
             journal without this attribute counts as shared.
+
+    A journal may have an attribute `ordered`, which is True where calls that are made at the same time take effect in
+    the order in which they were made. An upload then makes some of them without waiting for the one before.
     """
 
     async def acquire(self, key: str, owner: str, ttl: float) -> int | None:

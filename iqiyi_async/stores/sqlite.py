@@ -97,6 +97,7 @@ class SqliteJournal:
     """
 
     shared = False
+    ordered = True
 
     def __init__(self, path: str | os.PathLike[str] | None = None, *, clock: Callable[[], float] = time.time) -> None:
         self._given = None if path is None else Path(path)
