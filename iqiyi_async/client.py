@@ -70,7 +70,7 @@ class AsyncVideoCloud:
         transport: carries every request instead of the client's own connections (a proxy, a test); it is not closed.
         ssl_context: for TLS: a company's authorities, client certificates; the usual authorities unless given.
         pool: another client whose workers and connections for ranges are shared, so that clients of several app keys
-            are bounded together; it is closed last.
+            are bounded together. They may be closed in any order: the workers are there until the last one is.
 
     Raises:
         ConfigurationError: a parameter is of the wrong kind or empty.
