@@ -297,7 +297,8 @@ class AsyncVideoCloud:
             wait_until_published: an item completes when its video is published; it keeps no place meanwhile.
 
         Returns:
-            Outcomes as they complete, not in the order of the items.
+            Outcomes as they complete, not in the order of the items. An error of `items` itself leaves behind the
+            outcomes of what was begun.
 
         Raises:
             ConfigurationError: `concurrency` is no whole number of at least 1, or `items` can't be iterated over.
