@@ -59,6 +59,11 @@ class Look:
         young = now_ns - latest_change < YOUNG_NS
         return cls(found.st_size, found.st_dev, found.st_ino, found.st_mtime_ns, ctime, young)
 
+    def agrees(self, other: Look) -> bool:
+        """Whether nothing was written between two looks. The number of a file is left out: some mounts give it another
+        one at each look."""
+        return (self.size, self.mtime_ns, self.ctime_ns) == (other.size, other.mtime_ns, other.ctime_ns)
+
     def proves(self, earlier: Look) -> bool:
         """Whether the file can't have changed since an earlier look."""
         return self == earlier and not self.young and not earlier.young

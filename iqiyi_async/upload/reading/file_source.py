@@ -225,7 +225,7 @@ class PathSource(UploadSource):
 
     async def _proven(self, known: Sequence[ChunkReceipt], look: Look) -> bool:
         """Read accepted ranges again, until two looks in a row agree; False if one differs."""
-        differed = look != self._reference
+        differed = not look.agrees(self._reference)
         while True:
             if look.size != self.size:
                 raise self._resized(look.size)
@@ -234,7 +234,7 @@ class PathSource(UploadSource):
             if not await self._equal(known):
                 return False
             again = await self._look()
-            if again == look:
+            if again.agrees(look):
                 return True
             if differed:
                 raise self._changed("it is being written to")
