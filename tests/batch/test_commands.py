@@ -241,9 +241,26 @@ def test_usage(films: Films) -> None:
         ["--max-bandwidth", "fast"],
         ["--concurrency", "0"],
         ["--concurency", "3"],
+        ["--watch", "nowhere"],
+        ["--dask", "nowhere"],
     ):
         given = words if "--ledger" in words else [*words, "--ledger", f"sqlite:///{folder.parent}/a.ledger"]
         done = run(None, "batch", "run", folder, *given, IQIYI_APP_KEY="k", IQIYI_APP_SECRET="s")
         assert done.code == 2, (words, done.text)
         assert "error: " in done.err
         assert "hint: " in done.err
+
+
+@pytest.mark.parametrize("words", [["status"], ["retry"], ["stop"], ["report"]])
+def test_a_misspelt_ledger_is_not_made(tmp_path: Path, words: list[str]) -> None:
+    done = run(None, "batch", *words, "--ledger", f"sqlite:///{tmp_path}/sprng.ledger")
+    assert done.code == 2
+    assert "there is no ledger" in done.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_misspelt_batch_has_no_items(service: ThreadedEmulatorServer, films: Films) -> None:
+    folder = films(1)
+    assert run(service, *command(folder, "run", folder)).code == 0
+    ledger = f"sqlite:///{folder.parent}/spring.ledger"
+    assert "no items" in run(None, "batch", "status", "--ledger", ledger, "--name", "sprng").err
