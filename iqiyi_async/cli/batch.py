@@ -6,6 +6,7 @@ import json as json_text
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 import attrs
 from cyclopts import App, Parameter
@@ -97,6 +98,12 @@ def run(
         raise UsageError(
             tr("--report {path}: neither .csv nor .json", path=report), tr("name the report with one of these endings")
         )
+    if watch is not None and not watch.is_dir():
+        raise UsageError(tr("--watch {path}: there is no such folder", path=watch), tr("make it, or name another"))
+    if dask is not None and not _has_port(dask):
+        raise UsageError(
+            tr("--dask {address}: no port", address=dask), tr("write it like tcp://scheduler.example:8786")
+        )
     manifest = Manifest.read(*sources, root=root) if sources else None
     if dry_run:
         with screen:
@@ -144,6 +151,8 @@ def status(*, ledger: str = LEDGER, name: str = "default", json: Json = False, v
         if json:
             screen.record({"batch": name, "total": found.total, **attrs.asdict(found)})
             return 0
+        if not found.total:
+            screen.say(tr("batch {name} of this ledger has no items", name=name))
         for state, number in attrs.asdict(found).items():
             if state == "bytes":
                 screen.result(f"{padded(tr('at the service'), 15)} {size(number)}")
@@ -265,6 +274,14 @@ def _batch(cloud: AsyncVideoCloud | None, ledger: str, settings: dict[str, Any])
         return Batch(cloud, ledger, **settings)
     except ConfigurationError as error:
         raise UsageError(in_options(str(error)), tr("see iqiyi-async batch run --help")) from None
+
+
+def _has_port(address: str) -> bool:
+    """Whether the address of a scheduler is whole."""
+    try:
+        return urlsplit(address if "://" in address else f"tcp://{address}").port is not None
+    except ValueError:
+        return False
 
 
 def _perform(command: Command, screen: Screen, verbosity: Verbosity) -> int:

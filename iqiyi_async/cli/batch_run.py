@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from pathlib import Path
 from typing import cast
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 import attrs
 
@@ -256,6 +256,15 @@ def _label(source: str) -> str:
         return source
     parts = urlsplit(source)
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+
+
+def ledger_file(ledger: str) -> Path | None:
+    """The file of a ledger in SQLite; None for any other."""
+    if "://" not in ledger:
+        return Path(ledger)
+    parts = urlsplit(ledger)
+    local = parts.scheme.lower() == "sqlite" and not parts.netloc and len(parts.path) > 1
+    return Path(unquote(parts.path)[1:]) if local else None
 
 
 def _shown(ledger: str) -> str:

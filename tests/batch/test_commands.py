@@ -241,6 +241,8 @@ def test_usage(films: Films) -> None:
         ["--max-bandwidth", "fast"],
         ["--concurrency", "0"],
         ["--concurency", "3"],
+        ["--watch", "nowhere"],
+        ["--dask", "nowhere"],
     ):
         given = words if "--ledger" in words else [*words, "--ledger", f"sqlite:///{folder.parent}/a.ledger"]
         done = run(None, "batch", "run", folder, *given, IQIYI_APP_KEY="k", IQIYI_APP_SECRET="s")
@@ -267,3 +269,10 @@ def test_a_ledger_in_a_folder_that_is_missing_is_refused_at_once(
     assert "trying again" not in done.err
     done = run(service, "batch", "run", films(1), "--ledger", tmp_path)
     assert (done.code, "is a folder: give the path of a file" in done.err) == (2, True)
+
+
+def test_a_misspelt_batch_has_no_items(service: ThreadedEmulatorServer, films: Films) -> None:
+    folder = films(1)
+    assert run(service, *command(folder, "run", folder)).code == 0
+    ledger = f"sqlite:///{folder.parent}/spring.ledger"
+    assert "no items" in run(None, "batch", "status", "--ledger", ledger, "--name", "sprng").err
