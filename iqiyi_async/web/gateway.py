@@ -23,7 +23,7 @@ from .ending import OnFinish
 from .events import events
 from .leases import Hold, stored
 from .receiving import Body
-from .records import BrowserUpload, Details, UploadGrant, check_number, check_size, file_type_of, granted
+from .records import BrowserUpload, Details, UploadGrant, check_kind, check_number, check_size, file_type_of, granted
 from .running import Running
 from .spool import Spool
 from .tus import TusError, unavailable
@@ -84,9 +84,8 @@ class TusGateway:
         if max_size is not None:
             check_number("max_size", max_size)
         check_number("expires", expires, int | float)
-        given: object = spool
-        if given is not None and not isinstance(given, Spool):
-            raise ConfigurationError("spool must be a Spool")
+        if spool is not None:
+            check_kind("spool", spool, Spool)
         self._cloud = cloud
         self._on_create = on_create
         self._authenticate = authenticate
