@@ -142,6 +142,10 @@ def test_errors_have_a_name_in_chinese(service: ThreadedEmulatorServer, video: M
 
 #: Messages that are put together from small pieces.
 COMPOSED = (
+    "the ledger in PostgreSQL can't be used: {why}",
+    "the ledger in PostgreSQL can't be reached: {why}",
+    "the upload journal in PostgreSQL can't be used: {why}",
+    "the upload journal in PostgreSQL can't be reached: {why}",
     "{name} is video {file_id} already, as {other}: nothing was sent; again=True uploads it once more",
     "{name} must be at least {least}, not {value}",
     "{name} must be from {least} to {most}, not {value}",
