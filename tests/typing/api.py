@@ -25,6 +25,7 @@ from iqiyi_async import (
     MemoryTokenStore,
     Metadata,
     PlayUrls,
+    PostgresJournal,
     Quality,
     QuotaExceededError,
     RedisTokenStore,
@@ -76,7 +77,12 @@ def stores(path: Path) -> tuple[list[TokenStore], list[UploadJournal]]:
         FileTokenStore(path),
         RedisTokenStore("redis://127.0.0.1:6379"),
     ]
-    journals: list[UploadJournal] = [MemoryJournal(), SqliteJournal(), SqliteJournal(path)]
+    journals: list[UploadJournal] = [
+        MemoryJournal(),
+        SqliteJournal(),
+        SqliteJournal(path),
+        PostgresJournal("postgresql://user@host/films"),
+    ]
     return tokens, journals
 
 
