@@ -31,7 +31,7 @@ FALLBACKS = [
     "tests/words",
 ]
 
-#: Tests of extras that are slow, and the same on every Python: clusters, browsers, processes and servers that are killed.
+#: Slow tests of extras, the same on every Python: clusters, browsers, processes and servers that are killed.
 ON_ONE_PYTHON = [
     "tests/batch/test_dask.py",
     "tests/batch/test_kills.py",
