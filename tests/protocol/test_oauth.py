@@ -88,6 +88,8 @@ AUTHORIZE_ANSWERS = [
     ('{"code":"A00000","data":{"access_token":"acc","expires_in":NaN}}', UNUSABLE),
     ('{"code":"A00000","data":{"access_token":"acc","expires_in":"nan"}}', UNUSABLE),
     ('{"code":"A00000","data":{"access_token":"acc","expires_in":1e30}}', UNUSABLE),
+    ('{"code":"A00000","data":{"access_token":"acc","expires_in":10000000000}}', token(refresh=None, seconds=10**10)),
+    ('{"code":"A00000","data":{"access_token":"acc","expires_in":10000000001}}', UNUSABLE),
     ('{"code":"A00000","data":{"access_token":"acc","expires_in":true}}', UNUSABLE),
     ('{"code":"A00000","data":{"access_token":"acc","expires_in":"soon"}}', UNUSABLE),
     ('{"code":"A00000","data":{"access_token":"acc","expires_in":{}}}', UNUSABLE),
