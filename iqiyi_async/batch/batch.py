@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Sequence
 from contextlib import aclosing
 from pathlib import Path
@@ -11,6 +12,7 @@ from types import TracebackType
 from typing import Self, cast
 
 import anyio
+import attrs
 
 from .. import _validation
 from ..client import AsyncVideoCloud
@@ -26,7 +28,7 @@ from .models import AddResult, BatchStatus, ItemRecord, ItemState
 from .report import BatchReport, ReportItem
 from .runner import Runner, RunningItem
 from .settings import Settings
-from .sources import OpenSource
+from .sources import OpenSource, source_text
 
 #: A ledger that can't be reached when it is opened is tried for so many seconds: it may be restarting.
 OPENING = 10.0
@@ -167,6 +169,42 @@ class Batch:
         if isinstance(given, Manifest):
             await self._clear_invalid(given, cleared)
         return AddResult(added, known, invalid)
+
+    async def add_arrivals(self, items: Sequence[UploadItem], *, published: bool = False) -> AddResult:
+        """Add files that were found in a folder whose files are moved or deleted once their videos are safe
+        (`on_success`). A file at the path of an item that has ended is another file: it becomes a new item, whose key
+        is its path with a number.
+
+        Args:
+            items: without keys; their sources are paths of files that are there.
+            published: items end when their videos are published, as with ``run(wait_until_published=True)``.
+
+        Returns:
+            How many are new, and known.
+
+        Raises:
+            ConfigurationError, LedgerError: as for `add`.
+        """
+        result = await self.add(items)
+        if not result.known:
+            return result
+        found = {source_text(item.source, self._settings.root): item for item in items}
+        over = {ItemState.PUBLISHED, ItemState.DUPLICATE, *([] if published else [ItemState.UPLOADED])}
+        before, still = Counter[str](), set[str]()
+        after = 0
+        while page := await self._ledger.records(after, PAGE):
+            after = page[-1].number
+            for each in page:
+                if each.source in found:
+                    before[each.source] += 1
+                    if each.state not in over:
+                        still.add(each.source)
+        more = await self.add(
+            attrs.evolve(found[source], key=f"{source} #{number + 1}")
+            for source, number in before.items()
+            if source not in still
+        )
+        return AddResult(result.added + more.added, result.known - more.added, result.invalid)
 
     async def run(
         self, concurrency: int = 32, wait_until_published: bool = False

@@ -72,7 +72,8 @@ def _csv_lines(text: TextIOWrapper, name: str, ignored: list[str]) -> Iterator[L
     if first.lower().startswith("sep=") and len(first.strip()) == 5:
         delimiter = first.strip()[-1]
     _rewind(text)
-    reader = csv.reader(text, delimiter=delimiter)
+    # Strict: otherwise a quote that is not closed would make the lines behind it part of a description, unseen.
+    reader = csv.reader(text, delimiter=delimiter, strict=True)
     columns = _columns(reader, name, ignored)
     for number, cells, problem in _rows(reader):
         if problem:
@@ -170,7 +171,8 @@ def _rows(reader: Any) -> Iterator[tuple[int, list[str], str]]:
         except StopIteration:
             return
         except csv.Error as error:
-            yield number, [], f"no CSV ({error})"
+            last = f"-{reader.line_num}" if reader.line_num > number else ""
+            yield number, [], f"no CSV ({error}): look at the quotes of line {number}{last}"
 
 
 def _line(number: int, cells: list[str], columns: Sequence[str | None]) -> Line:

@@ -13,8 +13,8 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 
 import attrs
 
-from iqiyi_async import AuthorizationError, ConfigurationError, QuotaExceededError, UploadOutcome
-from iqiyi_async.batch import Batch, BatchStatus, HotFolder, Manifest
+from iqiyi_async import AuthorizationError, ConfigurationError, QuotaExceededError, UploadItem, UploadOutcome
+from iqiyi_async.batch import AddResult, Batch, BatchStatus, HotFolder, Manifest
 
 from .batch_display import BatchDisplay
 from .failures import FAILED, Failure, failure_of
@@ -136,7 +136,7 @@ class BatchRun:
         async def look() -> None:
             while not self._signals.asked.is_set():
                 items = await asyncio.to_thread(hot.look)
-                if items and (await self._batch.add(items)).added:
+                if items and (await self._arrived(items)).added:
                     found.set()
                 await asyncio.sleep(WATCH_SECONDS)
 
@@ -151,6 +151,12 @@ class BatchRun:
                 await asyncio.wait([waiting, stopped, looking], return_when=asyncio.FIRST_COMPLETED)
                 waiting.cancel()
             looking.cancel()
+
+    async def _arrived(self, items: list[UploadItem]) -> AddResult:
+        """Add what has settled in a watched folder."""
+        if self._options.on_success == "none":
+            return await self._batch.add(items)
+        return await self._batch.add_arrivals(items, published=self._options.wait)
 
     def _tell(self, outcome: UploadOutcome) -> None:
         source = _label(str(outcome.item.source))

@@ -197,9 +197,15 @@ def test_a_hot_folder(service: ThreadedEmulatorServer, films: Films) -> None:
             while not (moved / f"new {number}.mp4").exists():
                 assert time.monotonic() < deadline
                 time.sleep(0.05)
+        # Tomorrow's news have the name of today's.
+        (folder / "new 0.mp4").write_bytes(b"tomorrow" * 4000)
+        deadline = time.monotonic() + 15
+        while not (moved / "new 0 (2).mp4").exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
         running.signal(signal.SIGTERM)
         assert running.finish().code == 143
-    assert len(service.published()) == 3
+    assert len(service.published()) == 4
     assert list(folder.glob("*.mp4")) == []
 
 

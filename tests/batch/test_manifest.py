@@ -89,6 +89,22 @@ def test_a_bad_line_names_file_line_and_column(tmp_path: Path) -> None:
     assert all(str(error).startswith(f"{path}, line ") for error in manifest.errors)
 
 
+@pytest.mark.parametrize(
+    ("lines", "good", "bad"),
+    [
+        (['a.mp4,"open', "b.mp4,", 'c.mp4,"x, y"', "d.mp4,"], ["d"], 2),
+        (["a.mp4,", 'b.mp4,"open', "c.mp4,"], ["a"], 3),
+        (['a.mp4,the "final"', 'b.mp4,"the ""final"""'], ["a", "b"], None),
+    ],
+    ids=["until another", "until the end", "others"],
+)
+def test_a_quote_that_is_not_closed_is_told(tmp_path: Path, lines: list[str], good: list[str], bad: int | None) -> None:
+    manifest = Manifest.read(written(tmp_path, "\n".join(["source,description", *lines, ""]).encode()))
+    assert [item.metadata.name for item in manifest] == good
+    assert [error.line for error in manifest.errors] == ([] if bad is None else [bad])
+    assert all("quotes of line" in str(error) for error in manifest.errors)
+
+
 def test_json_lines(tmp_path: Path) -> None:
     lines = [
         json.dumps({"source": "a.mp4", "title": "A", "tags": ["x", "y"], "category": 9, "other": 1}),
