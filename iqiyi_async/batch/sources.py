@@ -55,7 +55,10 @@ def source_text(source: object, root: Path) -> str:
     Raises:
         ConfigurationError: neither.
     """
-    given = source if isinstance(source, str) or not isinstance(source, os.PathLike) else os.fspath(cast("Any", source))
+    given: object = source
+    if isinstance(source, os.PathLike) and not isinstance(source, str):
+        path: Any = source
+        given = os.fspath(path)
     if not isinstance(given, str):
         raise ConfigurationError(
             f"the source of an item of a batch must be a path or a URL, not {type(given).__name__}: other runners, and"

@@ -153,6 +153,8 @@ def check_journal(journal: object) -> None:
     Raises:
         ConfigurationError: a method is missing; the error names it.
     """
+    if isinstance(journal, type):
+        raise ConfigurationError(f"journal is the class {journal.__name__}: give an object of it, {journal.__name__}()")
     missing = [name for name in _METHODS if not callable(getattr(journal, name, None))]
     if missing:
         raise ConfigurationError(

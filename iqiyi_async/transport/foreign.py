@@ -99,7 +99,7 @@ class ForeignTransport(httpx.AsyncBaseTransport):
 
     async def _exchange(self, request: httpx.Request, given_up: asyncio.Event) -> httpx.Response:
         try:
-            response: object = await self._transport.handle_async_request(request)
+            response: Any = await self._transport.handle_async_request(request)
         except BodyStoppedError:
             raise httpx.WriteError("given up") from None
         except (httpx.TransportError, OSError):
