@@ -49,16 +49,18 @@ def new_item(item: object, root: Path) -> NewItem:
     return NewItem(identity, source, metadata_to_json(item.metadata), item.file_type or "", item.key or "")
 
 
+def _fspath(source: os.PathLike[str] | os.PathLike[bytes]) -> object:
+    return os.fspath(source)
+
+
 def source_text(source: object, root: Path) -> str:
     """A path, relative to the root where it lies below it and with forward slashes; or a URL.
 
     Raises:
         ConfigurationError: neither.
     """
-    given: object = source
-    if isinstance(source, os.PathLike) and not isinstance(source, str):
-        path: Any = source
-        given = os.fspath(path)
+    path_like: Any = source
+    given: object = _fspath(path_like) if hasattr(source, "__fspath__") else source
     if not isinstance(given, str):
         raise ConfigurationError(
             f"the source of an item of a batch must be a path or a URL, not {type(given).__name__}: other runners, and"
