@@ -58,7 +58,7 @@ class LedgerFile:
     """
 
     def __init__(self, path: Path, name: str, *, must_exist: bool = False) -> None:
-        self.path = path
+        self.path: Path = path
         self._must_exist = must_exist
         self.batch: int = 0
         self._name = name

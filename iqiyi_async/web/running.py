@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 import attrs
 
 from .. import AsyncVideoCloud, VideoCloudError
-from ..stores import GatewayState, Phase
+from ..stores import GatewayJournal, GatewayState, Phase
 from ._client import check_room, check_usable, store_of, writer_of
 from .ending import Ending, OnFinish
 from .leases import Hold, Leases, stored
@@ -44,7 +44,7 @@ class Running:
         spool: Spool | None,
     ) -> None:
         self.cloud = cloud
-        self.store = store_of(cloud)
+        self.store: GatewayJournal = store_of(cloud)
         self.leases: Leases = Leases(self.store, lambda store, record, stop: writer_of(cloud, store, record, stop))
         self.ending: Ending = Ending(self.store, on_finish)
         self._life = life
