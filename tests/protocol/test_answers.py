@@ -11,9 +11,16 @@ from typing import Any
 
 import pytest
 
-from iqiyi_async.errors import AuthorizationError, ResponseError, ServiceError, ServiceUnavailableError
+from iqiyi_async.errors import (
+    AuthorizationError,
+    ResponseError,
+    ServiceError,
+    ServiceUnavailableError,
+    TransportError,
+    VideoCloudError,
+)
 from iqiyi_async.protocol import oauth, uploads, videos
-from iqiyi_async.protocol.answers import excerpt_of, read, seconds_of
+from iqiyi_async.protocol.answers import excerpt_of, is_about_token, is_outage, outcome_unknown, read, seconds_of
 from iqiyi_async.protocol.wire import Answer
 
 from .operations import SAMPLES, Sample
@@ -352,3 +359,78 @@ def test_meanings_have_a_sentence_each() -> None:
             assert f"({code})" in str(caught.value)
             assert "the service refused" not in str(caught.value)
     assert len(set(sentences.values())) == len(sentences)
+
+
+def unavailable(code: str, operation: str = "finish_upload") -> VideoCloudError:
+    return ServiceUnavailableError("busy", code=code, operation=operation)
+
+
+def cut(*, sent: bool, operation: str = "finish_upload") -> VideoCloudError:
+    return TransportError("cut", sent=sent, operation=operation)
+
+
+UNREADABLE = ResponseError("odd", status=200, operation="finish_upload")
+REFUSED = ServiceError("no", code="Q00001", operation="finish_upload")
+
+
+@pytest.mark.parametrize(
+    ("error", "unknown"),
+    [
+        (cut(sent=True), True),
+        (cut(sent=False), False),
+        (UNREADABLE, True),
+        (REFUSED, False),
+        (AuthorizationError("no", code="A21327", operation="finish_upload"), False),
+        (unavailable("HTTP 429"), False),
+        (unavailable("HTTP 503"), False),
+        (unavailable("A21331"), False),
+        (unavailable("HTTP 500"), True),
+        (unavailable("HTTP 504"), True),
+        # The token could not be had, so the request was never sent.
+        (cut(sent=True, operation="authorize"), False),
+        (unavailable("HTTP 500", "refresh_token"), False),
+    ],
+)
+def test_whether_a_request_may_have_been_done_all_the_same(error: VideoCloudError, unknown: bool) -> None:
+    assert outcome_unknown(error) is unknown
+
+
+@pytest.mark.parametrize(
+    ("error", "about"),
+    [
+        (AuthorizationError("no", code="A21327"), True),
+        (AuthorizationError("no", code="A21332"), True),
+        (AuthorizationError("no", code="HTTP 401"), True),
+        (AuthorizationError("no", code="A21324"), False),
+        (AuthorizationError("no", code="HTTP 403"), False),
+        (ServiceError("no", code="A21327"), False),
+        (cut(sent=True), False),
+    ],
+)
+def test_whether_the_token_was_refused(error: VideoCloudError, about: bool) -> None:
+    assert is_about_token(error) is about
+
+
+@pytest.mark.parametrize(
+    ("error", "outage"),
+    [
+        (cut(sent=True), True),
+        (cut(sent=False), True),
+        (unavailable("HTTP 502"), True),
+        (unavailable("HTTP 503"), True),
+        (unavailable("HTTP 504"), True),
+        (unavailable("HTTP 429"), False),
+        (unavailable("HTTP 500"), False),
+        (unavailable("A21331"), False),
+        (REFUSED, False),
+        (ServiceError("no", code="HTTP 503"), False),
+        (UNREADABLE, False),
+    ],
+)
+def test_whether_the_service_as_a_whole_is_down(error: VideoCloudError, outage: bool) -> None:
+    assert is_outage(error) is outage
+
+
+def test_json_in_a_string_that_nests_too_deeply_is_no_object() -> None:
+    deep = '{\\"a\\":' * 100_000
+    check(SAMPLES[4].call, '"' + deep + '"', Fails(ResponseError, status=200, retryable=True))

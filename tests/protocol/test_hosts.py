@@ -322,12 +322,15 @@ ADDRESSES = [
     ("http://a//u/../v;w", ("http", "a", 80, "a", "//u/../v;w")),
     ("http://[::1]:8000/u", ("http", "::1", 8000, "[::1]:8000", "/u")),
     ("http://a./u", ("http", "a.", 80, "a.", "/u")),
+    ("ftp://a/u", ("ftp", "a", 0, "a", "/u")),
 ]
 
 
 @pytest.mark.parametrize(("url", "parts"), ADDRESSES)
 def test_a_url_is_taken_apart_as_it_came(url: str, parts: tuple[str, str, int, str, str]) -> None:
     assert hosts.address(url) == parts
+    assert url.lower().startswith(hosts.base_of(url).lower())
+    assert hosts.base_of(url).endswith(parts[3])
 
 
 @pytest.mark.parametrize("url", ["", "a", "//a/u", "http:/a", "http://", "http://a:x/", "http://[::1"])
@@ -430,3 +433,17 @@ def test_the_http_library_sees_the_host_that_was_judged(scheme: str, host: str, 
     host = seen.raw_host.decode()
     shown = f"[{host}]" if ":" in host else host
     assert f"{seen.scheme}://{shown.rstrip('.')}:{seen.port or default}".lower() == hosts.origin(url)
+
+
+@pytest.mark.parametrize(
+    ("api", "upload", "forms", "leave"),
+    [
+        ("http://127.0.0.1:8000", "http://127.0.0.1:8000", "http://qichuan.iqiyi.com", True),
+        ("http://127.0.0.1:8000", "http://127.0.0.1:8000", "http://127.0.0.1:8000", False),
+        ("http://127.0.0.1:8000", "http://upload.iqiyi.com", "http://qichuan.iqiyi.com", False),
+        ("https://openapi.iqiyi.com", "http://127.0.0.1:8000", "http://qichuan.iqiyi.com", False),
+        ("https://openapi.iqiyi.com", "http://upload.iqiyi.com", "http://qichuan.iqiyi.com", False),
+    ],
+)
+def test_forms_of_a_service_near_by_stay_there(api: str, upload: str, forms: str, leave: bool) -> None:
+    assert hosts.forms_leave_home(Endpoints(api=api, upload=upload, forms=forms)) is leave
