@@ -343,18 +343,20 @@ class JournalSession:
             self._on_lost(self._lost)
 
     async def _close(self, fence: int) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
+        self._stop_timer()
         if self._renewal is not None:
             self._renewal.cancel()
             await asyncio.wait([self._renewal])
-            if self._timer is not None:
-                self._timer.cancel()
+            self._stop_timer()  # It may have set another one.
         if self._journal is not None:
             try:
                 await self._journal.release(self._key, self._fence or fence)
             except Exception as problem:  # noqa: BLE001 - as above
                 self._warn(problem)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
 
     # A journal that fails
 
