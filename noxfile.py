@@ -249,5 +249,14 @@ def bench(session: nox.Session) -> None:
     session.run("python", "-m", "benchmarks", *session.posargs)
 
 
+@nox.session
+def figures(session: nox.Session) -> None:
+    """The whole campaigns of kills, faults and loads; the suite runs a part of each. `-- NAME...` runs some of them."""
+    session.install("-e", ".[all]", *_group("test"))
+    every = [path.stem for path in sorted((ROOT / "tests" / "figures").glob("*.py")) if path.stem != "__init__"]
+    for name in session.posargs or every:
+        session.run("python", "-m", f"tests.figures.{name}")
+
+
 def _group(name: str) -> tuple[str, ...]:
     return nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), name)

@@ -10,6 +10,8 @@ from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+DOCS = Path(__file__).parents[1] / "docs"
+
 
 class Page(HTMLParser):
     """The links of a page, and the places in it."""
@@ -31,7 +33,10 @@ class Page(HTMLParser):
 
 def problems(site: Path) -> list[str]:
     """What is wrong, one line for each link."""
-    pages = {path.resolve(): Page(path) for path in site.rglob("*.html") if path.name != "404.html"}
+    # What was copied from docs/ is no page of the site: an example's own page, with addresses of its own server.
+    copied = {site / path.relative_to(DOCS) for path in DOCS.rglob("*.html")}
+    built = (path for path in site.rglob("*.html") if path.name != "404.html" and path not in copied)
+    pages = {path.resolve(): Page(path) for path in built}
     found: list[str] = []
     for path, page in pages.items():
         for link in page.links:

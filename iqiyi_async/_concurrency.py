@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import anyio
 
-__all__ = ["Threads", "run_to_completion"]
+__all__ = ["Background", "Threads", "run_to_completion"]
 
 T = TypeVar("T")
 
@@ -52,6 +52,24 @@ async def run_to_completion(work: Awaitable[T], patience: float | None = None) -
         if not task.cancelled():
             task.exception()  # counts as seen
         raise
+
+
+class Background:
+    """Tasks that run beside their owner, who waits for all of them later."""
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def begin(self, work: Coroutine[Any, Any, None]) -> None:
+        """Begin a task; it must not raise."""
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def wait(self) -> None:
+        """Wait for the end of all tasks, even when cancelled."""
+        while self._tasks:
+            await run_to_completion(asyncio.wait(list(self._tasks)))
 
 
 class Threads:

@@ -149,7 +149,8 @@ class Publication:
         except TimeoutError:
             if not limit.expired():
                 raise
-            return None
+            # It may have ended in the turn of the loop in which the time was over.
+            return None if queue.empty() else queue.get_nowait()
 
     @contextmanager
     def _watching(self, file_ids: Iterable[str], queue: asyncio.Queue[Watch]) -> Generator[list[Watch], None, None]:

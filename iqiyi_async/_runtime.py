@@ -68,6 +68,7 @@ class ClientRuntime:
         self._shared = shared
         self.options = options
         self.pool: WorkerPool = WorkerPool(options) if shared is None else shared.pool
+        self.pool.join()
         workers = self.pool.tuner.most_workers
         #: Connections for ranges. Clients that share a pool share their number.
         self.ranges: ConnectionPool = ConnectionPool(2 * workers) if shared is None else shared.ranges
@@ -147,7 +148,16 @@ class ClientRuntime:
             raise ConfigurationError("the client is closed; make a new one")
         if new_upload and self.state == "draining":
             raise VideoCloudError("the client is shutting down and takes no new uploads", retryable=True)
-        loop = asyncio.get_running_loop()
+        self.bind(asyncio.get_running_loop())
+
+    def bind(self, loop: asyncio.AbstractEventLoop) -> None:
+        """The client belongs to the loop that it is first used in, and so does the one whose workers it shares.
+
+        Raises:
+            ConfigurationError: it is another loop.
+        """
+        if self._shared is not None:
+            self._shared.bind(loop)
         if self._loop is None:
             self._loop = loop
         elif self._loop is not loop:
@@ -183,5 +193,4 @@ class ClientRuntime:
             self._http.close()
             if self._foreign is not None:
                 await self._foreign.wait_closed(LEFTOVER_SECONDS)
-            if self._shared is None:
-                await self.pool.aclose()
+            await self.pool.leave()

@@ -32,7 +32,7 @@ def text(name: str, value: object, *, empty: bool = False, limit: int = MAX_TEXT
         raise ConfigurationError(f"{name} must not be empty")
     if len(value) > limit:
         raise ConfigurationError(f"{name} has {len(value)} characters; the most is {limit}")
-    if _UNPRINTABLE.search(value):
+    if not value.isprintable() and _UNPRINTABLE.search(value):
         raise ConfigurationError(f"{name} holds a control character or half a surrogate pair")
     return value
 

@@ -70,7 +70,7 @@ class AsyncVideoCloud:
         transport: carries every request instead of the client's own connections (a proxy, a test); it is not closed.
         ssl_context: for TLS: a company's authorities, client certificates; the usual authorities unless given.
         pool: another client whose workers and connections for ranges are shared, so that clients of several app keys
-            are bounded together; it is closed last.
+            are bounded together. They may be closed in any order: the workers are there until the last one is.
 
     Raises:
         ConfigurationError: a parameter is of the wrong kind or empty.
@@ -297,7 +297,8 @@ class AsyncVideoCloud:
             wait_until_published: an item completes when its video is published; it keeps no place meanwhile.
 
         Returns:
-            Outcomes as they complete, not in the order of the items.
+            Outcomes as they complete, not in the order of the items. An error of `items` itself leaves behind the
+            outcomes of what was begun.
 
         Raises:
             ConfigurationError: `concurrency` is no whole number of at least 1, or `items` can't be iterated over.

@@ -112,6 +112,8 @@ _CHINESE_COMMAS = re.compile("[，、]")
 
 def _words(tag: str) -> list[str]:
     """The words of a tag that holds Chinese commas; another stays as it came."""
+    if tag.isascii():
+        return [tag]
     words = _CHINESE_COMMAS.split(tag)
     if len(words) == 1:
         return words
@@ -124,11 +126,13 @@ def _words(tag: str) -> list[str]:
 def _tags(value: object) -> tuple[str, ...]:
     if isinstance(value, str) or not isinstance(value, Iterable):
         raise ConfigurationError("tags must be a collection of strings, such as ('beach', 'Hainan')")
-    tags = [_validation.text("a tag", tag, limit=200) for tag in cast("Iterable[object]", value)]
-    if any("," in tag for tag in tags):
-        raise ConfigurationError("a tag must not hold a comma: the service separates tags with commas")
-    # What Chinese keyboards type between words; the service would take all of them for one tag.
-    words = [word for tag in tags for word in _words(tag)]
+    words: list[str] = []
+    for each in cast("Iterable[object]", value):
+        tag = _validation.text("a tag", each, limit=200)
+        if "," in tag:
+            raise ConfigurationError("a tag must not hold a comma: the service separates tags with commas")
+        # What Chinese keyboards type between words; the service would take all of them for one tag.
+        words += _words(tag)
     # A set has another order in each process: what is told apart by its tags would be another thing in each.
     return tuple(sorted(words) if isinstance(value, AbstractSet) else words)
 
@@ -166,11 +170,10 @@ class Metadata:
     category: Category | None = attrs.field(default=None, converter=_category)
 
     def __attrs_post_init__(self) -> None:
-        texts = (self.name, self.description, *self.tags)
-        # A byte takes three at the most: there may be a million of these, and few come near the limit.
-        if 3 * sum(len(each.encode()) for each in texts) <= MOST_ENCODED:
+        # A character takes twelve at the most: there may be a million of these, and few come near the limit.
+        if 12 * (len(self.name) + len(self.description) + sum(map(len, self.tags))) <= MOST_ENCODED:
             return
-        size = sum(len(quote(each, safe="")) for each in texts)
+        size = sum(len(quote(each, safe="")) for each in (self.name, self.description, *self.tags))
         if size > MOST_ENCODED:
             raise ConfigurationError(
                 f"name, description and tags take {size} bytes of a URL; the most is {MOST_ENCODED}"

@@ -34,10 +34,11 @@ NAMES: list[str] = sorted(
     """
     AsyncVideoCloud AuthorizationError Bottleneck Category ChunkReceipt ConfigurationError DuplicateVideoError
     Endpoints FileTokenStore HttpSource IntegrityError InvalidParameterError MemoryJournal MemoryTokenStore Metadata
-    ObjectSource PlayUrls Quality QuotaExceededError RangeSource RedisTokenStore ResponseError RetryPolicy
-    ServiceError ServiceUnavailableError SourceChangedError SqliteJournal Timetable Token TokenStore TransportError
-    UnknownFileError UploadError UploadEvent UploadItem UploadJournal UploadOptions UploadOutcome UploadProgress
-    UploadReceipt UploadState UploadTicket Video VideoCloudError VideoPage VideoState VideoStatus parse_rate
+    ObjectSource PlayUrls PostgresJournal Quality QuotaExceededError RangeSource RedisTokenStore ResponseError
+    RetryPolicy ServiceError ServiceUnavailableError SourceChangedError SqliteJournal Timetable Token TokenStore
+    TransportError UnknownFileError UploadError UploadEvent UploadItem UploadJournal UploadOptions UploadOutcome
+    UploadProgress UploadReceipt UploadState UploadTicket Video VideoCloudError VideoPage VideoState VideoStatus
+    parse_rate
     """.split()  # noqa: SIM905 - as it is read
 )
 

@@ -35,6 +35,7 @@ GUIDES = (
     "troubleshooting",
     "uploads",
     "versions",
+    "web-backends",
 )
 
 #: One name for one thing, in the guides and on the command line: words that have another one there.

@@ -11,6 +11,7 @@ from typing import cast
 
 from ..errors import ConfigurationError
 from ..models import UploadItem
+from .columns import readable
 from .manifest import Manifest, ManifestError
 from .models import NewItem
 from .sources import new_item
@@ -86,7 +87,5 @@ def _tolerant(entry: UploadItem | ManifestError, root: Path) -> NewItem:
     try:
         return new_item(entry, root)
     except ConfigurationError as error:
-        shown = (
-            str(entry.source if isinstance(entry, UploadItem) else entry).encode("utf-8", "backslashreplace").decode()
-        )
+        shown = readable(str(entry.source if isinstance(entry, UploadItem) else entry))
         return NewItem(f"name:{shown}", shown, "", problem=str(error))

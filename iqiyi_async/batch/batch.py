@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Sequence
 from contextlib import aclosing
 from pathlib import Path
@@ -11,6 +12,7 @@ from types import TracebackType
 from typing import Self, cast
 
 import anyio
+import attrs
 
 from .. import _validation
 from ..client import AsyncVideoCloud
@@ -26,7 +28,7 @@ from .models import AddResult, BatchStatus, ItemRecord, ItemState
 from .report import BatchReport, ReportItem
 from .runner import Runner, RunningItem
 from .settings import Settings
-from .sources import OpenSource
+from .sources import OpenSource, source_text
 
 #: A ledger that can't be reached when it is opened is tried for so many seconds: it may be restarting.
 OPENING = 10.0
@@ -49,6 +51,7 @@ class Batch:
         ledger: ``"sqlite:///spring.ledger"`` (relative; four slashes for an absolute path) for the processes of one
             machine, ``"postgresql://user@host/database"`` for several machines; or a path.
         name: of the batch: a ledger may hold several.
+        must_exist: an SQLite ledger that is missing is an error; otherwise it is made.
         open_source: gives the source of an item whose source is a URL: called with it, at once or awaited; anything
             that `AsyncVideoCloud.upload` takes, but for streams. By default an `HttpSource` or an `ObjectSource`.
             Secret headers, which the ledger never holds, are given here again.
@@ -74,6 +77,7 @@ class Batch:
         ledger: str | os.PathLike[str],
         *,
         name: str = "default",
+        must_exist: bool = False,
         open_source: OpenSource | None = None,
         root: str | os.PathLike[str] | None = None,
         max_attempts: int = 5,
@@ -93,7 +97,9 @@ class Batch:
             _validation.whole("max_bandwidth", max_bandwidth, least=0, most=2**50, unit="bytes a second")
         self._cloud = cloud
         self._name = name
-        self._ledger: Ledger = open_ledger(Path(ledger) if isinstance(ledger, os.PathLike) else ledger, name)
+        _validation.boolean("must_exist", must_exist)
+        url = Path(ledger) if isinstance(ledger, os.PathLike) else ledger
+        self._ledger: Ledger = open_ledger(url, name, must_exist=must_exist)
         self._settings = Settings(
             root=Path() if root is None else Path(root),
             open_source=open_source,
@@ -129,7 +135,7 @@ class Batch:
 
     async def add(self, items: Items | Manifest) -> AddResult:
         """Write items into the ledger. Nothing is opened or looked at; items that are there already are left, but that
-        one whose upload was not begun takes the new metadata.
+        one whose upload was not begun, or has failed without a video, takes the new metadata.
 
         Args:
             items: a `Manifest`, or `UploadItem` values of a plain or an async iterable; their sources are paths or
@@ -153,17 +159,52 @@ class Batch:
         async with aclosing(lots):
             async for lot in lots:
                 if isinstance(given, Manifest):
-                    for file in set(given.files) - cleared:
-                        # Its lines may have been corrected.
-                        cleared.add(file)
-                        await self._ledger.clear_invalid(file)
+                    await self._clear_invalid(given, cleared)
                 bad = [each for each in lot if each.problem]
                 good = {each.identity: each for each in lot if not each.problem}
                 new = await self._ledger.add(list(good.values())) if good else 0
                 if bad:
                     await self._ledger.add(bad)
                 added, known, invalid = added + new, known + len(lot) - len(bad) - new, invalid + len(bad)
+        if isinstance(given, Manifest):
+            await self._clear_invalid(given, cleared)
         return AddResult(added, known, invalid)
+
+    async def add_arrivals(self, items: Sequence[UploadItem], *, published: bool = False) -> AddResult:
+        """Add files that were found in a folder whose files are moved or deleted once their videos are safe
+        (`on_success`). A file at the path of an item that has ended is another file: it becomes a new item, whose key
+        is its path with a number.
+
+        Args:
+            items: without keys; their sources are paths of files that are there.
+            published: items end when their videos are published, as with ``run(wait_until_published=True)``.
+
+        Returns:
+            How many are new, and known.
+
+        Raises:
+            ConfigurationError, LedgerError: as for `add`.
+        """
+        result = await self.add(items)
+        if not result.known:
+            return result
+        found = {source_text(item.source, self._settings.root): item for item in items}
+        over = {ItemState.PUBLISHED, ItemState.DUPLICATE, *([] if published else [ItemState.UPLOADED])}
+        before, still = Counter[str](), set[str]()
+        after = 0
+        while page := await self._ledger.records(after, PAGE):
+            after = page[-1].number
+            for each in page:
+                if each.source in found:
+                    before[each.source] += 1
+                    if each.state not in over:
+                        still.add(each.source)
+        more = await self.add(
+            attrs.evolve(found[source], key=f"{source} #{number + 1}")
+            for source, number in before.items()
+            if source not in still
+        )
+        return AddResult(result.added + more.added, result.known - more.added, result.invalid)
 
     async def run(
         self, concurrency: int = 32, wait_until_published: bool = False
@@ -284,6 +325,12 @@ class Batch:
             played = await self._urls(page) if urls else {}
             items += [ReportItem.of(each, pages.get(each.number, ""), _flat(played.get(each.number))) for each in page]
         return BatchReport(self._name, await self._ledger.status(), tuple(items))
+
+    async def _clear_invalid(self, manifest: Manifest, cleared: set[str]) -> None:
+        """Forget the bad lines of files that are read anew: they may have been corrected."""
+        for file in set(manifest.files) - cleared:
+            cleared.add(file)
+            await self._ledger.clear_invalid(file)
 
     async def _opened(self) -> None:
         if not self._open:

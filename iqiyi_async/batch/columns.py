@@ -124,11 +124,26 @@ def stem_of(source: str) -> str:
     return PurePath(path).stem or source
 
 
-def make_item(values: Mapping[str, object]) -> UploadItem:
+def is_text(name: str) -> bool:
+    """Whether the name of a file can be written as text: on some systems names are any bytes."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def readable(name: str) -> str:
+    """The name of a file with backslashes for what is no text in it."""
+    return name.encode("utf-8", "backslashreplace").decode()
+
+
+def make_item(values: Mapping[str, object], locate: Callable[[str], object] = str) -> UploadItem:
     """The item of one line.
 
     Args:
         values: by column; what is empty or missing has its default.
+        locate: gives the whole path of a source.
 
     Raises:
         ColumnError: a value can't be used; it names the column.
@@ -143,13 +158,15 @@ def make_item(values: Mapping[str, object]) -> UploadItem:
     key = _text(values, "key") or None
     if key is not None and len(key) > 512:
         raise ColumnError("key", f"the key has {len(key)} characters; the most is 512")
-    return UploadItem(source, metadata, _file_type(_text(values, "file_type")), None, key)
+    return UploadItem(locate(source), metadata, _file_type(_text(values, "file_type")), None, key)
 
 
 def _text(values: Mapping[str, object], column: str) -> str:
     value = values.get(column)
     if value is None:
         return ""
+    if type(value) is str and column != "description":
+        return value.strip()
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise ColumnError(column, f"it must be a text, not {type(value).__name__}")
     text = str(value)

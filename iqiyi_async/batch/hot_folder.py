@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 from .. import _validation
 from ..models import UploadItem
+from .columns import is_text, readable
 from .manifest import item_of_path, videos_in
+
+logger: logging.Logger = logging.getLogger(__name__)
 
 
 class HotFolder:
@@ -32,20 +36,24 @@ class HotFolder:
         self._clock = clock
         self._seen: dict[str, tuple[int, int, float]] = {}
         self._taken: dict[str, tuple[int, int]] = {}
+        self._left: set[tuple[str, str]] = set()
 
     def look(self) -> list[UploadItem]:
-        """The files that have settled since the last look. It blocks while it looks.
-
-        Raises:
-            OSError: the folder can't be read.
-        """
+        """The files that have settled since the last look. It blocks while it looks. A file or folder that can't be
+        used is left out; the log says so once."""
         now = self._clock()
         ready: list[UploadItem] = []
         seen: dict[str, tuple[int, int, float]] = {}
-        for path in videos_in(self.folder):
+        for path in videos_in(self.folder, self._unread):
+            if not is_text(path):
+                self._leave(path, "the name is no text: rename the file")
+                continue
             try:
                 found = Path(path).stat()
             except FileNotFoundError:
+                continue
+            except OSError as error:
+                self._unread(error)
                 continue
             state = (found.st_size, found.st_mtime_ns)
             before = self._seen.get(path)
@@ -57,3 +65,11 @@ class HotFolder:
         self._seen = seen
         self._taken = {path: state for path, state in self._taken.items() if path in seen}
         return ready
+
+    def _unread(self, error: OSError) -> None:
+        self._leave(str(error.filename), f"it can't be read: {error.strerror}")
+
+    def _leave(self, path: str, problem: str) -> None:
+        if (path, problem) not in self._left:
+            self._left.add((path, problem))
+            logger.warning("%s: %s", readable(path), problem)

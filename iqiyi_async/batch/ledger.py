@@ -40,7 +40,8 @@ class Ledger(ABC):
 
     @abstractmethod
     async def add(self, items: Sequence[NewItem]) -> int:
-        """Write items with identities that differ; known ones that were not begun take the new metadata.
+        """Write items with identities that differ; known ones that were not begun, or that have failed without a video,
+        take the new metadata.
 
         Returns:
             How many are new.
@@ -160,13 +161,14 @@ class Ledger(ABC):
         """Close the ledger; what is held stays held until it expires."""
 
 
-def open_ledger(url: object, name: str) -> Ledger:
+def open_ledger(url: object, name: str, *, must_exist: bool = False) -> Ledger:
     """The ledger of a URL; nothing is opened.
 
     Args:
         url: ``sqlite:///relative/path``, ``sqlite:////absolute/path``, or ``postgresql://...``; or the path of an
             SQLite file.
         name: of the batch.
+        must_exist: an SQLite file that is missing is an error, when it is first asked for something.
 
     Raises:
         ConfigurationError: no such URL.
@@ -182,7 +184,7 @@ def open_ledger(url: object, name: str) -> Ledger:
     from .sqlite_ledger import SqliteLedger
 
     if not scheme:
-        return SqliteLedger(Path(text), name)
+        return SqliteLedger(Path(text), name, must_exist=must_exist)
     if scheme != "sqlite":
         raise ConfigurationError(
             f"ledger can't be a {scheme}:// URL: give sqlite:///FILE or postgresql://HOST/DATABASE"
@@ -190,4 +192,4 @@ def open_ledger(url: object, name: str) -> Ledger:
     path = unquote(urlsplit(text).path)
     if urlsplit(text).netloc or len(path) < 2:
         raise ConfigurationError("ledger names no file: write sqlite:///spring.ledger, or sqlite:////srv/spring.ledger")
-    return SqliteLedger(Path(path[1:]), name)
+    return SqliteLedger(Path(path[1:]), name, must_exist=must_exist)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import codecs
 import glob
 import os
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Self, cast
 
@@ -15,7 +16,7 @@ import attrs
 from ..errors import ConfigurationError
 from ..models import Metadata, UploadItem
 from ..protocol.uploads import FILE_TYPES
-from .columns import URL, ColumnError, make_item, stem_of
+from .columns import URL, ColumnError, is_text, make_item, readable, stem_of
 from .tables import csv_lines, json_lines
 
 if TYPE_CHECKING:
@@ -27,21 +28,25 @@ IN_MEMORY = 16 * 1024 * 1024
 
 @attrs.frozen
 class ManifestError:
-    """A line that can't be used.
+    """A line that can't be used; or a file or folder that can't, in a folder that is a manifest.
 
     Attributes:
-        manifest: the file.
-        line: its number there, from 1.
+        manifest: the file, or the folder.
+        line: its number there, from 1; 0 for a file or folder.
         column: what is wrong in it, or an empty string where it is the line as a whole.
         message: why.
+        source: the file or folder; an empty string for a line.
     """
 
     manifest: str
     line: int
     column: str
     message: str
+    source: str = ""
 
     def __str__(self) -> str:
+        if self.source:
+            return f"{self.source}: {self.message}"
         where = f", column {self.column}" if self.column else ""
         return f"{self.manifest}, line {self.line}{where}: {self.message}"
 
@@ -55,7 +60,7 @@ class Manifest:
         root: what relative paths in it start from.
         errors: the lines that the latest iteration has left out.
         ignored_columns: headings of the latest iteration that are no columns of ours.
-        files: CSV and JSON Lines files that the latest iteration has read.
+        files: CSV and JSON Lines files, folders and patterns that the latest iteration has read.
     """
 
     def __init__(
@@ -95,22 +100,17 @@ class Manifest:
         return cls(sources, None if root is None else Path(root))
 
     def __iter__(self) -> Iterator[UploadItem]:
-        for entry in self.entries():
+        for entry in self._entries(Path):
             if isinstance(entry, UploadItem):
                 yield entry
 
     def entries(self) -> Iterator[UploadItem | ManifestError]:
-        """The items, and the lines that can't be used among them.
+        """The items, and the lines that can't be used among them. The paths of lines are texts: there may be a million.
 
         Raises:
             ConfigurationError: a file can't be read, or doesn't name its columns.
         """
-        self.errors, self.ignored_columns, self.files = [], [], []
-        for source in self._sources:
-            for entry in self._of(os.fspath(source)) if isinstance(source, str | os.PathLike) else source:
-                if isinstance(entry, ManifestError):
-                    self.errors.append(entry)
-                yield entry
+        return self._entries(str)
 
     def check(self) -> ManifestCheck:
         """Look at everything, without a request: whether files exist and can be read, types, metadata, and whether
@@ -126,10 +126,18 @@ class Manifest:
     def __repr__(self) -> str:
         return f"<Manifest {self._sources!r}>"
 
-    def _of(self, source: str) -> Iterator[UploadItem | ManifestError]:
+    def _entries(self, make_path: Callable[[str], object]) -> Iterator[UploadItem | ManifestError]:
+        self.errors, self.ignored_columns, self.files = [], [], []
+        for source in self._sources:
+            for entry in self._of(os.fspath(source), make_path) if isinstance(source, str | os.PathLike) else source:
+                if isinstance(entry, ManifestError):
+                    self.errors.append(entry)
+                yield entry
+
+    def _of(self, source: str, make_path: Callable[[str], object]) -> Iterator[UploadItem | ManifestError]:
         if source == "-":
             with _standard_input() as file:
-                yield from self._table(file, "standard input", Path.cwd(), lines=None)
+                yield from self._table(file, "standard input", Path.cwd(), make_path, lines=None)
             return
         if URL.match(source):
             yield item_of_path(source)
@@ -137,17 +145,36 @@ class Manifest:
         path = self._found(Path(source))
         suffix = path.suffix.lower().removeprefix(".")
         if path.is_dir():
-            yield from map(item_of_path, videos_in(path))
+            yield from self._folder(path)
         elif suffix in ("csv", "tsv", "txt", "jsonl", "ndjson", "json"):
             with _opened(path) as file:
                 lines = suffix not in ("csv", "tsv", "txt")
-                yield from self._table(file, str(path), path.absolute().parent, lines=lines)
+                yield from self._table(file, readable(str(path)), path.absolute().parent, make_path, lines=lines)
         elif path.exists():
-            yield item_of_path(str(path))
+            yield from self._named(str(path), [str(path)])
         elif glob.has_magic(source):
-            yield from map(item_of_path, self._matching(source))
+            self.files.append(readable(source))
+            yield from self._named(source, self._matching(source))
         else:
             raise ConfigurationError(f"{source}: there is no such file or folder")
+
+    def _folder(self, folder: Path) -> Iterator[UploadItem | ManifestError]:
+        """The videos of a folder, and which of its folders can't be read."""
+        unread: list[OSError] = []
+        self.files.append(readable(str(folder)))
+        yield from self._named(str(folder), videos_in(folder, unread.append))
+        for error in unread:
+            where = readable(str(error.filename))
+            yield ManifestError(readable(str(folder)), 0, "", f"it can't be read: {error.strerror}", where)
+
+    def _named(self, manifest: str, paths: Iterable[str]) -> Iterator[UploadItem | ManifestError]:
+        """The items of files; one whose name no ledger can hold stops no others."""
+        for path in paths:
+            if is_text(path):
+                yield item_of_path(path)
+            else:
+                problem = "the name is no text: rename the file"
+                yield ManifestError(readable(manifest), 0, "", problem, readable(path))
 
     def _found(self, path: Path) -> Path:
         if self.root is not None and not path.is_absolute() and not path.exists() and (self.root / path).exists():
@@ -165,28 +192,31 @@ class Manifest:
         return files
 
     def _table(
-        self, file: IO[bytes], name: str, folder: Path, *, lines: bool | None
+        self, file: IO[bytes], name: str, folder: Path, make_path: Callable[[str], object], *, lines: bool | None
     ) -> Iterator[UploadItem | ManifestError]:
         self.files.append(name)
         if lines is None:
-            lines = file.read(64).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{")
+            start = file.read(64).removeprefix(codecs.BOM_UTF8).removeprefix("\ufeff".encode("gb18030"))
+            lines = start.lstrip().startswith(b"{")
             file.seek(0)
-        base = str(folder if self.root is None else self.root.absolute())
+        base = os.path.join(folder if self.root is None else self.root.absolute(), "")  # noqa: PTH118
+
+        def locate(source: str) -> object:
+            if URL.match(source):
+                return source
+            path = _native(source)
+            return make_path(path if os.path.isabs(path) else base + path)  # noqa: PTH117 - once for each line
+
         for line in (json_lines if lines else csv_lines)(file, name, self.ignored_columns):
             if line.problem:
                 yield ManifestError(name, line.number, "", line.problem)
                 continue
             try:
-                item = make_item(line.values)
+                item = make_item(line.values, locate)
             except ColumnError as error:
                 yield ManifestError(name, line.number, error.column, str(error))
             else:
-                source = str(item.source)
-                if URL.match(source):
-                    yield item
-                else:
-                    path = Path(os.path.join(base, _native(source)))  # noqa: PTH118 - once for each line
-                    yield UploadItem(path, item.metadata, item.file_type, None, item.key)
+                yield item
 
 
 def item_of_path(source: str) -> UploadItem:
@@ -204,9 +234,14 @@ def _native(source: str) -> str:
     return source.replace("\\", "/") if os.sep == "/" and "/" not in source else source
 
 
-def videos_in(folder: Path) -> Iterator[str]:
-    """All videos in a folder and its folders, by name; hidden ones are left out."""
-    for where, folders, files in os.walk(folder):
+def videos_in(folder: Path, unread: Callable[[OSError], object] | None = None) -> Iterator[str]:
+    """All videos in a folder and its folders, by name; hidden ones are left out.
+
+    Args:
+        folder: where.
+        unread: called with the error of each folder that can't be read.
+    """
+    for where, folders, files in os.walk(folder, onerror=unread):
         folders[:] = sorted(each for each in folders if not each.startswith("."))
         for name in sorted(files):
             if not name.startswith(".") and Path(name).suffix.lower().removeprefix(".") in FILE_TYPES:

@@ -15,7 +15,7 @@ import attrs
 from ..models import ChunkReceipt, JournalEntry, Phase
 from .ledger import Held, Ledger
 from .models import BatchStatus, Claim, Ending, ItemRecord, NewItem, Outlook
-from .postgres_pool import PostgresPool
+from .postgres_pool import LedgerPool
 from .rows import claim_of, columns_of, entry_from_json, entry_to_json, record_of
 
 T = TypeVar("T")
@@ -53,7 +53,8 @@ ON CONFLICT (batch, identity) DO NOTHING
 _CHANGE = """
 UPDATE iqiyi_batch_item AS item SET source = t.source, metadata = t.metadata, file_type = t.file_type
 FROM unnest($2::text[], $3::text[], $4::text[], $5::text[]) AS t (identity, source, metadata, file_type)
-WHERE batch = $1 AND item.identity = t.identity AND state = 'waiting' AND entry = ''
+WHERE batch = $1 AND item.identity = t.identity
+    AND (state = 'waiting' AND entry = '' OR state = 'failed' AND phase IN ('', 'sending'))
 """
 _END = f"""
 UPDATE iqiyi_batch_item SET state = $3::text, attempts = $4,
@@ -90,7 +91,7 @@ class PostgresLedger(Ledger):
     shared = True
 
     def __init__(self, dsn: str, name: str) -> None:
-        self._pool = PostgresPool(dsn, name)
+        self._pool = LedgerPool(dsn, name)
 
     def __repr__(self) -> str:
         return "<PostgresLedger>"

@@ -1,28 +1,21 @@
-"""The connections of a ledger to PostgreSQL."""
+"""The tables of ledgers in PostgreSQL, and the connections to them."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
-from importlib import import_module
 from typing import Any, TypeVar
 
 from .ledger import LedgerError
 
 try:
-    # It has no types.
-    asyncpg: Any = import_module("asyncpg")
+    from ..stores._postgres_pool import DatabaseError, PostgresPool
 except ImportError as _missing:
-    raise ImportError("a ledger in PostgreSQL needs asyncpg: pip install 'iqiyi-async[postgres]'") from _missing
+    raise ImportError(
+        "a ledger in PostgreSQL needs asyncpg: pip install 'iqiyi-async[postgres]'", name="asyncpg"
+    ) from _missing
 
 T = TypeVar("T")
 
-#: So many connections at the most: statements are short, and heartbeats must not wait behind them for long.
-CONNECTIONS = 4
-#: A statement, and a connection, that takes longer has failed (seconds).
-PATIENCE, CONNECTING = 30.0, 10.0
-#: Statements that other transactions have got in the way of are said again, so often.
-TRIES = 5
 #: Tables are made by one runner at a time: the number of an advisory lock ("iqiL").
 SETTING_UP = 0x6971694C
 
@@ -51,19 +44,9 @@ CREATE TABLE IF NOT EXISTS iqiyi_batch_slot (
     expires timestamptz NOT NULL, taken timestamptz NOT NULL, renewed timestamptz NOT NULL, PRIMARY KEY (batch, k));
 """
 
-_PASSING = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 
-
-class _Connection(asyncpg.Connection):  # type: ignore[misc]
-    """Our statements leave nothing behind: nothing has to be reset after each."""
-
-    def get_reset_query(self) -> str:
-        """No statement."""
-        return ""
-
-
-class PostgresPool:
-    """A few connections to one database, made when they are needed.
+class LedgerPool:
+    """A few connections to the database of a ledger.
 
     Args:
         dsn: of the database. It may hold a password, and is never shown.
@@ -71,10 +54,8 @@ class PostgresPool:
     """
 
     def __init__(self, dsn: str, name: str) -> None:
-        self._dsn = dsn
         self._name = name
-        self._pool: Any = None
-        self._opening = asyncio.Lock()
+        self._pool = PostgresPool(dsn, what="the ledger", application="iqiyi-async batch", set_up=self._set_up)
         self.batch: int = 0
 
     async def run(self, work: Callable[[Any], Awaitable[T]]) -> T:
@@ -83,62 +64,16 @@ class PostgresPool:
         Raises:
             LedgerError: the database can't be reached, or refuses.
         """
-        attempt = 0
-        while True:
-            attempt += 1
-            try:
-                pool = await self._open()
-                # In a task of its own: connecting looks for certificates and passwords in files.
-                connection = await asyncio.ensure_future(pool.acquire(timeout=PATIENCE))
-                try:
-                    return await work(connection)
-                finally:
-                    await pool.release(connection)
-            except _PASSING as problem:
-                if attempt == TRIES:
-                    raise LedgerError(f"the ledger refuses: {problem}") from problem
-            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as problem:
-                # Its text is the server's, or the system's; the DSN stands in none of them.
-                words = str(problem) or type(problem).__name__
-                raise LedgerError(f"the ledger in PostgreSQL can't be used: {words}") from None
+        try:
+            return await self._pool.run(work)
+        except DatabaseError as problem:
+            raise LedgerError(str(problem)) from None
 
     async def aclose(self) -> None:
         """Close the connections."""
-        pool, self._pool = self._pool, None
-        if pool is None:
-            return
-        try:
-            async with asyncio.timeout(CONNECTING):
-                await pool.close()
-        except (TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
-            pool.terminate()
+        await self._pool.aclose()
 
-    async def _open(self) -> Any:
-        async with self._opening:
-            if self._pool is None:
-                pool = asyncpg.create_pool(
-                    self._dsn,
-                    min_size=0,
-                    max_size=CONNECTIONS,
-                    command_timeout=PATIENCE,
-                    timeout=CONNECTING,
-                    connection_class=_Connection,
-                    server_settings={"application_name": "iqiyi-async batch"},
-                )
-                await asyncio.ensure_future(pool)
-                try:
-                    connection = await asyncio.ensure_future(pool.acquire(timeout=CONNECTING))
-                    try:
-                        self.batch = await self._set_up(connection)
-                    finally:
-                        await pool.release(connection)
-                except BaseException:
-                    pool.terminate()
-                    raise
-                self._pool = pool
-            return self._pool
-
-    async def _set_up(self, connection: Any) -> int:
+    async def _set_up(self, connection: Any) -> None:
         """Make the tables and the batch, where they are missing: who may not make tables finds them."""
         if await connection.fetchval("SELECT to_regclass('iqiyi_batch_slot')") is None:
             async with connection.transaction():
@@ -149,4 +84,4 @@ class PostgresPool:
         if batch is None:
             await connection.execute("INSERT INTO iqiyi_batch (name) VALUES ($1) ON CONFLICT DO NOTHING", self._name)
             batch = await connection.fetchval(find, self._name)
-        return int(batch)
+        self.batch = int(batch)

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from json.encoder import encode_basestring as _quoted
 from typing import Any, cast
 
 from ..models import Category, Fingerprint, JournalEntry, Metadata, Phase
 from .models import Claim, ItemRecord, ItemState, NewItem
-
-#: Made once: there may be a million items.
-_JSON = json.JSONEncoder(ensure_ascii=False)
 
 
 def columns_of(item: NewItem) -> tuple[str, ...]:
@@ -33,14 +31,15 @@ def record_of(row: Sequence[Any]) -> ItemRecord:
 
 def metadata_to_json(metadata: Metadata) -> str:
     """Metadata as a text."""
-    fields: dict[str, Any] = {"name": metadata.name}
+    # The library's own way takes three times as long for a text so short, and there may be a million items.
+    fields = [f'"name": {_quoted(metadata.name)}']
     if metadata.description:
-        fields["description"] = metadata.description
+        fields.append(f'"description": {_quoted(metadata.description)}')
     if metadata.tags:
-        fields["tags"] = metadata.tags
+        fields.append(f'"tags": [{", ".join(map(_quoted, metadata.tags))}]')
     if metadata.category is not None:
-        fields["category"] = int(metadata.category)
-    return _JSON.encode(fields)
+        fields.append(f'"category": {int(metadata.category)}')
+    return "{" + ", ".join(fields) + "}"
 
 
 def metadata_from_json(text: str) -> Metadata:

@@ -309,17 +309,21 @@ class Runner:
     async def _duplicate(self, claim: Claim, item: UploadItem, error: Exception) -> UploadOutcome | None:
         """The bytes are a video already: the outcome has its receipt."""
         file_id = getattr(error, "file_id", None) or ""
+        task = asyncio.current_task()
+        running = None if task is None else self._uploads.get(task)
+        size = claim.size if running is None else running.handle.progress.total or claim.size
         ending = Ending(
             ItemState.DUPLICATE,
             attempts=claim.attempts + 1,
             file_id=file_id,
+            size=size,
             error=words(error),
             durable=self._settings.tidies,
         )
         if not await self._claims.end(claim, ending):
             return None
         await self._settings.tidy(self._cloud, self._ledger, attrs.evolve(claim, file_id=file_id), published=False)
-        return UploadOutcome(item, UploadReceipt(file_id, claim.size, 0, 0, 0, 0.0))
+        return UploadOutcome(item, UploadReceipt(file_id, size, 0, 0, 0, 0.0))
 
     async def _reviewed(self, reviewed: Reviewed, outcome: VideoStatus | VideoCloudError) -> None:
         """A video was published, or never will be."""

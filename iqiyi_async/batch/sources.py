@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from ..errors import ConfigurationError
 from ..models import UploadItem
-from .columns import URL
+from .columns import URL, is_text, readable
 from .manifest import ManifestError
 from .models import Claim, NewItem
 from .rows import metadata_from_json, metadata_to_json
@@ -39,13 +39,18 @@ def new_item(item: object, root: Path) -> NewItem:
         ConfigurationError: it is no item, or its source can't be found again later.
     """
     if isinstance(item, ManifestError):
-        identity = f"line:{item.manifest}:{item.line}"
-        return NewItem(identity, f"{item.manifest}, line {item.line}", "", problem=str(item), manifest=item.manifest)
+        where = item.source or f"{item.manifest}, line {item.line}"
+        identity = f"name:{item.source}" if item.source else f"line:{item.manifest}:{item.line}"
+        return NewItem(identity, where, "", problem=str(item), manifest=item.manifest)
     if not isinstance(item, UploadItem):
         raise ConfigurationError(f"an item must be an UploadItem, not {type(item).__name__}")
     source = source_text(item.source, root)
     identity = f"key:{item.key}" if item.key is not None else _identity(source)
     return NewItem(identity, source, metadata_to_json(item.metadata), item.file_type or "", item.key or "")
+
+
+def _fspath(source: os.PathLike[str] | os.PathLike[bytes]) -> object:
+    return os.fspath(source)
 
 
 def source_text(source: object, root: Path) -> str:
@@ -54,7 +59,8 @@ def source_text(source: object, root: Path) -> str:
     Raises:
         ConfigurationError: neither.
     """
-    given: object = os.fspath(cast("str", source)) if isinstance(source, str | os.PathLike) else source
+    path_like: Any = source
+    given: object = _fspath(path_like) if hasattr(source, "__fspath__") else source
     if not isinstance(given, str):
         raise ConfigurationError(
             f"the source of an item of a batch must be a path or a URL, not {type(given).__name__}: other runners, and"
@@ -63,18 +69,15 @@ def source_text(source: object, root: Path) -> str:
     text = given
     if not text.strip():
         raise ConfigurationError("the source of an item is empty: give a path or a URL")
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        shown = text.encode("utf-8", "backslashreplace").decode()
-        raise ConfigurationError(f"{shown}: the name is no text: rename the file") from None
+    if not text.isascii() and not is_text(text):
+        raise ConfigurationError(f"{readable(text)}: the name is no text: rename the file")
     if "\0" in text:
         raise ConfigurationError("the source of an item holds a zero character")
     if isinstance(source, str) and URL.match(text):
         return text
     # Plain texts: a million of them are no matter for pathlib.
     base = str(root)
-    path = os.path.normpath(os.path.join(base, text))  # noqa: PTH118
+    path = os.path.normpath(text if os.path.isabs(text) else os.path.join(base, text))  # noqa: PTH117, PTH118
     below = base if base.endswith(os.sep) else base + os.sep
     return path[len(below) :].replace(os.sep, "/") if path.startswith(below) else path
 

@@ -54,10 +54,12 @@ class LedgerFile:
     Args:
         path: the file; it is made if it is missing, and never replaced.
         name: of the batch.
+        must_exist: a file that is missing is an error.
     """
 
-    def __init__(self, path: Path, name: str) -> None:
-        self.path = path
+    def __init__(self, path: Path, name: str, *, must_exist: bool = False) -> None:
+        self.path: Path = path
+        self._must_exist = must_exist
         self.batch: int = 0
         self._name = name
         self._thread = BackgroundThread("iqiyi-async-ledger")
@@ -105,8 +107,7 @@ class LedgerFile:
                 raise LedgerError(f"the ledger {self.path} was removed or replaced while it was used: bring it back")
             return self._connection
         self.path = self.path.absolute()
-        with suppress(FileExistsError):
-            _private.create(self.path)
+        self._make_file()
         connection = sqlite3.connect(self.path, timeout=BUSY, isolation_level=None)
         try:
             (mode,) = connection.execute("PRAGMA journal_mode").fetchone()
@@ -121,6 +122,20 @@ class LedgerFile:
             raise
         self._connection, self._identity, self._durable = connection, _identity(self.path), False
         return connection
+
+    def _make_file(self) -> None:
+        """Make the file if it is missing. What no waiting mends is said at once."""
+        if self._must_exist and not self.path.exists():
+            raise ConfigurationError(f"there is no ledger {self.path}: give the one that the batch was added to")
+        if self.path.is_dir():
+            raise ConfigurationError(f"the ledger {self.path} is a folder: give the path of a file")
+        try:
+            with suppress(FileExistsError):
+                _private.create(self.path)
+        except (FileNotFoundError, NotADirectoryError, PermissionError) as problem:
+            if self._identity != (0, 0):
+                raise  # It was there before: a mount may come back.
+            raise ConfigurationError(f"the ledger {self.path} can't be made: {problem.strerror}") from None
 
     def _set_up(self, connection: sqlite3.Connection) -> None:
         (application,) = connection.execute("PRAGMA application_id").fetchone()

@@ -34,14 +34,17 @@ class SqliteLedger(Ledger):
     Args:
         path: the file; it is made if it is missing.
         name: of the batch.
+        must_exist: a file that is missing is an error.
         clock: seconds since 1970. Processes that share the file share the machine's clock.
     """
 
     shared = False
 
-    def __init__(self, path: Path, name: str, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, path: Path, name: str, *, must_exist: bool = False, clock: Callable[[], float] = time.time
+    ) -> None:
         self._clock = clock
-        self._file = LedgerFile(path, name)
+        self._file = LedgerFile(path, name, must_exist=must_exist)
 
     def __repr__(self) -> str:
         return f"<SqliteLedger {self._file.path}>"

@@ -35,7 +35,8 @@ WHERE batch = :batch AND state = 'uploaded' AND (owner IS NULL OR expires <= :no
 
 
 def add(database: sqlite3.Connection, batch: int, items: Sequence[NewItem]) -> int:
-    """Write items; those that are known and not begun are changed. Gives how many are new."""
+    """Write items; those that are known and not begun, or that have failed without a video, are changed. Gives how many
+    are new."""
     before = database.total_changes
     database.executemany(
         "INSERT OR IGNORE INTO item (batch, identity, source, metadata, file_type, key, manifest, state, error)"
@@ -46,7 +47,7 @@ def add(database: sqlite3.Connection, batch: int, items: Sequence[NewItem]) -> i
     if added < len(items):
         database.executemany(
             "UPDATE item SET source = ?, metadata = ?, file_type = ? WHERE batch = ? AND identity = ?"
-            " AND state = 'waiting' AND entry = ''",
+            " AND (state = 'waiting' AND entry = '' OR state = 'failed' AND phase IN ('', 'sending'))",
             [(item.source, item.metadata, item.file_type, batch, item.identity) for item in items if not item.problem],
         )
     return added

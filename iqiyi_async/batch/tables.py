@@ -8,9 +8,7 @@ import json
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from io import TextIOWrapper
-from typing import IO, Any, cast
-
-import attrs
+from typing import IO, Any, NamedTuple, cast
 
 from ..errors import ConfigurationError
 from .columns import COLUMNS, column_of
@@ -20,8 +18,7 @@ PIECE = 1024 * 1024
 _DELIMITERS = ",;\t"
 
 
-@attrs.frozen
-class Line:
+class Line(NamedTuple):
     """One line: its number in the file, and what stands in it by column; or why it can't be read."""
 
     number: int
@@ -74,13 +71,14 @@ def _csv_lines(text: TextIOWrapper, name: str, ignored: list[str]) -> Iterator[L
     delimiter = max(_DELIMITERS, key=first.count)
     if first.lower().startswith("sep=") and len(first.strip()) == 5:
         delimiter = first.strip()[-1]
-    text.seek(0)
-    reader = csv.reader(text, delimiter=delimiter)
+    _rewind(text)
+    # Strict: otherwise a quote that is not closed would make the lines behind it part of a description, unseen.
+    reader = csv.reader(text, delimiter=delimiter, strict=True)
     columns = _columns(reader, name, ignored)
     for number, cells, problem in _rows(reader):
         if problem:
             yield Line(number, {}, problem)
-        elif any(cell.strip() for cell in cells):
+        elif any(map(str.strip, cells)):
             yield _line(number, cells, columns)
 
 
@@ -110,9 +108,17 @@ def _text(file: IO[bytes], name: str, newline: str) -> Generator[TextIOWrapper, 
     """The text of a file, which is left open."""
     text = TextIOWrapper(file, encoding_of(file, name), newline=newline)
     try:
+        _rewind(text)
         yield text
     finally:
         text.detach()
+
+
+def _rewind(text: TextIOWrapper) -> None:
+    """Go to the start of a text, behind a byte order mark that its encoding leaves there (GB18030 may have one)."""
+    text.seek(0)
+    if text.read(1) != "\ufeff":
+        text.seek(0)
 
 
 def _object(number: int, given: dict[str, object], ignored: list[str]) -> Line:
@@ -165,11 +171,12 @@ def _rows(reader: Any) -> Iterator[tuple[int, list[str], str]]:
         except StopIteration:
             return
         except csv.Error as error:
-            yield number, [], f"no CSV ({error})"
+            last = f"-{reader.line_num}" if reader.line_num > number else ""
+            yield number, [], f"no CSV ({error}): look at the quotes of line {number}{last}"
 
 
 def _line(number: int, cells: list[str], columns: Sequence[str | None]) -> Line:
-    if any(cell.strip() for cell in cells[len(columns) :]):
+    if len(cells) > len(columns) and any(map(str.strip, cells[len(columns) :])):
         most = len(columns)
         return Line(number, {}, f"{len(cells)} values, but {most} columns: a value with a comma needs quotes")
     return Line(number, {column: cell for column, cell in zip(columns, cells, strict=False) if column is not None})

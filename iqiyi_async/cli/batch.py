@@ -6,6 +6,7 @@ import json as json_text
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 import attrs
 from cyclopts import App, Parameter
@@ -97,14 +98,20 @@ def run(
         raise UsageError(
             tr("--report {path}: neither .csv nor .json", path=report), tr("name the report with one of these endings")
         )
+    if watch is not None and not watch.is_dir():
+        raise UsageError(tr("--watch {path}: there is no such folder", path=watch), tr("make it, or name another"))
+    if dask is not None and not _has_port(dask):
+        raise UsageError(
+            tr("--dask {address}: no port", address=dask), tr("write it like tcp://scheduler.example:8786")
+        )
     manifest = Manifest.read(*sources, root=root) if sources else None
     if dry_run:
         with screen:
             return _look(manifest or Manifest.read(str(watch)), screen)
-    options = RunOptions(ledger, name, concurrency, wait, report, watch, settle)
+    options = RunOptions(ledger, name, concurrency, wait, root or watch, on_success, report, watch, settle)
     settings: dict[str, Any] = {
         "name": name,
-        "root": root if root is not None else watch,
+        "root": options.root,
         "max_attempts": max_attempts,
         "lease_seconds": lease,
         "on_success": on_success,
@@ -139,11 +146,13 @@ def status(*, ledger: str = LEDGER, name: str = "default", json: Json = False, v
     screen = Screen(machine=json, quiet=verbosity.quiet)
 
     async def command(_: signals.Signals) -> int:
-        async with _batch(None, ledger, {"name": name}) as batch:
+        async with _batch(None, ledger, {"name": name, "must_exist": True}) as batch:
             found = await batch.status()
         if json:
             screen.record({"batch": name, "total": found.total, **attrs.asdict(found)})
             return 0
+        if not found.total:
+            screen.say(tr("batch {name} of this ledger has no items", name=name))
         for state, number in attrs.asdict(found).items():
             if state == "bytes":
                 screen.result(f"{padded(tr('at the service'), 15)} {size(number)}")
@@ -168,7 +177,7 @@ def retry(*, ledger: str = LEDGER, name: str = "default", verbosity: Verbosity =
     screen = Screen(quiet=verbosity.quiet)
 
     async def command(_: signals.Signals) -> int:
-        async with _batch(None, ledger, {"name": name}) as batch:
+        async with _batch(None, ledger, {"name": name, "must_exist": True}) as batch:
             again = await batch.retry_failed()
             screen.result(tr("{items} will be tried again by batch run", items=count(again, "item")))
         return 0
@@ -187,7 +196,7 @@ def stop(*, ledger: str = LEDGER, name: str = "default", verbosity: Verbosity = 
     screen = Screen(quiet=verbosity.quiet)
 
     async def command(_: signals.Signals) -> int:
-        async with _batch(None, ledger, {"name": name}) as batch:
+        async with _batch(None, ledger, {"name": name, "must_exist": True}) as batch:
             await batch.stop()
         screen.note(tr("all runners end after what they are uploading; the next batch run goes on"))
         return 0
@@ -222,7 +231,7 @@ def report(
         account.check()
 
     async def written(cloud: AsyncVideoCloud | None) -> int:
-        async with _batch(cloud, ledger, {"name": name}) as batch:
+        async with _batch(cloud, ledger, {"name": name, "must_exist": True}) as batch:
             found = await batch.report(urls=urls)
         if file is not None:
             found.write(file)
@@ -265,6 +274,14 @@ def _batch(cloud: AsyncVideoCloud | None, ledger: str, settings: dict[str, Any])
         return Batch(cloud, ledger, **settings)
     except ConfigurationError as error:
         raise UsageError(in_options(str(error)), tr("see iqiyi-async batch run --help")) from None
+
+
+def _has_port(address: str) -> bool:
+    """Whether the address of a scheduler is whole."""
+    try:
+        return urlsplit(address if "://" in address else f"tcp://{address}").port is not None
+    except ValueError:
+        return False
 
 
 def _perform(command: Command, screen: Screen, verbosity: Verbosity) -> int:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 from iqiyi_async.batch import Batch
 from iqiyi_async.integrations.dask import connect, run_batch
 
-from .batch_run import RunOptions
+from .batch_run import RunOptions, ledger_file
 from .signals import Signals
 
 
@@ -22,14 +23,16 @@ async def run_on_dask(
         async with Batch(None, options.ledger, name=options.name) as batch:
             await batch.stop()
 
+    # Workers have current folders of their own.
+    path = ledger_file(options.ledger)
+    ledger = options.ledger if path is None else str(path.absolute())
     signals.on_first = lambda: stopping.append(asyncio.create_task(stop()))
     async with connect(address) as client:
         kept = {name: value for name, value in settings.items() if name != "name" and value is not None}
-        if "root" in kept:
-            kept["root"] = str(kept["root"])
+        kept["root"] = str((options.root or Path()).absolute())
         await run_batch(
             client,
-            ledger=options.ledger,
+            ledger=ledger,
             name=options.name,
             workers=workers,
             concurrency=options.concurrency,

@@ -7,15 +7,14 @@ import shlex
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 import attrs
 
-from iqiyi_async import AuthorizationError, QuotaExceededError, UploadOutcome
-from iqiyi_async.batch import Batch, BatchStatus, HotFolder, Manifest
+from iqiyi_async import AuthorizationError, ConfigurationError, QuotaExceededError, UploadItem, UploadOutcome
+from iqiyi_async.batch import AddResult, Batch, BatchStatus, HotFolder, Manifest
 
 from .batch_display import BatchDisplay
 from .failures import FAILED, Failure, failure_of
@@ -42,6 +41,8 @@ class RunOptions:
         name: of the batch.
         concurrency: uploads at the same time.
         wait: for publication.
+        root: what relative paths start from, as it was given, or None.
+        on_success: what becomes of files, as it was given.
         report: where a report is written, or None.
         watch: a folder that is watched, or None.
         settle_seconds: how long a file there must not have changed.
@@ -51,6 +52,8 @@ class RunOptions:
     name: str
     concurrency: int
     wait: bool
+    root: Path | None = None
+    on_success: str = "none"
     report: Path | None = None
     watch: Path | None = None
     settle_seconds: float = 5.0
@@ -67,6 +70,8 @@ class BatchRun:
         self._began = time.monotonic()
         self._reasons: Counter[tuple[str, str]] = Counter()
         self._drain: asyncio.Task[None] | None = None
+        #: Bytes at the service when it began, where that is known.
+        self._before: int | None = None
 
     async def add(self, manifest: Manifest) -> None:
         """Write what is given into the ledger."""
@@ -94,7 +99,8 @@ class BatchRun:
         self._signals.on_first = self._stop
         stopped: Failure | None = None
         try:
-            async with BatchDisplay(self._screen, self._batch, self._options.name):
+            async with BatchDisplay(self._screen, self._batch, self._options.name) as display:
+                self._before = display.counts.status.bytes
                 await (self._once() if self._options.watch is None else self._watched(self._options.watch))
         except* (AuthorizationError, QuotaExceededError) as group:
             # What stops all items; what was done before it is told all the same.
@@ -130,7 +136,7 @@ class BatchRun:
         async def look() -> None:
             while not self._signals.asked.is_set():
                 items = await asyncio.to_thread(hot.look)
-                if items and (await self._batch.add(items)).added:
+                if items and (await self._arrived(items)).added:
                     found.set()
                 await asyncio.sleep(WATCH_SECONDS)
 
@@ -146,6 +152,12 @@ class BatchRun:
                 waiting.cancel()
             looking.cancel()
 
+    async def _arrived(self, items: list[UploadItem]) -> AddResult:
+        """Add what has settled in a watched folder."""
+        if self._options.on_success == "none":
+            return await self._batch.add(items)
+        return await self._batch.add_arrivals(items, published=self._options.wait)
+
     def _tell(self, outcome: UploadOutcome) -> None:
         source = _label(str(outcome.item.source))
         if outcome.error is None:
@@ -155,7 +167,7 @@ class BatchRun:
                 state = "uploaded" if outcome.status is None else outcome.status.state.value
                 self._screen.record({"event": "result", "source": source, "ok": True, "state": state, **fields})
             return
-        failure = failure_of(outcome.error)
+        failure = failure_of(outcome.error, options=not isinstance(outcome.error, ConfigurationError))
         self._reasons[type(outcome.error).__name__, failure.message] += 1
         if self._screen.machine:
             self._screen.record(
@@ -170,7 +182,8 @@ class BatchRun:
                 }
             )
         else:
-            self._screen.say(about(source, failure.message))
+            # Some errors begin with what they are about.
+            self._screen.say(failure.message if failure.message.startswith(source) else about(source, failure.message))
 
     def _stop(self) -> None:
         """The first signal."""
@@ -195,7 +208,8 @@ class BatchRun:
         what = about(count(status.total, "file"), states or tr("nothing to do"))
         self._screen.result(about(self._options.name, what))
         parts = [tr("{size} at the service; this run took {time}", size=size(status.bytes), time=span(seconds))]
-        parts += [f"{size(status.bytes / seconds)}/s"] if seconds >= 1 and status.bytes else []
+        sent = 0 if self._before is None else status.bytes - self._before
+        parts += [f"{size(sent / seconds)}/s"] if seconds >= 1 and sent > 0 else []
         self._screen.note(joined(parts))
         for (kind, message), number in self._reasons.most_common(KINDS):
             self._screen.say(about(f"{number:,} x {kind}", clean(message)))
@@ -205,8 +219,13 @@ class BatchRun:
             self._screen.say(tr("failed items are tried again by: {command}", command=retry))
 
     def _again(self, command: str) -> str:
-        words: Sequence[str] = ("iqiyi-async", "batch", command, "--ledger", _shown(self._options.ledger))
+        words: list[str] = ["iqiyi-async", "batch", command, "--ledger", _shown(self._options.ledger)]
         words = [*words, "--name", self._options.name]
+        if command == "run":
+            root, after = self._options.root, self._options.on_success
+            words += ["--root", str(root)] if root is not None else []
+            words += ["--wait"] if self._options.wait else []
+            words += ["--on-success", after] if after != "none" else []
         return shlex.join(words) if sys.platform != "win32" else " ".join(words)
 
 
@@ -243,6 +262,15 @@ def _label(source: str) -> str:
         return source
     parts = urlsplit(source)
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+
+
+def ledger_file(ledger: str) -> Path | None:
+    """The file of a ledger in SQLite; None for any other."""
+    if "://" not in ledger:
+        return Path(ledger)
+    parts = urlsplit(ledger)
+    local = parts.scheme.lower() == "sqlite" and not parts.netloc and len(parts.path) > 1
+    return Path(unquote(parts.path)[1:]) if local else None
 
 
 def _shown(ledger: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -220,12 +221,17 @@ _KINDS: tuple[tuple[type[BaseException], Callable[[Any], str], str], ...] = (
 )
 
 
-def failure_of(error: BaseException) -> Failure:
-    """The words and the exit code for an error."""
+def failure_of(error: BaseException, *, options: bool = True) -> Failure:
+    """The words and the exit code for an error.
+
+    Args:
+        error: what went wrong.
+        options: whether what was wrong was given by options; otherwise names stay as they are: they may be columns.
+    """
     for kind, hint, name in _KINDS:
         if isinstance(error, kind):
             code = MISUSED if isinstance(error, ConfigurationError | UsageError) else FAILED
-            message = _message(error)
+            message = _message(error) if options else told(str(error))
             if name and spoken() != "en":
                 what = tr(name)
                 message = message if message.startswith(what) else about(what, message)
@@ -237,7 +243,8 @@ def failure_of(error: BaseException) -> Failure:
 def in_options(text: str) -> str:
     """A text of the library with its names as the command line spells them, in the user's language."""
     for name, option in _OPTIONS.items():
-        text = text.replace(name, option)
+        # In a list of columns it is the name of one.
+        text = re.sub(rf"(?<!, )\b{name}\b", option, text)
     return told(f"--endpoint-url: {text}" if text.startswith("api ") else text)
 
 

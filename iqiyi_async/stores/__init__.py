@@ -1,7 +1,7 @@
 """Where tokens are kept and uploads remembered.
 
 What belongs here: the names. What must not: an import that costs time or needs an extra before it is used; the store
-in Redis is therefore looked up only when somebody names it.
+in Redis is therefore looked up only when somebody names it, and so is the journal in PostgreSQL.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from .memory import MemoryJournal, MemoryTokenStore
 from .sqlite import SqliteJournal
 
 if TYPE_CHECKING:
+    from .postgres import PostgresJournal as PostgresJournal
     from .redis import RedisTokenStore as RedisTokenStore
 
-# Without RedisTokenStore: a star must not ask for an extra.
 __all__ = [
     "FileTokenStore",
     "Fingerprint",
@@ -30,6 +30,8 @@ __all__ = [
     "MemoryJournal",
     "MemoryTokenStore",
     "Phase",
+    "PostgresJournal",
+    "RedisTokenStore",
     "SqliteJournal",
     "StoredToken",
     "TokenStore",
@@ -42,4 +44,8 @@ def __getattr__(name: str) -> Any:
         from .redis import RedisTokenStore
 
         return RedisTokenStore
+    if name == "PostgresJournal":
+        from .postgres import PostgresJournal
+
+        return PostgresJournal
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from .gateway import EXPIRED_FOR, GatewayRecord, GatewayState
@@ -25,7 +26,7 @@ SCHEMA = """CREATE TABLE IF NOT EXISTS gateway (
 )"""
 INDEX = "CREATE INDEX IF NOT EXISTS gateway_by_time ON gateway (expires)"
 
-_COLUMNS = "key, owner, details, size, expires, accepted, received, state, file_id, problem, releases"
+COLUMNS = "key, owner, details, size, expires, accepted, received, state, file_id, problem, releases"
 _HELD = "EXISTS (SELECT 1 FROM leases WHERE leases.key = gateway.key AND fence = ? AND owner != '')"
 
 
@@ -37,7 +38,7 @@ def make(database: Connection) -> None:
 
 def create(database: Connection, *, record: GatewayRecord) -> bool:
     done = database.execute(
-        f"INSERT OR IGNORE INTO gateway ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)",  # noqa: S608
+        f"INSERT OR IGNORE INTO gateway ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)",  # noqa: S608
         (
             *(record.key, record.owner, record.details, record.size, record.expires, record.offset, record.received),
             *(record.state.value, record.file_id, record.problem),
@@ -47,8 +48,8 @@ def create(database: Connection, *, record: GatewayRecord) -> bool:
 
 
 def load(database: Connection, *, key: str) -> GatewayRecord | None:
-    row = database.execute(f"SELECT {_COLUMNS} FROM gateway WHERE key = ?", (key,)).fetchone()  # noqa: S608
-    return None if row is None else _record(row)
+    row = database.execute(f"SELECT {COLUMNS} FROM gateway WHERE key = ?", (key,)).fetchone()  # noqa: S608
+    return None if row is None else record_of(row)
 
 
 def set_offset(database: Connection, *, key: str, fence: int, offset: int, received: int, expires: float) -> bool:
@@ -77,7 +78,7 @@ def request_release(database: Connection, *, key: str) -> bool:
 
 def expire(database: Connection, *, now: float, limit: int) -> tuple[GatewayRecord, ...]:
     rows = database.execute(
-        f"SELECT {_COLUMNS} FROM gateway WHERE state = ? AND expires < ? ORDER BY expires LIMIT ?",  # noqa: S608
+        f"SELECT {COLUMNS} FROM gateway WHERE state = ? AND expires < ? ORDER BY expires LIMIT ?",  # noqa: S608
         (GatewayState.OPEN.value, now, limit),
     ).fetchall()
     database.execute(
@@ -92,7 +93,7 @@ def expire(database: Connection, *, now: float, limit: int) -> tuple[GatewayReco
     return tuple(record for record in found if record is not None)
 
 
-def _record(row: tuple[Any, ...]) -> GatewayRecord | None:
+def record_of(row: Sequence[Any]) -> GatewayRecord | None:
     key, owner, details, size, expires, offset, received, state, file_id, problem, releases = row
     try:
         return GatewayRecord(

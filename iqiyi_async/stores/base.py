@@ -60,6 +60,9 @@ class UploadJournal(Protocol):
     Attributes:
         shared: whether machines share it. An upload whose lease can't be renewed is then stopped before it is over. A
             journal without this attribute counts as shared.
+
+    A journal may have an attribute `ordered`, which is True where calls that are made at the same time take effect in
+    the order in which they were made. An upload then makes some of them without waiting for the one before.
     """
 
     async def acquire(self, key: str, owner: str, ttl: float) -> int | None:
@@ -150,6 +153,8 @@ def check_journal(journal: object) -> None:
     Raises:
         ConfigurationError: a method is missing; the error names it.
     """
+    if isinstance(journal, type):
+        raise ConfigurationError(f"journal is the class {journal.__name__}: give an object of it, {journal.__name__}()")
     missing = [name for name in _METHODS if not callable(getattr(journal, name, None))]
     if missing:
         raise ConfigurationError(

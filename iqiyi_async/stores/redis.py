@@ -17,36 +17,16 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from functools import partial
 from types import TracebackType
-from typing import Any, Self, cast
+from typing import TYPE_CHECKING, Any, Self
 
-from ..errors import ConfigurationError
 from ..models import StoredToken, Token
 from ._codec import Sealed, token_from_json, token_to_json
 from ._polling import poll
 from ._turns import Turns
 from ._worker import settle
 
-try:
+if TYPE_CHECKING:
     from redis.asyncio import Redis
-    from redis.asyncio.retry import Retry
-    from redis.backoff import NoBackoff
-    from redis.exceptions import ConnectionError as RedisConnectionError
-    from redis.exceptions import RedisError
-    from redis.exceptions import TimeoutError as RedisTimeoutError
-except ImportError as _missing:
-    raise ImportError("RedisTokenStore needs redis: pip install 'iqiyi-async[redis]'", name="redis") from _missing
-
-#: A connection that the server has closed meanwhile is replaced once; that a server is away is told at once, because
-#: the client can go on without it.
-_OPTIONS: dict[str, Any] = {"retry": Retry(NoBackoff(), 1)}
-try:
-    from redis.driver_info import DriverInfo
-except ImportError:
-    pass  # 7.0 and 7.1 have no such thing, and don't need it
-else:
-    # Made once, here: otherwise the library reads its own version from the disk for each connection, in the event
-    # loop.
-    _OPTIONS["driver_info"] = DriverInfo()
 
 __all__ = ["RedisTokenStore"]
 
@@ -98,17 +78,23 @@ class RedisTokenStore:
 
     Raises:
         ConfigurationError: the URL can't be read.
+        ImportError: redis is not installed; it comes with ``pip install 'iqiyi-async[redis]'``.
 
     Every method raises `OSError` if the server can't be reached or refuses.
     """
 
     def __init__(self, client_or_url: Redis | str, *, prefix: str = "iqiyi-async:") -> None:
+        try:
+            from . import _redis_client
+        except ImportError:
+            raise ImportError("RedisTokenStore needs redis: pip install 'iqiyi-async[redis]'", name="redis") from None
+        self._library = _redis_client
         self._prefix = prefix
         self._owned = isinstance(client_or_url, str)
         # A URL may hold a password.
         given = Sealed(client_or_url)
         del client_or_url
-        self._client: Any = _from_url(given) if self._owned else given.content
+        self._client: Any = _redis_client.from_url(given) if self._owned else given.content
         self._turns = Turns()
 
     async def load(self, key: str) -> StoredToken | None:
@@ -203,7 +189,7 @@ class RedisTokenStore:
         error = task.exception()
         if error is None:
             return task.result()
-        failure = _told_anew(error)
+        failure = self._library.told_anew(error)
         del task, error
         raise failure
 
@@ -211,15 +197,6 @@ class RedisTokenStore:
         async with asyncio.timeout(PATIENCE):
             words = (each.content if isinstance(each, Sealed) else each for each in command)
             return Sealed(await self._client.execute_command(*words))
-
-
-def _from_url(url: Sealed) -> Any:
-    library = cast("Any", Redis)  # its from_url takes what it likes
-    try:
-        return library.from_url(url.content, **_OPTIONS)
-    except ValueError:
-        pass
-    raise ConfigurationError("this is no URL of a Redis server; one looks like redis://localhost:6379/0")
 
 
 def _decoded(answer: Sealed) -> tuple[str, StoredToken | None]:
@@ -232,17 +209,3 @@ def _decoded(answer: Sealed) -> tuple[str, StoredToken | None]:
     if token is None or not version or not version.isdecimal():
         return version or "", None
     return version, StoredToken(int(version), token)
-
-
-def _told_anew(error: BaseException) -> BaseException:
-    """The same failure as an OSError, without the frames and, where it may quote the command, without the words."""
-    if isinstance(error, TimeoutError | RedisTimeoutError):
-        return TimeoutError("Redis did not answer in time")
-    if isinstance(error, RedisConnectionError):
-        return ConnectionError(f"Redis can't be reached: {error}")
-    if isinstance(error, RedisError):
-        code = str(error).split(" ", 1)[0][:32]
-        return OSError(f"Redis refused: {type(error).__name__} {code}")
-    if isinstance(error, OSError):
-        return OSError(f"Redis can't be reached: {error}")
-    return error.with_traceback(None)

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import os
-import re
 import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from .. import _validation
-from ..errors import ConfigurationError
-from ..models import ChunkReceipt, Fingerprint, JournalEntry, Phase
-from ..protocol import hosts
+from ..models import ChunkReceipt, JournalEntry, Phase
 from . import _gateway_table
 from ._alive import Presence, dead, sweep
+from ._rows import COLUMNS, columns_of, entry_of
 from ._worker import BackgroundThread, Batches, Job
 from .gateway import GatewayRecord
 
@@ -78,11 +75,10 @@ CREATE TABLE leases (
 );
 """
 
-_COLUMNS = (
-    "file_id, upload_url, size, mtime_ns, inode, digest, device, ctime_ns, phase, name, account, grp, file_type,"
-    " metadata, remember, changed"
-)
-_MD5 = re.compile(r"[0-9a-f]{32}")
+# Made when the database is opened: there are databases without it. By it old rows are found without a look at others.
+INDEX = "CREATE INDEX IF NOT EXISTS uploads_by_end ON uploads (phase, changed + remember)"
+
+_COLUMNS = f"{COLUMNS}, changed"
 
 
 class SqliteJournal:
@@ -104,6 +100,7 @@ class SqliteJournal:
     """
 
     shared = False
+    ordered = True
 
     def __init__(self, path: str | os.PathLike[str] | None = None, *, clock: Callable[[], float] = time.time) -> None:
         self._given = None if path is None else Path(path)
@@ -217,6 +214,7 @@ class SqliteJournal:
 
 def _opened(database: Connection) -> None:
     _gateway_table.make(database)
+    database.execute(INDEX)
     _remove_leases_of_the_dead(database)
 
 
@@ -289,40 +287,11 @@ def _unfinished(database: Connection, *, account: str) -> tuple[tuple[str, Journ
 
 
 def _entry(database: Connection, row: tuple[Any, ...]) -> JournalEntry | None:
-    """What the rows say; None if it can't be right, since an SQLite column keeps whatever it is given."""
-    number, key, file_id, url, size, mtime_ns, inode, digest, device, ctime_ns, phase, *rest = row
-    name, account, group, file_type, metadata, remember, changed = rest
+    number, *columns = row
     ranges = database.execute(
         "SELECT first, last, md5, attempts FROM ranges WHERE upload = ? ORDER BY rowid", (number,)
-    ).fetchall()
-    try:
-        entry = JournalEntry(
-            file_id=_validation.file_id(file_id),
-            upload_url=str(url),
-            fingerprint=Fingerprint(int(size), int(mtime_ns), int(inode), str(digest), int(device), int(ctime_ns)),
-            phase=Phase(phase),
-            accepted=tuple(ChunkReceipt(int(a), int(b), str(md5), int(n)) for a, b, md5, n in ranges),
-            name=str(name),
-            account=str(account),
-            group=str(group),
-            file_type=str(file_type),
-            metadata=str(metadata),
-            remember=float(remember),
-            changed=float(changed),
-            key=str(key),
-        )
-    except (ConfigurationError, ValueError, TypeError):
-        return None
-    return entry if _is_sound(entry) else None
-
-
-def _is_sound(entry: JournalEntry) -> bool:
-    size = entry.fingerprint.size
-    return (
-        size > 0
-        and hosts.problem_with(entry.upload_url, private_allowed=True) is None
-        and all(0 <= each.first <= each.last < size and _MD5.fullmatch(each.md5) for each in entry.accepted)
     )
+    return entry_of(columns, ranges.fetchall())
 
 
 def _begin(database: Connection, *, key: str, fence: int, entry: JournalEntry, now: float, prune: bool) -> bool:
@@ -331,12 +300,7 @@ def _begin(database: Connection, *, key: str, fence: int, entry: JournalEntry, n
     if prune:
         _prune(database, now)
     database.execute("DELETE FROM uploads WHERE key = ?", (key,))
-    mark = entry.fingerprint
-    row = (
-        *(key, entry.file_id, entry.upload_url, mark.size, mark.mtime_ns, str(mark.inode), mark.digest),
-        *(str(mark.device), mark.ctime_ns, entry.phase.value, _writable(entry.name), entry.account),
-        *(_writable(entry.group), entry.file_type, entry.metadata, entry.remember, now),
-    )
+    row = (key, *columns_of(entry), now)
     places = ", ".join("?" * len(row))
     added = database.execute(f"INSERT INTO uploads (key, {_COLUMNS}) VALUES ({places})", row)  # noqa: S608
     database.executemany(
@@ -380,14 +344,10 @@ def _prune(database: Connection, now: float) -> None:
     """Remove a few of the rows whose time is over."""
     database.execute(
         """DELETE FROM uploads WHERE id IN (
-            SELECT id FROM uploads WHERE phase = ? AND changed + remember < ? ORDER BY changed LIMIT ?)""",
+            SELECT id FROM uploads WHERE phase = ? AND changed + remember < ?
+            ORDER BY changed + remember LIMIT ?)""",
         (Phase.FINISHED.value, now, LOT),
     )
     database.execute(
         "DELETE FROM leases WHERE key IN (SELECT key FROM leases WHERE expires < ? LIMIT ?)", (now - 86400, LOT)
     )
-
-
-def _writable(text: str) -> str:
-    """A name that is no UTF-8 (another encoding of the file system) as text that a database takes."""
-    return text.encode("utf-8", "backslashreplace").decode()

@@ -17,6 +17,7 @@ from ..config import KIB, MIB
 from ..errors import ConfigurationError, ResponseError, TransportError
 from ..protocol import hosts
 from ..protocol.wire import Answer, Request, Secrets
+from .foreign import ForeignFaultError
 from .lane import StaleConnectionError, WholeBody
 from .pool import ConnectionPool, Lane
 from .request import PIECE, RequestBody, build_request, timeout_extension
@@ -171,11 +172,12 @@ class HttpClient:
             refused = refused or isinstance(each, ssl.SSLCertVerificationError)
             if not self._quotes:
                 each.args = ()
-        if not self._quotes and sent:
+        at_fault = isinstance(problem, ForeignFaultError)
+        if not self._quotes and sent and not at_fault:
             why = type(problem).__name__
         error = TransportError(f"no whole answer from {hosts.origin(request.url)}: {why}", sent=sent)
-        if refused:
-            # The peer's certificate is the same at the next try.
+        if refused or at_fault:
+            # The peer's certificate, or the caller's transport, is the same at the next try.
             error.retryable = False
         return error
 

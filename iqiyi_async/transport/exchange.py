@@ -15,6 +15,7 @@ from typing import NamedTuple
 import httptools
 
 from ..config import KIB
+from .lenient import ChunkedBody, cut_head, tidy
 
 #: Parts of a body up to this many bytes are joined: copying them costs less than a system call for each.
 TOGETHER = 64 * KIB
@@ -108,9 +109,12 @@ class Exchange:
         #: Joined once, at the end: what grows is copied again and again.
         self._content: list[bytes] = []
         self._size = 0
-        #: What came before the head was complete; then None.
-        self._head: list[bytes] | None = []
+        #: What came until the head was complete, and of a chunked answer until its end; None where it is not needed.
+        self._raw: list[bytes] | None = []
+        self._chunked = False
         self._rough = False
+        self._tidied = False
+        self._chunks: ChunkedBody | None = None
         self._unfit = False
         self._cut_short = False
         self._complete = False
@@ -245,25 +249,36 @@ class Exchange:
         del self._parser
 
     def _parse(self, data: bytes | memoryview) -> None:
-        if self._head is not None:
-            self._head.append(bytes(data))
+        if self._chunks is not None:
+            self._read_chunks(self._chunks, data)
+            return
+        if self._raw is not None:
+            self._raw.append(bytes(data))
             if self._rough:
-                self._read_roughly(b"".join(self._head))
+                self._read_roughly(b"".join(self._raw))
                 return
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             # Its text quotes the peer, and a peer may say back what it was told: a token, for instance.
             self.reusable = False
-            if self._complete:
-                return
-            if self._head is None or self._status:
-                self._unfit = True
-                return
+            if not self._complete:
+                self._read_again()
+            return
+        if self._status and not self._chunked:
+            self._raw = None
+
+    def _read_again(self) -> None:
+        """The parser has refused what came: read it without."""
+        raw = None if self._raw is None else b"".join(self._raw)
+        if self._status and self._chunked and raw and (cut := cut_head(raw)):
+            self._raw, self._chunks, self._content = None, ChunkedBody(), []
+            self._read_chunks(self._chunks, cut[1])
+        elif self._status or self._tidied or raw is None:
+            self._unfit = True
+        else:
             self._rough = True
-            self._read_roughly(b"".join(self._head))
-        if self._status:
-            self._head = None
+            self._read_roughly(raw)
 
     def _read_roughly(self, raw: bytes) -> None:
         """Read an answer once more from its beginning, with a head that the parser takes, once all of it is there."""
@@ -273,9 +288,22 @@ class Exchange:
             self._unfit = True
             return
         if clean is not None:
-            self._head, self._headers = None, []
+            self._raw, self._headers, self._rough, self._tidied = [], [], False, True
             self._new_parser()
             self._parse(clean)
+
+    def _read_chunks(self, chunks: ChunkedBody, data: bytes | memoryview) -> None:
+        """Read a chunked body that the parser has refused."""
+        try:
+            chunks.feed(data)
+        except ValueError:
+            self._unfit = True
+            return
+        self._size = len(chunks.content)
+        if chunks.complete or self._size > self._most:
+            self._content = [bytes(chunks.content)]
+        if chunks.complete:
+            self._end(keep=not chunks.has_more)
 
     def _succeed(self) -> None:
         if not self.over.done():
@@ -304,6 +332,9 @@ class Exchange:
             self._headers = []
             return
         self._status = status
+        self._chunked = any(
+            name.lower() == b"transfer-encoding" and b"chunked" in value.lower() for name, value in self._headers
+        )
         # It is of no use to send on.
         self._cut_short = self.unsent
         self._unsent.clear()
@@ -317,11 +348,14 @@ class Exchange:
     def on_message_complete(self) -> None:
         """The end of the answer."""
         if self._status and not self._complete:
-            self._complete = True
-            self.reusable = self._parser.should_keep_alive() and not self._cut_short
-            for name, value in self._headers:
-                if name.lower() == b"keep-alive" and (found := _KEEP_ALIVE.search(value)):
-                    self.keep_alive = float(found[1])
+            self._end(keep=True)
+
+    def _end(self, *, keep: bool) -> None:
+        self._complete = True
+        self.reusable = keep and self._parser.should_keep_alive() and not self._cut_short
+        for name, value in self._headers:
+            if name.lower() == b"keep-alive" and (found := _KEEP_ALIVE.search(value)):
+                self.keep_alive = float(found[1])
 
     # The clock
 
@@ -336,39 +370,3 @@ class Exchange:
         elif now >= self._moved + wait:
             self.fail(StalledError())
         return min(self._moved + wait, now + wait / LOOKS, self._deadline)
-
-
-def tidy(raw: bytes) -> bytes | None:
-    """An answer whose length is given in a way that curl and others accept, with a head as llhttp wants it.
-
-    ``Transfer-Encoding: identity`` says nothing and goes; a length that is given twice, both times the same, is given
-    once; beside ``chunked`` a length does not count (RFC 9112, 6.3). Interim heads go. None while the head has no end.
-
-    Raises:
-        ValueError: it is no HTTP, or its lengths differ.
-    """
-    while True:
-        if not (raw.startswith(b"HTTP/") or b"HTTP/".startswith(raw)):
-            raise ValueError("what came is not HTTP")
-        found = re.search(rb"\r?\n\r?\n", raw)
-        if found is None:
-            return None
-        head, rest = raw[: found.start()], raw[found.end() :]
-        if not re.match(rb"HTTP/\S+ +1(?!01)\d\d\b", head):
-            break
-        raw = rest
-    first, *lines = re.split(rb"\r?\n", head)
-    kept: list[bytes] = [first]
-    lengths: set[bytes] = set()
-    chunked = any(re.match(rb"transfer-encoding\s*:.*chunked", line, re.IGNORECASE) for line in lines)
-    for line in lines:
-        name, _, value = line.partition(b":")
-        if name.strip().lower() == b"content-length":
-            lengths.update(each.strip() for each in value.split(b","))
-        elif name.strip().lower() != b"transfer-encoding" or value.strip().lower() != b"identity":
-            kept.append(line)
-    if len(lengths) > 1:
-        raise ValueError("the lengths of the answer differ")
-    if not chunked:
-        kept += [b"Content-Length: " + length for length in lengths]
-    return b"\r\n".join(kept) + b"\r\n\r\n" + rest

@@ -7,7 +7,9 @@ its body gives out no more pieces, an answer that has begun is closed, and httpx
 from __future__ import annotations
 
 import asyncio
+import logging
 from contextlib import suppress
+from typing import Any
 
 import anyio
 import httpx
@@ -16,8 +18,14 @@ from ..config import MIB
 from .lane import SealedResponse, WholeBody
 from .request import BodyStoppedError, RequestBody
 
+logger: logging.Logger = logging.getLogger(__name__)
+
 #: How long somebody who gives up waits for the end of the exchange, in seconds.
 PATIENCE = 1.0
+
+
+class ForeignFaultError(httpx.TransportError):
+    """The transport did what none may do: it is at fault, and not the network."""
 
 
 class ForeignTransport(httpx.AsyncBaseTransport):
@@ -92,22 +100,43 @@ class ForeignTransport(httpx.AsyncBaseTransport):
 
     async def _exchange(self, request: httpx.Request, given_up: asyncio.Event) -> httpx.Response:
         try:
-            response = await self._transport.handle_async_request(request)
+            response: Any = await self._transport.handle_async_request(request)
         except BodyStoppedError:
             raise httpx.WriteError("given up") from None
+        except (httpx.TransportError, OSError):
+            raise
+        except Exception as problem:
+            raise ForeignFaultError(f"the transport failed ({type(problem).__name__})") from problem
+        if not isinstance(response, httpx.Response):
+            raise ForeignFaultError(f"the transport gave {type(response).__name__} instead of an httpx.Response")
+        if not isinstance(response.stream, httpx.AsyncByteStream):
+            raise ForeignFaultError("the transport's answer can't be read in an event loop")
         try:
-            content = bytearray()
-            stream = response.stream
-            if not isinstance(stream, httpx.AsyncByteStream):
-                raise httpx.UnsupportedProtocol("the transport's answer can't be read in an event loop")
+            content = await self._read(response.stream, given_up)
+        except BaseException:
+            with suppress(Exception):
+                await response.aclose()
+            raise
+        try:
+            await response.aclose()
+        except Exception as problem:  # noqa: BLE001 - the answer is there
+            # Without its text: it may quote the request.
+            logger.warning("an answer could not be closed by the transport (%s)", type(problem).__name__)
+        return SealedResponse(response.status_code, headers=response.headers.raw, stream=WholeBody(content))
+
+    async def _read(self, stream: httpx.AsyncByteStream, given_up: asyncio.Event) -> bytes:
+        content = bytearray()
+        try:
             if not given_up.is_set():
                 async for part in stream:
                     content += part
                     if len(content) > self._most or given_up.is_set():
                         break
-        finally:
-            await response.aclose()
-        return SealedResponse(response.status_code, headers=response.headers.raw, stream=WholeBody(bytes(content)))
+        except (httpx.TransportError, OSError):
+            raise
+        except Exception as problem:
+            raise ForeignFaultError(f"the transport failed ({type(problem).__name__})") from problem
+        return bytes(content)
 
 
 class ForeignLane:

@@ -193,7 +193,7 @@ class BandwidthLimiter(_Limiter):
             ConfigurationError: it is neither None nor a whole number of at least 0.
         """
         if rate is not None:
-            _validation.whole("max_bandwidth", rate, least=0, unit="bytes a second")
+            _validation.whole("max_bandwidth", rate, least=0, most=2**50, unit="bytes a second")
         self._rate = rate
         self._change(rate, max(rate * BURST_SECONDS, LEAST_PIECE) if rate else 0.0)
 

@@ -10,35 +10,25 @@ The rules of this file:
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import json
 import logging
-import secrets
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from functools import partial
 from typing import TypeVar
 
 import attrs
 
-from .._concurrency import run_to_completion
+from .._concurrency import Background, run_to_completion
 from ..errors import UploadError
 from ..models import ChunkReceipt, Fingerprint, JournalEntry, Phase
 from ..stores.base import UploadJournal
 from .finish import boottime
+from .lease import Lease
 from .reading.base import AlreadyHeldError
 
 logger: logging.Logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
-
-#: A lease is renewed when this part of it is over, and a shared one given up when this part of it is left.
-RENEW_AFTER, MARGIN = 1 / 3, 1 / 10
-
-
-def journal_key(account: str, group: str | None, identity: str) -> str:
-    """The name of one source in one account and group: a short digest, which gives nothing of them away."""
-    parts = json.dumps([account, group or "", identity])
-    return hashlib.blake2b(parts.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
 class JournalSession:
@@ -70,17 +60,17 @@ class JournalSession:
         self._key = key
         self._required = required
         self._strict = strict
-        self._ttl = lease_seconds
+        # A journal whose calls take effect in the order in which they are made is told several things at once.
+        self._ordered = bool(getattr(journal, "ordered", False)) and not strict
         self._on_lost = on_lost
-        self._clock = clock
-        self._owner = secrets.token_hex(8)
-        self._fence: int | None = None
-        self._expires = 0.0
+        lease = partial(Lease, on_refused=self._renewal_refused, on_failure=self._renewal_failed, clock=clock)
+        self._lease = None if journal is None else lease(journal, key, lease_seconds)
         self._lost: UploadError | None = None
         self._warned = False
         self._entry: JournalEntry | None = None
-        self._timer: asyncio.TimerHandle | None = None
-        self._renewal: asyncio.Task[None] | None = None
+        self._missing = 0
+        self._beside = Background()
+        self._reclaiming = asyncio.Lock()
         self.accepted: list[ChunkReceipt] = []
 
     @property
@@ -91,8 +81,9 @@ class JournalSession:
     @property
     def fence(self) -> int:
         """The number of the lease, while it is held."""
-        assert self._fence is not None
-        return self._fence
+        assert self._lease is not None
+        assert self._lease.fence is not None
+        return self._lease.fence
 
     @property
     def lost(self) -> bool:
@@ -109,8 +100,8 @@ class JournalSession:
         try:
             yield await self._open() if self.active else None
         finally:
-            if self._fence is not None:
-                await run_to_completion(self._close(self._fence))
+            if self._lease is not None and self._lease.fence is not None:
+                await run_to_completion(self._close(self._lease))
 
     def check(self) -> None:
         """Look whether the lease is still held.
@@ -118,7 +109,8 @@ class JournalSession:
         Raises:
             UploadError: it was not renewed in time, and another run took it, or may have.
         """
-        if self._lost is None and self._fence is not None and self._shared and self._over():
+        lease = self._lease
+        if self._lost is None and lease is not None and lease.fence is not None and self._shared and lease.over:
             self._lose("its lease could not be renewed in time")
         if self._lost is not None:
             raise self._lost
@@ -140,12 +132,12 @@ class JournalSession:
         Raises:
             UploadError: the journal can't be asked, and it must be.
         """
-        journal = self._journal
-        if journal is None:
+        journal, lease = self._journal, self._lease
+        if journal is None or lease is None:
             return False
 
         async def move() -> bool:
-            fence = await journal.acquire(entry.key, self._owner, self._ttl)
+            fence = await journal.acquire(entry.key, lease.owner, lease.seconds)
             if fence is None:
                 return False
             try:
@@ -163,7 +155,7 @@ class JournalSession:
     def resume(self, entry: JournalEntry) -> None:
         """What an earlier run has left counts as this one's."""
         self._entry = entry
-        self.accepted = list(entry.accepted)
+        self._holds(entry)
 
     async def begin(self, entry: JournalEntry) -> None:
         """Write an entry, in place of whatever was there. It is on the disk before this returns.
@@ -171,29 +163,37 @@ class JournalSession:
         Raises:
             UploadError: it can't be written, and it must be; or the lease is lost.
         """
-        self.accepted = list(entry.accepted)
+        self._holds(entry)
         if self._journal is not None:
-            write = self._journal.begin(self._key, self.fence, entry)
+            fence = self.fence
+            write = self._journal.begin(self._key, fence, entry)
             kept = await self._before_sending(run_to_completion(write))
             self._entry = entry
-            await self._kept(kept)
+            await self._kept(kept, fence)
 
     async def change(self, entry: JournalEntry) -> None:
         """Write an entry again because something of it has changed under way; a journal that fails is warned of."""
-        self._entry = entry
-        if self._journal is not None:
+        self._entry, journal = entry, self._journal
+        if journal is not None:
             full = attrs.evolve(entry, accepted=tuple(self.accepted))
-            await self._while_sending(self._journal.begin(self._key, self.fence, full))
+            await self._while_sending(lambda fence: journal.begin(self._key, fence, full))
 
     async def record(self, chunk: ChunkReceipt) -> None:
-        """Add an accepted range; a journal that fails is warned of.
+        """Add an accepted range; a journal that fails is warned of. The last one may still be written when this
+        returns: what follows it waits for that.
 
         Raises:
             UploadError: the lease is lost.
         """
         self.accepted.append(chunk)
-        if self._journal is not None:
-            await self._while_sending(self._journal.record(self._key, self.fence, chunk))
+        self._missing -= chunk.size
+        journal = self._journal
+        if journal is not None:
+            write = partial(self._while_sending, lambda fence: journal.record(self._key, fence, chunk))
+            if self._ordered and self._missing <= 0:
+                self._beside.begin(self._without_telling(write))
+            else:
+                await write()
 
     async def announce(self, phase: Phase) -> None:
         """Write down what is about to be said to the service and can't be undone.
@@ -205,8 +205,13 @@ class JournalSession:
         if self._journal is None or self._entry is None:
             # Nothing is in the journal that another run could go on with.
             return
+        fence = self.fence
         try:
-            kept = await run_to_completion(self._journal.advance(self._key, self.fence, phase))
+            kept = await run_to_completion(self._journal.advance(self._key, fence, phase))
+            await self._beside.wait()
+            self.check()
+        except UploadError:
+            raise
         except Exception as problem:
             raise UploadError(
                 f"the upload journal can't be written ({_words(problem)}), so the upload was not ended: mend the"
@@ -214,122 +219,115 @@ class JournalSession:
                 resumable=True,
                 retryable=True,
             ) from problem
-        if not await self._kept(kept):
+        if not await self._kept(kept, fence):
             await self.announce(phase)  # The journal was replaced, and all but this was written into the new one.
 
     async def retract(self) -> None:
         """What was announced was refused: the upload is under way as before. A journal that fails is warned of."""
-        if self._journal is not None and self._lost is None:
-            await self._while_sending(self._journal.advance(self._key, self.fence, Phase.SENDING))
+        journal = self._journal
+        if journal is not None and self._lost is None:
+            await self._while_sending(lambda fence: journal.advance(self._key, fence, Phase.SENDING))
 
     async def finished(self) -> None:
         """The upload is a video; a journal that fails is warned of: FINISHING stands in it."""
-        if self._journal is not None and self._lost is None:
+        journal = self._journal
+        if journal is None or self._lost is not None:
+            return
+
+        async def write() -> None:
             try:
-                await run_to_completion(self._journal.advance(self._key, self.fence, Phase.FINISHED))
+                await journal.advance(self._key, self.fence, Phase.FINISHED)
             except Exception as problem:  # noqa: BLE001 - as above
                 self._warn(problem)
 
+        if self._ordered:
+            self._beside.begin(write())
+        else:
+            await run_to_completion(write())
+
     async def forget(self) -> None:
         """Remove the entry; a journal that fails is warned of."""
+        await self._beside.wait()
         self._entry, self.accepted = None, []
-        if self._journal is not None and self._fence is not None and self._lost is None:
+        if self._journal is not None and self._lost is None:
             try:
-                await run_to_completion(self._journal.forget(self._key, self._fence))
+                await run_to_completion(self._journal.forget(self._key, self.fence))
             except Exception as problem:  # noqa: BLE001 - as above
                 self._warn(problem)
 
     # The lease
 
     async def _open(self) -> JournalEntry | None:
-        journal = self._journal
+        journal, lease = self._journal, self._lease
         assert journal is not None
-        await self._before_sending(run_to_completion(self._acquire(journal)))
-        if self._journal is None:
-            return None
-        if self._fence is None:
-            raise AlreadyHeldError(
-                "this source is being uploaded already, by this or another process; if that one has died, its claim"
-                f" ends within {self._ttl:.0f} s",
-                retryable=True,
-                resumable=True,
-            )
-        self._renew_later(self._ttl * RENEW_AFTER)
-        return await self._before_sending(journal.load(self._key))
-
-    async def _acquire(self, journal: UploadJournal) -> None:
-        # The fence is kept in here: a caller that was cancelled has to give the lease back all the same.
-        began = self._clock()
-        self._fence = await journal.acquire(self._key, self._owner, self._ttl)
-        self._expires = began + self._ttl
-
-    def _renew_later(self, seconds: float) -> None:
-        self._timer = asyncio.get_running_loop().call_later(seconds, self._begin_renewal)
-
-    def _begin_renewal(self) -> None:
-        self._renewal = asyncio.get_running_loop().create_task(self._renew(), name="iqiyi-async journal lease")
-
-    async def _renew(self) -> None:
-        assert self._journal is not None
-        began = self._clock()
-        pause = self._ttl * RENEW_AFTER
+        assert lease is not None
+        # The fence is kept in there: a caller that was cancelled has to give the lease back all the same.
+        acquired = asyncio.ensure_future(lease.acquire())
+        loaded = asyncio.ensure_future(journal.load(self._key)) if self._ordered else None
         try:
-            kept = await self._journal.renew(self._key, self.fence, self._ttl)
-        except Exception as problem:  # noqa: BLE001 - as above
-            # The old expiry stands.
-            self._warn(problem)
-            pause = self._ttl * MARGIN / 2
-            if self._shared and self._over():
-                self._lose("its lease could not be renewed in time")
-        else:
-            if kept:
-                self._expires = began + self._ttl
-            else:
-                try:
-                    await self._kept(kept)
-                except UploadError:
-                    return
-        if self._lost is None:
-            self._renew_later(pause)
+            held = await self._before_sending(run_to_completion(acquired))
+            if held is False:
+                raise AlreadyHeldError(
+                    "this source is being uploaded already, by this or another process; if that one has died, its claim"
+                    f" ends within {lease.seconds:.0f} s",
+                    retryable=True,
+                    resumable=True,
+                )
+            if self._journal is None:
+                return None
+            lease.keep()
+            return await self._before_sending(journal.load(self._key) if loaded is None else loaded)
+        finally:
+            if loaded is not None and not loaded.done():
+                loaded.cancel()
+                await run_to_completion(asyncio.wait([loaded]))
+            if loaded is not None and not loaded.cancelled():
+                loaded.exception()  # counts as seen
 
-    def _over(self) -> bool:
-        return self._clock() >= self._expires - self._ttl * MARGIN
+    def _renewal_failed(self, problem: Exception) -> None:
+        self._warn(problem)
+        if self._shared and self._lease is not None and self._lease.over:
+            self._lose("its lease could not be renewed in time")
 
-    async def _kept(self, kept: bool | None) -> bool:
-        """After a write: whether it was done. A write without effect means that the lease is lost, or that the
-        journal was removed or replaced; then everything is written anew.
+    async def _renewal_refused(self, fence: int) -> None:
+        await self._without_telling(lambda: self._kept(kept=False, fence=fence))
+
+    async def _without_telling(self, work: Callable[[], Awaitable[object]]) -> None:
+        """That the lease is lost is known to the session then, and `on_lost` was called."""
+        with suppress(UploadError):
+            await work()
+
+    async def _kept(self, kept: bool | None, fence: int) -> bool:
+        """After a write under a fence: whether it was done. A write without effect means that the lease is lost, or
+        that the journal was removed or replaced; then everything is written anew.
 
         Raises:
             UploadError: the lease is lost.
         """
         if kept is not False:
             return True
-        await run_to_completion(self._reclaim())
+        await run_to_completion(self._reclaim(fence))
         self.check()
         return False
 
-    async def _reclaim(self) -> None:
+    async def _reclaim(self, fence: int) -> None:
         """Finding the journal gone is an acquire: if the new one has a holder, or an entry, this run has lost."""
-        journal, entry = self._journal, self._entry
-        assert journal is not None
-        try:
-            began = self._clock()
-            fence = await journal.acquire(self._key, self._owner, self._ttl)
-            if fence is None:
-                self._lose("another process has taken it over")
-                return
-            self._fence, self._expires = fence, began + self._ttl
-            if await journal.load(self._key) is not None:
-                self._lose("another process has taken it over")
-                return
-            logger.warning(
-                "the upload journal was removed or replaced; what is known of %s is written again", self._name
-            )
-            if entry is not None:
-                await journal.begin(self._key, fence, attrs.evolve(entry, accepted=tuple(self.accepted)))
-        except Exception as problem:  # noqa: BLE001 - as above
-            self._warn(problem)
-            self._lose("the journal can't be asked whether another process has taken it over")
+        async with self._reclaiming:
+            journal, lease, entry = self._journal, self._lease, self._entry
+            if journal is None or lease is None or lease.fence != fence or self._lost is not None:
+                return  # Another write has found so before, and has done what there is to do.
+            try:
+                if not await lease.acquire() or await journal.load(self._key) is not None:
+                    self._lose("another process has taken it over")
+                    return
+                logger.warning(
+                    "the upload journal was removed or replaced; what is known of %s is written again", self._name
+                )
+                if entry is not None:
+                    await journal.begin(self._key, self.fence, attrs.evolve(entry, accepted=tuple(self.accepted)))
+            except Exception as problem:  # noqa: BLE001 - as above
+                self._warn(problem)
+                self._lose("the journal can't be asked whether another process has taken it over")
 
     def _lose(self, why: str) -> None:
         if self._lost is None:
@@ -340,23 +338,22 @@ class JournalSession:
                 resumable=True,
                 retryable=True,
             )
+            if self._lease is not None:
+                self._lease.give_up()
             self._on_lost(self._lost)
 
-    async def _close(self, fence: int) -> None:
-        self._stop_timer()
-        if self._renewal is not None:
-            self._renewal.cancel()
-            await asyncio.wait([self._renewal])
-            self._stop_timer()  # It may have set another one.
+    async def _close(self, lease: Lease) -> None:
+        await lease.stop()
         if self._journal is not None:
             try:
-                await self._journal.release(self._key, self._fence or fence)
+                await self._journal.release(self._key, self.fence)
             except Exception as problem:  # noqa: BLE001 - as above
                 self._warn(problem)
+        await self._beside.wait()
 
-    def _stop_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
+    def _holds(self, entry: JournalEntry) -> None:
+        self.accepted = list(entry.accepted)
+        self._missing = entry.fingerprint.size - sum(chunk.size for chunk in entry.accepted)
 
     # A journal that fails
 
@@ -377,15 +374,16 @@ class JournalSession:
             self._journal = None
             return None
 
-    async def _while_sending(self, write: Awaitable[bool]) -> None:
+    async def _while_sending(self, write: Callable[[int], Awaitable[bool]]) -> None:
+        fence = self.fence
         try:
-            kept = await run_to_completion(write)
+            kept = await run_to_completion(write(fence))
         except Exception as problem:
             if self._strict:
                 raise
             self._warn(problem)
         else:
-            await self._kept(kept)
+            await self._kept(kept, fence)
 
     def _warn(self, problem: Exception) -> None:
         if not self._warned:

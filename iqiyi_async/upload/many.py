@@ -49,9 +49,10 @@ async def upload_many(
                 task = asyncio.get_running_loop().create_task(one(item), name="iqiyi-async upload of many")
                 running.add(task)
                 task.add_done_callback(running.discard)
-            while running:
-                await asyncio.wait(running)
         finally:
+            # What was begun has its outcome, although the items may have ended in an error.
+            while running and not stopping:
+                await asyncio.wait(running)
             # Behind the last outcome; one who has left early does not take it any more.
             if not stopping:
                 await outcomes.put(None)

@@ -152,6 +152,9 @@ class RangeWriter:
 
     def abort(self) -> None:
         """End the ranges under way: the client is closed."""
+        self._problem = self._problem or UploadError(
+            "the upload was stopped because the client was closed", resumable=True, retryable=True
+        )
         for task in self._tasks:
             task.cancel()
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import json
 import logging
 from collections.abc import AsyncIterator, Callable
 from typing import cast
@@ -20,7 +22,7 @@ from ..stores.base import UploadJournal
 from ..stores.gateway import GatewayJournal, gateway_journal
 from .finish import boottime
 from .handle import UploadHandle
-from .journal_session import JournalSession, journal_key
+from .journal_session import JournalSession
 from .progress import OnProgress, check_on_progress
 from .range_attempt import send_range
 from .range_writer import RangeWriter
@@ -317,7 +319,7 @@ class Uploads:
                 identity = await source.identify()
             page = JournalSession(
                 journal if identity is not None else None,
-                journal_key(self._account, wish.turn.group, identity or ""),
+                _journal_key(self._account, wish.turn.group, identity or ""),
                 required=options.journal_required,
                 lease_seconds=lease_seconds,
                 on_lost=handle.abort,
@@ -357,3 +359,9 @@ class Uploads:
             metadata=metadata_digest(wish.metadata),
             remember=self._service.options.remember,
         )
+
+
+def _journal_key(account: str, group: str | None, identity: str) -> str:
+    """The name of one source in one account and group: a short digest, which gives nothing of them away."""
+    parts = json.dumps([account, group or "", identity])
+    return hashlib.blake2b(parts.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()

@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 from .._fair_queue import FairQueue, Turn
 from ..config import UploadOptions
+from ..errors import ConfigurationError
 from .adaptive import Tuner
 from .bandwidth import BandwidthLimiter
 from .latency import LatencyTracker
@@ -46,6 +47,8 @@ class WorkerPool:
         self.resources: SourceResources = SourceResources(options, worker_memory=lambda: self._buffered)
         #: Parts the fields of a form; 128 bits that no content can foresee.
         self.boundary: str = secrets.token_hex(16)
+        self._clients = 0
+        self._closed = False
         self._busy = 0
         self._buffered = 0
         self._idle: list[Worker] = []
@@ -105,9 +108,22 @@ class WorkerPool:
         """A range has to be sent again."""
         self.tuner.trouble()
 
-    async def aclose(self) -> None:
-        """End the threads."""
-        await self.resources.aclose()
+    def join(self) -> None:
+        """One more client uses the pool, until it leaves.
+
+        Raises:
+            ConfigurationError: the last one has left already.
+        """
+        if self._closed:
+            raise ConfigurationError("pool is a client that is closed: its workers are gone; make a new one")
+        self._clients += 1
+
+    async def leave(self) -> None:
+        """A client is closed. The last one ends the threads."""
+        self._clients -= 1
+        if not self._clients:
+            self._closed = True
+            await self.resources.aclose()
 
     def _count(self, grown: int) -> None:
         self._buffered += grown

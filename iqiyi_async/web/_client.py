@@ -19,15 +19,23 @@ def store_of(cloud: AsyncVideoCloud) -> GatewayJournal:
     return cloud._runtime.uploads.gateway_journal()  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
 
 
+def check_usable(cloud: AsyncVideoCloud) -> None:
+    """Look whether the client takes uploads at all.
+
+    Raises:
+        VideoCloudError: it is draining or closed.
+    """
+    cloud._runtime.check_usable(new_upload=True)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+
+
 def check_room(cloud: AsyncVideoCloud) -> None:
     """Look whether the client takes one more upload now.
 
     Raises:
         VideoCloudError: it is draining, closed, or has as many as it may.
     """
-    runtime = cloud._runtime  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
-    runtime.check_usable(new_upload=True)
-    runtime.uploads.check_room()
+    check_usable(cloud)
+    cloud._runtime.uploads.check_room()  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
 
 
 def writer_of(

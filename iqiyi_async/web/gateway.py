@@ -23,7 +23,7 @@ from .ending import OnFinish
 from .events import events
 from .leases import Hold, stored
 from .receiving import Body
-from .records import BrowserUpload, Details, UploadGrant, check_number, check_size, file_type_of, granted
+from .records import BrowserUpload, Details, UploadGrant, check_kind, check_number, check_size, file_type_of, granted
 from .running import Running
 from .spool import Spool
 from .tus import TusError, unavailable
@@ -84,8 +84,8 @@ class TusGateway:
         if max_size is not None:
             check_number("max_size", max_size)
         check_number("expires", expires, int | float)
-        if spool is not None and not isinstance(spool, Spool):
-            raise ConfigurationError("spool must be a Spool")
+        if spool is not None:
+            check_kind("spool", spool, Spool)
         self._cloud = cloud
         self._on_create = on_create
         self._authenticate = authenticate
@@ -182,14 +182,15 @@ class TusGateway:
         if request.headers.get("content-type", "") == tus.CONTENT_TYPE:
             checksum = tus.checksum(request.headers.get("upload-checksum"))
             try:
-                record, offset = await self._receive(running, request, body, record, 0, checksum)
+                offset = await self._receive(running, request, body, record, 0, checksum)
             except TusError as error:
                 # The upload is there: what could not be taken now comes with the next PATCH.
                 if error.status not in (409, 423, 503):
                     raise
                 offset = 0
         location = f"{tus.origin(request.headers, request.url.scheme, request.url.netloc)}{_base(request)}/{key}"
-        return Response(status_code=201, headers={"Location": location, **self._state(record, offset)})
+        state = self._state(offset, self._clock() + self._expires)
+        return Response(status_code=201, headers={"Location": location, **state})
 
     async def _head(self, running: Running, request: Request, body: Body, record: GatewayRecord) -> Response:
         self._check_alive(record)
@@ -199,7 +200,7 @@ class TusGateway:
                 self._check_alive(hold.record)
                 offset = await self._look(running, hold)
                 record = hold.record
-        headers = {"Cache-Control": "no-store", **self._state(record, offset)}
+        headers = {"Cache-Control": "no-store", **self._state(offset, record.expires)}
         if record.size is None:
             headers["Upload-Defer-Length"] = "1"
         else:
@@ -232,8 +233,8 @@ class TusGateway:
         if offset is None:
             raise TusError(400, "Upload-Offset is needed")
         checksum = tus.checksum(request.headers.get("upload-checksum"))
-        record, offset = await self._receive(running, request, body, record, offset, checksum)
-        return Response(status_code=204, headers=self._state(record, offset))
+        offset = await self._receive(running, request, body, record, offset, checksum)
+        return Response(status_code=204, headers=self._state(offset, self._clock() + self._expires))
 
     async def _receive(
         self,
@@ -243,7 +244,9 @@ class TusGateway:
         record: GatewayRecord,
         offset: int,
         checksum: tus.Checksum | None,
-    ) -> tuple[GatewayRecord, int]:
+    ) -> int:
+        """Take the body of a request: the offset that is acknowledged."""
+        running.check_usable()
         length = tus.number(request.headers, "content-length")
         body.expect(checksum)
         async with running.leases.hold(record) as hold:
@@ -255,11 +258,10 @@ class TusGateway:
                 running.leases.watch(hold, self._expires, self._clock), name="iqiyi-async gateway watch"
             )
             try:
-                there = await (await running.way(hold)).receive(hold, body, offset, length)
+                return await (await running.way(hold)).receive(hold, body, offset, length)
             finally:
                 watch.cancel()
                 await asyncio.wait([watch])
-            return hold.record, there
 
     async def _take_length(self, running: Running, request: Request, hold: Hold) -> None:
         """The length of an upload that was created without."""
@@ -301,8 +303,8 @@ class TusGateway:
         if expired or record.state in (GatewayState.CANCELLED, GatewayState.EXPIRED):
             raise TusError(410, "the upload is gone")
 
-    def _state(self, record: GatewayRecord, offset: int) -> dict[str, str]:
-        return {"Upload-Offset": str(offset), "Upload-Expires": tus.moment(self._clock() + self._expires)}
+    def _state(self, offset: int, expires: float) -> dict[str, str]:
+        return {"Upload-Offset": str(offset), "Upload-Expires": tus.moment(expires)}
 
     def _start(self) -> Running:
         """With the first request: the client is there by then, and so is its event loop."""

@@ -96,13 +96,14 @@ class Leases:
                 continue
             hold = Hold(partial(self._make_writer, self._store, record), record)
             async with AsyncExitStack() as stack:
+                # Before the lease: who waits for its end finds it free.
+                stack.callback(self._let_go, record.key, hold)
                 if await self._enter(stack, hold.writer):
                     fresh = await stored(self._store.load_upload(record.key))
                     if fresh is None:
                         raise TusError(404, "there is no such upload")
                     hold.begun(fresh)
                     self._holds[record.key] = hold
-                    stack.callback(self._let_go, record.key, hold)
                     yield hold
                     return
             now = clock()

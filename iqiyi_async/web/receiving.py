@@ -13,6 +13,9 @@ from .tus import Checksum, Hash, TusError
 #: What of a refused body is read, so that the client gets to see the answer: bytes, and seconds.
 DISCARD, DISCARD_SECONDS = 256 * 1024, 0.5
 
+#: A body that gives nothing for so long has ended, in seconds: nobody may be there any more.
+IDLE_SECONDS = 60.0
+
 
 class Sink(Protocol):
     """Where bytes go."""
@@ -31,6 +34,7 @@ class Body:
 
     Args:
         receive: of ASGI.
+        idle: seconds without a byte after which the body has ended.
 
     Attributes:
         size: bytes that have come.
@@ -38,8 +42,9 @@ class Body:
         disconnected: whether the client has gone.
     """
 
-    def __init__(self, receive: Receive) -> None:
+    def __init__(self, receive: Receive, idle: float = IDLE_SECONDS) -> None:
         self._receive = receive
+        self._idle = idle
         self._checksum: Checksum | None = None
         self._hash: Hash | None = None
         self.size: int = 0
@@ -70,7 +75,7 @@ class Body:
             most: bytes at most.
 
         Raises:
-            TusError: 413: there are more.
+            TusError: 413: there are more; 408: nothing came for too long.
             VideoCloudError: what the sink raised.
         """
         pump = asyncio.create_task(self._pump(hold, sink, most), name="iqiyi-async gateway body")
@@ -102,7 +107,11 @@ class Body:
     async def _pump(self, hold: Hold, sink: Sink, most: int) -> None:
         while True:
             await sink.room()
-            piece = await self._next()
+            try:
+                async with asyncio.timeout(self._idle):
+                    piece = await self._next()
+            except TimeoutError:
+                raise TusError(408, f"no byte has come for {self._idle:g} s") from None
             if self.size > most:
                 raise TusError(413, "the body goes on behind the end of the upload")
             if piece:

@@ -55,11 +55,11 @@ class UploadGrant:
     file_type: str | None = None
 
     def __attrs_post_init__(self) -> None:
-        _check("metadata", self.metadata, Metadata)
-        _check("owner", self.owner, str)
+        check_kind("metadata", self.metadata, Metadata)
+        check_kind("owner", self.owner, str)
         for name, value, kind in (("group", self.group, str), ("file_type", self.file_type, str)):
             if value is not None:
-                _check(name, value, kind)
+                check_kind(name, value, kind)
         if self.max_size is not None:
             check_number("max_size", self.max_size)
 
@@ -150,7 +150,7 @@ def granted(answer: UploadGrant | Metadata) -> UploadGrant:
     """
     if isinstance(answer, Metadata):
         return UploadGrant(answer)
-    _check("what on_create returns", answer, UploadGrant)
+    check_kind("what on_create returns", answer, UploadGrant)
     return answer
 
 
@@ -190,6 +190,11 @@ def check_number(name: str, value: object, kind: type | UnionType = int) -> None
         raise ConfigurationError(f"{name} must be {what} above 0, not {value!r}")
 
 
-def _check(name: str, value: object, kind: type) -> None:
+def check_kind(name: str, value: object, kind: type) -> None:
+    """Refuse what is of another kind.
+
+    Raises:
+        ConfigurationError: with the name of it.
+    """
     if not isinstance(value, kind) or isinstance(value, bool):
         raise ConfigurationError(f"{name} must be a {kind.__name__}, not {type(value).__name__}")

@@ -9,8 +9,8 @@ from collections.abc import Awaitable, Callable
 import attrs
 
 from .. import AsyncVideoCloud, VideoCloudError
-from ..stores import GatewayState, Phase
-from ._client import check_room, store_of, writer_of
+from ..stores import GatewayJournal, GatewayState, Phase
+from ._client import check_room, check_usable, store_of, writer_of
 from .ending import Ending, OnFinish
 from .leases import Hold, Leases, stored
 from .piping import Piping, Way
@@ -44,7 +44,7 @@ class Running:
         spool: Spool | None,
     ) -> None:
         self.cloud = cloud
-        self.store = store_of(cloud)
+        self.store: GatewayJournal = store_of(cloud)
         self.leases: Leases = Leases(self.store, lambda store, record, stop: writer_of(cloud, store, record, stop))
         self.ending: Ending = Ending(self.store, on_finish)
         self._life = life
@@ -60,6 +60,17 @@ class Running:
         """
         try:
             check_room(self.cloud)
+        except VideoCloudError as problem:
+            raise unavailable(str(problem), 5.0) from problem
+
+    def check_usable(self) -> None:
+        """Look whether the client still takes bytes.
+
+        Raises:
+            TusError: 503: it is shutting down.
+        """
+        try:
+            check_usable(self.cloud)
         except VideoCloudError as problem:
             raise unavailable(str(problem), 5.0) from problem
 

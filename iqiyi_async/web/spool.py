@@ -171,9 +171,8 @@ class Spooling:
             finally:
                 await file.sync()
                 there = await self._size(hold.record.key)
-                write = self._store.set_offset(
-                    hold.record.key, hold.writer.fence, there, there, self._clock() + self._life
-                )
+                # Nothing of it is at the service yet.
+                write = self._store.set_offset(hold.record.key, hold.writer.fence, 0, there, self._clock() + self._life)
                 if not await stored(write):
                     raise unavailable("another process has taken this upload over; try again")
 

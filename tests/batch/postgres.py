@@ -17,6 +17,8 @@ from pathlib import Path
 #: Where Debian keeps the programs that are not on the path.
 FOLDERS = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
 PATIENCE = 30.0
+#: The one user that needs a password.
+LOCKED = "locked"
 
 
 def programs() -> Path | None:
@@ -39,6 +41,8 @@ class Postgres:
         if self._user is not None:
             os.chown(folder, self._user.pw_uid, self._user.pw_gid)
         self._run("initdb", "-D", str(folder / "data"), "-U", "postgres", "-A", "trust", "--no-sync", "-E", "UTF8")
+        rules = folder / "data" / "pg_hba.conf"
+        rules.write_text(f"host all {LOCKED} 127.0.0.1/32 scram-sha-256\n" + rules.read_text())
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port: int = free.getsockname()[1]
@@ -46,7 +50,11 @@ class Postgres:
     @property
     def url(self) -> str:
         """Of its database."""
-        return f"postgresql://postgres@127.0.0.1:{self.port}/postgres"
+        return self.url_of("postgres")
+
+    def url_of(self, database: str, user: str = "postgres") -> str:
+        """Of a database, for a user who needs no password."""
+        return f"postgresql://{user}@127.0.0.1:{self.port}/{database}"
 
     def start(self) -> None:
         """Start it, and wait until it answers."""
@@ -76,8 +84,12 @@ class Postgres:
 
     def forget(self) -> None:
         """Empty the tables of batches."""
-        psql = [str(self._programs / "psql"), "-q", self.url, "-c", "TRUNCATE iqiyi_batch CASCADE"]
-        subprocess.run(psql, check=True, stderr=subprocess.DEVNULL)
+        self.sql("TRUNCATE iqiyi_batch CASCADE")
+
+    def sql(self, statement: str, url: str = "") -> str:
+        """Execute a statement; what it answers."""
+        psql = [str(self._programs / "psql"), "-q", "-A", "-t", url or self.url, "-c", statement]
+        return subprocess.run(psql, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True).stdout
 
     def _end(self, number: signal.Signals) -> None:
         process, self._process = self._process, None

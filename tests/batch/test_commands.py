@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shlex
 import signal
 import time
 from collections.abc import Callable
@@ -175,7 +176,7 @@ def test_urls_in_a_manifest(service: ThreadedEmulatorServer, films: Films, tmp_p
 
 def test_stop_from_elsewhere(service: ThreadedEmulatorServer, films: Films) -> None:
     folder = films(6, size=300_000)
-    words = command(folder, "run", folder, "--concurrency", 1, "--max-bandwidth", "600KB")
+    words = command(folder, "run", folder, "--concurrency", 1, "--max-bandwidth", "150KB")
     with started(service, *words) as running:
         running.read_err(lambda line: "6 added" in line)
         assert run(None, *command(folder, "stop")).code == 0
@@ -196,10 +197,45 @@ def test_a_hot_folder(service: ThreadedEmulatorServer, films: Films) -> None:
             while not (moved / f"new {number}.mp4").exists():
                 assert time.monotonic() < deadline
                 time.sleep(0.05)
+        # Tomorrow's news have the name of today's.
+        (folder / "new 0.mp4").write_bytes(b"tomorrow" * 4000)
+        deadline = time.monotonic() + 15
+        while not (moved / "new 0 (2).mp4").exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
         running.signal(signal.SIGTERM)
         assert running.finish().code == 143
-    assert len(service.published()) == 3
+    assert len(service.published()) == 4
     assert list(folder.glob("*.mp4")) == []
+
+
+def test_the_command_that_goes_on_finds_the_files(service: ThreadedEmulatorServer, films: Films) -> None:
+    folder = films(2)
+    (folder / "no ending").write_bytes(b"x")
+    (folder.parent / "list.csv").write_text("source\nfilm 000.mp4\nfilm 001.mp4\nno ending\nmissing.mp4\n")
+    service.faults = FaultPlan([Fault(operation="request_upload", code="A00018")])
+    first = run(service, *command(folder, "run", folder.parent / "list.csv", "--root", folder, "--wait"))
+    (told,) = [line for line in first.err.splitlines() if "the same command goes on" in line]
+    service.faults = FaultPlan()
+    again = run(service, *shlex.split(told.partition("or: ")[2])[1:])
+    assert "2 published, 2 failed" in again.out
+    said = first.err + again.err
+    # What is missing is a column: there is no such option. And a file is named once.
+    assert "file_type is needed" in said
+    assert "--file-type" not in said
+    assert f"{folder}/missing.mp4 can't be read" in said
+    assert f"missing.mp4: {folder}" not in said
+
+
+def test_the_rate_is_that_of_this_run(service: ThreadedEmulatorServer, films: Films) -> None:
+    folder = films(3, size=900_000)
+    assert run(service, *command(folder, "run", folder)).code == 0
+    (folder / "late.mp4").write_bytes(b"late" * 50_000)
+    done = run(service, *command(folder, "run", folder, "--max-bandwidth", "100KB"))
+    (line,) = [line for line in done.err.splitlines() if "this run took" in line]
+    assert "2.8 MiB at the service" in line
+    value, unit = line.split()[-2:]
+    assert (float(value), unit) <= (110.0, "KiB/s")
 
 
 def test_usage(films: Films) -> None:
@@ -211,9 +247,38 @@ def test_usage(films: Films) -> None:
         ["--max-bandwidth", "fast"],
         ["--concurrency", "0"],
         ["--concurency", "3"],
+        ["--watch", "nowhere"],
+        ["--dask", "nowhere"],
     ):
         given = words if "--ledger" in words else [*words, "--ledger", f"sqlite:///{folder.parent}/a.ledger"]
         done = run(None, "batch", "run", folder, *given, IQIYI_APP_KEY="k", IQIYI_APP_SECRET="s")
         assert done.code == 2, (words, done.text)
         assert "error: " in done.err
         assert "hint: " in done.err
+
+
+@pytest.mark.parametrize("word", ["status", "retry", "stop", "report"])
+def test_a_ledger_that_is_not_there_is_not_made(service: ThreadedEmulatorServer, tmp_path: Path, word: str) -> None:
+    done = run(service, "batch", word, "--ledger", tmp_path / "sprnig.ledger")
+    assert done.code == 2
+    assert "there is no ledger" in done.err
+    assert "sprnig.ledger" in done.err
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_ledger_in_a_folder_that_is_missing_is_refused_at_once(
+    service: ThreadedEmulatorServer, films: Films, tmp_path: Path
+) -> None:
+    done = run(service, "batch", "run", films(1), "--ledger", tmp_path / "none" / "spring.ledger")
+    assert done.code == 2
+    assert "can't be made: No such file or directory" in done.err
+    assert "trying again" not in done.err
+    done = run(service, "batch", "run", films(1), "--ledger", tmp_path)
+    assert (done.code, "is a folder: give the path of a file" in done.err) == (2, True)
+
+
+def test_a_misspelt_batch_has_no_items(service: ThreadedEmulatorServer, films: Films) -> None:
+    folder = films(1)
+    assert run(service, *command(folder, "run", folder)).code == 0
+    ledger = f"sqlite:///{folder.parent}/spring.ledger"
+    assert "no items" in run(None, "batch", "status", "--ledger", ledger, "--name", "sprng").err

@@ -122,7 +122,9 @@ def test_stopping_goes_through_the_ledger(emulator: ThreadedEmulatorServer, film
 def test_the_command_line_with_scheduler_and_workers_as_processes(
     emulator: ThreadedEmulatorServer, films: Films, tmp_path: Path
 ) -> None:
-    root = films(20)
+    films(20)
+    elsewhere = tmp_path / "elsewhere"  # workers have current folders of their own
+    elsewhere.mkdir()
     described = tmp_path / "scheduler.json"
     environment = {
         **os.environ,
@@ -136,7 +138,7 @@ def test_the_command_line_with_scheduler_and_workers_as_processes(
         return subprocess.Popen(
             [sys.executable, "-m", f"distributed.cli.{module}", "--scheduler-file", str(described), *words],
             env=environment,
-            cwd=tmp_path,
+            cwd=elsewhere,
             stderr=subprocess.DEVNULL,
         )
 
@@ -148,7 +150,7 @@ def test_the_command_line_with_scheduler_and_workers_as_processes(
             time.sleep(0.05)
         processes += [start("dask_worker", "--nthreads", "1", "--no-dashboard") for _ in range(2)]
         address = json.loads(described.read_text())["address"]
-        words = ["batch", "run", str(root), "--root", str(root), "--ledger", f"sqlite:///{tmp_path}/spring.ledger"]
+        words = ["batch", "run", "films", "--ledger", "sqlite:///spring.ledger"]
         done = subprocess.run(
             [sys.executable, "-m", "iqiyi_async", *words, "--dask", address, "--workers", "2", "--json"],
             env=environment,

@@ -78,6 +78,20 @@ async def test_adding_again_changes_only_what_was_not_begun(ledger: Ledger) -> N
     assert titles == ["A film", "A film", "new", "A film"]
 
 
+async def test_what_has_failed_can_be_corrected(ledger: Ledger) -> None:
+    """A title that the service has refused is corrected in the spreadsheet; what may be a video keeps its own."""
+    await ledger.add([item(1), item(2), item(3)])
+    early, late, finishing = await ledger.claim(3, LONG)
+    for claim in (late, finishing):
+        assert await ledger.begin(held(claim), entry())
+    assert await ledger.advance(held(finishing), Phase.FINISHING)
+    for claim in (early, late, finishing):
+        assert await ledger.end(held(claim), Ending(ItemState.FAILED, attempts=1, error="refused"))
+    assert await ledger.add([item(1, "new"), item(2, "new"), item(3, "new")]) == 0
+    assert [each.title for each in await ledger.records(0, 10)] == ["new", "new", "A film"]
+    assert await ledger.retry_failed() == 3
+
+
 async def test_a_claim_that_has_expired_is_taken_over(ledger: Ledger, another: Ledger) -> None:
     await ledger.add([item(1)])
     (old,) = await ledger.claim(1, SHORT)

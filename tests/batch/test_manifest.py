@@ -34,12 +34,26 @@ def written(folder: Path, content: bytes, name: str = "videos.csv") -> Path:
         ROWS.encode("gb18030"),
         ROWS.encode("utf-16"),
         ROWS.replace("\n", "\r\n").encode("gb18030"),
+        ('"' + ROWS.replace(",", '";"').replace("\n", '"\n"').removesuffix('"')).encode("gb18030"),
+        ("\ufeff" + '"' + ROWS.replace(",", '","').replace("\n", '"\n"').removesuffix('"')).encode("gb18030"),
         ROWS.replace(",", ";").encode(),
         ROWS.replace(",", "\t").encode(),
         b"sep=;\r\n" + ROWS.replace(",", ";").encode(),
         b"\r\n" + ROWS.encode() + b",,,,,\r\n\r\n",
     ],
-    ids=["utf-8", "bom", "gb18030", "utf-16", "crlf", "semicolons", "tabs", "sep", "empty lines"],
+    ids=[
+        "utf-8",
+        "bom",
+        "gb18030",
+        "utf-16",
+        "crlf",
+        "quoted gb18030",
+        "gb18030 bom",
+        "semicolons",
+        "tabs",
+        "sep",
+        "empty lines",
+    ],
 )
 def test_a_spreadsheet_in_china(tmp_path: Path, content: bytes) -> None:
     (item,) = Manifest.read(written(tmp_path, content))
@@ -75,6 +89,22 @@ def test_a_bad_line_names_file_line_and_column(tmp_path: Path) -> None:
     assert all(str(error).startswith(f"{path}, line ") for error in manifest.errors)
 
 
+@pytest.mark.parametrize(
+    ("lines", "good", "bad"),
+    [
+        (['a.mp4,"open', "b.mp4,", 'c.mp4,"x, y"', "d.mp4,"], ["d"], 2),
+        (["a.mp4,", 'b.mp4,"open', "c.mp4,"], ["a"], 3),
+        (['a.mp4,the "final"', 'b.mp4,"the ""final"""'], ["a", "b"], None),
+    ],
+    ids=["until another", "until the end", "others"],
+)
+def test_a_quote_that_is_not_closed_is_told(tmp_path: Path, lines: list[str], good: list[str], bad: int | None) -> None:
+    manifest = Manifest.read(written(tmp_path, "\n".join(["source,description", *lines, ""]).encode()))
+    assert [item.metadata.name for item in manifest] == good
+    assert [error.line for error in manifest.errors] == ([] if bad is None else [bad])
+    assert all("quotes of line" in str(error) for error in manifest.errors)
+
+
 def test_json_lines(tmp_path: Path) -> None:
     lines = [
         json.dumps({"source": "a.mp4", "title": "A", "tags": ["x", "y"], "category": 9, "other": 1}),
@@ -91,6 +121,16 @@ def test_json_lines(tmp_path: Path) -> None:
     assert second.metadata == Metadata("b", category=Category.DOCUMENTARY)
     assert (third.source, third.metadata.name) == ("https://host/d.mp4?sig=x", "d")
     assert [(error.line, error.column) for error in manifest.errors] == [(4, ""), (5, ""), (6, "tags")]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "gb18030"])
+def test_json_lines_with_a_mark(tmp_path: Path, encoding: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = '\ufeff{"文件": "海.mp4"}\n'.encode(encoding.removesuffix("-sig"))
+    (item,) = Manifest.read(written(tmp_path, content, "videos.jsonl"))
+    assert item.source == tmp_path / "海.mp4"
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
+    (item,) = Manifest.read("-", root=tmp_path)
+    assert item.source == tmp_path / "海.mp4"
 
 
 @pytest.mark.parametrize("text", ["source\na.mp4\n", '{"source": "a.mp4"}\n'])
@@ -190,6 +230,36 @@ async def test_a_name_that_is_no_text(tmp_path: Path) -> None:
     async with Batch(None, tmp_path / "a.ledger", root=folder) as batch:
         result = await batch.add(Manifest.read(folder))
         assert (result.added, result.invalid) == (1, 1)
+        # Renamed, as the report says, it is no bad name any more.
+        Path(os.fsdecode(os.fsencode(folder) + b"/bad\xff.mp4")).rename(folder / "better.mp4")
+        result = await batch.add(Manifest.read(folder))
+        assert (result.added, result.known, result.invalid) == (1, 1, 0)
+        assert (await batch.status()).invalid == 0
+
+
+@pytest.mark.skipif(os.name != "posix" or sys.platform == "darwin", reason="file systems with names of any bytes")
+@pytest.mark.anyio
+async def test_a_spreadsheet_whose_name_is_no_text(tmp_path: Path) -> None:
+    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + "列表.csv".encode("gbk")))
+    path.write_bytes(b"source,category\na.mp4,9\nb.mp4,x\n")
+    async with Batch(None, tmp_path / "a.ledger", root=tmp_path) as batch:
+        result = await batch.add(Manifest.read(path, root=tmp_path))
+        assert (result.added, result.invalid) == (1, 1)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="paths of other systems have other limits")
+def test_a_folder_that_can_not_be_read_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "good.mp4").write_bytes(b"x")
+    monkeypatch.chdir(tmp_path)
+    for _ in range(20):
+        # Deeper than a path may be long: nobody can read that, and permissions don't stop everybody.
+        Path("d" * 250).mkdir()
+        os.chdir("d" * 250)
+    manifest = Manifest.read(tmp_path)
+    assert [Path(item.source).name for item in manifest] == ["good.mp4"]
+    (problem,) = manifest.errors
+    assert "can't be read" in str(problem)
+    assert manifest.check().problems == (str(problem),)
 
 
 @pytest.mark.anyio

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -179,6 +181,21 @@ def test_a_hot_folder_waits_until_files_have_settled(tmp_path: Path) -> None:
     folder.look()
     now[0] = 26.0
     assert len(folder.look()) == 1
+
+
+@pytest.mark.skipif(os.name != "posix" or sys.platform == "darwin", reason="file systems with names of any bytes")
+def test_a_hot_folder_leaves_what_can_not_be_used(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    now = [0.0]
+    folder = HotFolder(tmp_path, settle_seconds=5, clock=lambda: now[0])
+    (tmp_path / "good.mp4").write_bytes(b"x")
+    (tmp_path / "loop.mp4").symlink_to("loop.mp4")
+    (tmp_path / "dangling.mp4").symlink_to("nowhere.mp4")
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/bad\xff.mp4")).write_bytes(b"x")
+    assert folder.look() == []
+    now[0] = 6.0
+    assert [item.source for item in folder.look()] == [tmp_path / "good.mp4"]
+    assert len([each for each in caplog.messages if "can't be read" in each]) == 1, "once is enough"
+    assert len([each for each in caplog.messages if "rename the file" in each]) == 1
 
 
 @pytest.mark.parametrize("url", ["", "mysql://h/d", "sqlite://host/a", "sqlite:///", 7])

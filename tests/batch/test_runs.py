@@ -142,6 +142,7 @@ async def test_the_same_bytes_are_a_duplicate(
         report = await batch.report()
         assert [each.state for each in report] == ["uploaded", "duplicate"]
         assert report.items[1].file_id == first.receipt.file_id
+        assert report.items[1].bytes == second.receipt.size == first.receipt.size
         assert DuplicateVideoError.__name__ not in report.items[1].error
         assert (await batch.status()).failures == 0
     assert len(emulator.published()) == 1
@@ -318,6 +319,29 @@ async def test_what_becomes_of_files(
     assert list(folder.rglob("*.mp4")) == []
     left = sorted(str(each.relative_to(done)) for each in done.rglob("*.mp4"))
     assert left == ([] if after == "delete" else ["film 000.mp4", "film 002.mp4", "sub/film 001.mp4"])
+
+
+async def test_a_file_that_arrives_under_the_name_of_one_that_is_done(
+    emulator: ThreadedEmulatorServer, films: Films, ledger_url: str, name: str
+) -> None:
+    folder = films(1)
+    film = UploadItem(folder / "film 000.mp4", NAME)
+    async with cloud(emulator.endpoint_url) as client:
+        async with quick(client, ledger_url, name, folder, on_success="delete") as batch:
+            assert (await batch.add_arrivals([film])).added == 1
+            # Seen again before it is done, it is the same.
+            assert (await batch.add_arrivals([film])).known == 1
+            await outcomes_of(batch)
+            for content in (b"the second", b"the third"):
+                (folder / "film 000.mp4").write_bytes(content)
+                assert (await batch.add_arrivals([film])).added == 1
+                assert (await batch.add_arrivals([film])).known == 1
+                (outcome,) = await outcomes_of(batch)
+                assert outcome.ok
+            assert not (folder / "film 000.mp4").exists()
+            report = await batch.report()
+            assert [each.key for each in report] == ["", "film 000.mp4 #2", "film 000.mp4 #3"]
+            assert len({each.file_id for each in report}) == 3
 
 
 async def test_sources_behind_urls(emulator: ThreadedEmulatorServer, films: Films, ledger_url: str, name: str) -> None:

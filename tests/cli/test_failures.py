@@ -74,6 +74,13 @@ def test_errors_of_the_machine() -> None:
     assert "pip install" in failure_of(ImportError("the emulator needs an extra")).hint
 
 
+def test_columns_are_no_options() -> None:
+    said = failure_of(ConfigurationError("no column is called source: the columns are source, file_type, key")).message
+    assert said.endswith("source, file_type, key")
+    assert failure_of(ConfigurationError("file_type is needed")).message == "--file-type is needed"
+    assert failure_of(ConfigurationError("file_type is needed"), options=False).message == "file_type is needed"
+
+
 def test_our_own_and_unexpected_ones() -> None:
     usage = failure_of(UsageError("no", "do this"))
     assert (usage.message, usage.hint, usage.code) == ("no", "do this", 2)

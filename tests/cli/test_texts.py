@@ -142,6 +142,10 @@ def test_errors_have_a_name_in_chinese(service: ThreadedEmulatorServer, video: M
 
 #: Messages that are put together from small pieces.
 COMPOSED = (
+    "the ledger in PostgreSQL can't be used: {why}",
+    "the ledger in PostgreSQL can't be reached: {why}",
+    "the upload journal in PostgreSQL can't be used: {why}",
+    "the upload journal in PostgreSQL can't be reached: {why}",
     "{name} is video {file_id} already, as {other}: nothing was sent; again=True uploads it once more",
     "{name} must be at least {least}, not {value}",
     "{name} must be from {least} to {most}, not {value}",
@@ -160,7 +164,8 @@ COMPOSED = (
 #: What is the same in both languages: addresses, files, options, commands, values, units, names of the service.
 NAMES = re.compile(
     r"\w+://\S*|(?:/[A-Za-z0-9_.-]+)+|\S+\.(?:mp4|csv|json)|-{1,2}[a-z-]+|'[^']*'|\d+[A-Za-z]*|move:DIR"
-    r"|(?<![A-Za-z])(?:iqiyi-async(?: (?:batch )?[a-z]+)?|batch run|a planned fault|app key|app secret|[A-Z_]+|KiB"
+    r"|(?<![A-Za-z])(?:iqiyi-async(?: (?:batch )?[a-z]+)?|batch run|a planned fault|can not find file id None|nginx"
+    r"|app key|app secret|[A-Z_]+|KiB"
     r"|file_id|secret|upload|uplaod|else|key|auto|off|none|delete|headers|body|JSON Lines|zzz|travel|foo|category"
     r"|batch, upload, unfinished, status, list, urls, delete, emulator|run, status, retry, stop, report)(?![A-Za-z])"
 )
@@ -225,6 +230,10 @@ def test_wrong_usage_is_told_in_chinese(
         (
             {"operation": "upload_chunk", "status": 413},
             "服务端或途中的代理不接受 100000 字节的分片（HTTP 413）",
+        ),
+        (
+            {"operation": "finish_upload", "body": '{"code": "A00005", "msg": "can not find file id None"}'},
+            "通知上传完成：请求的参数在途中丢失，可能是代理丢弃了带下划线的请求头（nginx 默认如此）（A00005）",
         ),
         ({"operation": "set_metadata", "code": "Q00001"}, "上传中断：提交元数据：失败（Q00001）"),
         ({"operation": "finish_upload", "code": "Q00001"}, "上传中断：通知上传完成：失败（Q00001）"),

@@ -22,7 +22,7 @@ from iqiyi_async.pytest_plugin import FaultControl
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 VIDEO = bytes(range(256)) * 1024
 #: Those that are no programs; other tests run them.
-ELSEWHERE = {"fastapi_app.py", "range_source.py"}
+ELSEWHERE = {"range_source.py"}
 
 
 @pytest.fixture

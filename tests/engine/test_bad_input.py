@@ -47,6 +47,8 @@ TABLE: dict[str, tuple[Bad, str]] = {
     "no such file": (lambda c, p: c.upload(p / "none.mp4", NAME), "none.mp4"),
     "folder": (lambda c, p: c.upload(p, NAME, file_type="mp4"), "is a folder.*give the path of each file"),
     "folder without a type": (lambda c, p: c.upload(p / "folder.mp4", NAME), "is a folder"),
+    "folder without an ending": (lambda c, p: c.upload(p, NAME), "is a folder"),
+    "no such file without an ending": (lambda c, p: c.upload(p / "none", NAME), "No such file"),
     "no path": (lambda c, p: c.upload("", NAME, file_type="mp4"), "give the path of a file"),
     "URL": (lambda c, p: c.upload("https://a/film.mp4?sig=SECRET", NAME), r"give HttpSource\(url\)"),
     "URL of a store": (lambda c, p: c.upload("s3://bucket/film.mp4", NAME), r"give ObjectSource\.from_url\(\"s3://"),
@@ -88,6 +90,18 @@ TABLE: dict[str, tuple[Bad, str]] = {
     ),
     "range source without a name": (lambda c, p: c.upload(_Ranges(name=5), NAME, file_type="mp4"), "name"),
     "range source without a type": (lambda c, p: c.upload(_Ranges(name="film"), NAME), "file_type is needed"),
+    "class of a range source": (
+        lambda c, p: c.upload(_Ranges, NAME, file_type="mp4"),  # type: ignore[arg-type]
+        "is the class _Ranges: give an object of it",
+    ),
+    "range source without an identity": (
+        lambda c, p: c.upload(_Unhelpful(size=3, read_range=_Ranges("a").read_range), NAME, file_type="mp4"),  # type: ignore[arg-type]
+        r"no identity\(\): add an async identity",
+    ),
+    "range source whose identity is not async": (
+        lambda c, p: c.upload(_unasync("film.mp4"), NAME),
+        r"identity\(\) of film\.mp4 is not async: make it an async function",
+    ),
     "range source of another size": (lambda c, p: c.upload(_Ranges(name="film.mp4"), NAME, size=4), "size is 4"),
     "bytes without a type": (lambda c, p: c.upload(b"abc", NAME), "file_type is needed"),
     "stream without a size": (lambda c, p: c.upload(_stream(), NAME, file_type="mp4"), "size is needed"),
@@ -199,6 +213,12 @@ class _Ranges:
 
     async def identity(self) -> str:
         return "1"
+
+
+def _unasync(name: str) -> Any:
+    ranges: Any = _Ranges(name)
+    ranges.identity = lambda: "1"
+    return ranges
 
 
 async def _with_open_file(client: AsyncVideoCloud, path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import mmap
 import os
 import shutil
@@ -12,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 
 from iqiyi_async import (
@@ -24,10 +26,11 @@ from iqiyi_async import (
     UploadReceipt,
 )
 from iqiyi_async.upload.ranges import Range
+from iqiyi_async.upload.reading.file_access import Look
 from iqiyi_async.upload.reading.resources import SourceResources
 from iqiyi_async.upload.reading.sources import UploadSource, make_source
 
-from .servers import Asked, Service
+from .servers import Asked, Service, answer
 from .tools import NAME, Reader, cloud, content, in_time, open_paths, pieces
 
 CHUNK = 64 * 1024
@@ -273,6 +276,37 @@ async def test_file_that_never_rests(files: _Files) -> None:
     with pytest.raises(SourceChangedError, match="being written to"):
         await source.matches(fingerprint, accepted, all_ranges=True)
     await source.aclose()
+
+
+async def test_a_mount_whose_files_have_another_number_at_each_look(
+    service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """FUSE without stable inodes: the bytes decide, in the run itself, after an interruption, and when it is done."""
+    usual, numbers = Look.of, itertools.count(1)
+
+    def look(found: os.stat_result, now_ns: int) -> Look:
+        return attrs.evolve(usual(found, now_ns), inode=next(numbers), device=next(numbers))
+
+    monkeypatch.setattr(Look, "of", look)
+    path = tmp_path / "film.mp4"
+    path.write_bytes(content(5 * CHUNK))
+    seen = 0
+
+    async def cut(asked: Asked) -> bytes | None:
+        nonlocal seen
+        seen += 1
+        return answer({"code": "A00010"}) if seen > 3 else None
+
+    service.hooks["upload_chunk"] = cut  # type: ignore[assignment]
+    async with cloud(service.url, journal=MemoryJournal(), chunk_size=CHUNK, max_workers=1) as client:
+        with pytest.raises(UploadError) as caught:
+            await client.upload(path, NAME)
+        assert caught.value.resumable
+        del service.hooks["upload_chunk"]
+        receipt = await client.upload(path, NAME)
+        assert receipt.resumed_bytes == 3 * CHUNK
+        assert (await client.upload(path, NAME)).file_id == receipt.file_id
+    assert service.published == [receipt.file_id]
 
 
 async def test_everything_is_read_again_where_that_is_wanted(files: _Files, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -154,7 +154,38 @@ LENIENT = [
     b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n11\r\n" + BODY + b"\r\n0\r\n\r\n",
     b"HTTP/1.1 200\r\nContent-Length: 17\r\n\r\n" + BODY,
     b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 17\r\nContent-Length: 17\r\n\r\n" + BODY,
+    b"HTTP/1.1 200 OK\nTransfer-Encoding: chunked\n\n11\n" + BODY + b"\n0\n\n",
+    b"HTTP/1.1 200 OK\nTransfer-Encoding: chunked\n\n8\n" + BODY[:8] + b"\n9\n" + BODY[8:] + b"\n00\nX: y\n\n",
+    b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n11 ; a = "b"\r\n' + BODY + b"\r\n0; c\r\n\r\n",
+    CHUNKED.replace(b"X: y", b"Content-Length: 5"),
+    CHUNKED.replace(b"X: y", "标: y".encode()),
+    b"HTTP/1.1 103 Early Hints\r\n\r\n" + CHUNKED.replace(b"X: y", b"no trailer at all"),
+    b"HTTP/1.1 200 OK\nTransfer-Encoding: identity\nTransfer-Encoding: chunked\n\n11\n" + BODY + b"\n0\n\n",
 ]
+
+BROKEN_CHUNKS = [
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n10\r\n" + BODY + b"\r\n0\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-11\r\n" + BODY + b"\r\n0\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"F" * 20 + b"\r\n" + BODY + b"\r\n0\r\n\r\n",
+]
+
+
+@pytest.mark.parametrize("raw", BROKEN_CHUNKS)
+async def test_chunks_of_other_sizes_than_they_say_are_no_answer(raw: bytes) -> None:
+    exchange = _exchange()
+    exchange.feed(raw)
+    with pytest.raises(BrokenError, match="not HTTP"):
+        exchange.over.result()
+    assert not exchange.reusable
+    exchange.close()
+
+
+async def test_bytes_behind_rough_chunks_end_the_connection() -> None:
+    exchange = _exchange()
+    exchange.feed(b"HTTP/1.1 200 OK\nTransfer-Encoding: chunked\n\n11\n" + BODY + b"\n0\n\nHTTP/1.1 200 OK\r\n")
+    assert exchange.over.result().content == BODY
+    assert not exchange.reusable
+    exchange.close()
 
 
 @pytest.mark.parametrize("raw", LENIENT)

@@ -114,6 +114,60 @@ async def test_a_transport_that_never_ends_is_given_so_many_chances(service: Ser
     await client.aclose()
 
 
+class _Broken(httpx.AsyncByteStream):
+    """An answer that is whole; closing it fails, or its pieces are no bytes."""
+
+    def __init__(self, *pieces: Any) -> None:
+        self._pieces = pieces
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for piece in self._pieces:
+            yield piece
+
+    async def aclose(self) -> None:
+        raise OSError("already closed")
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (RuntimeError("no proxy for ?client_secret=the-secret"), r"the transport failed \(RuntimeError\)"),
+        (httpx.StreamConsumed(), r"the transport failed \(StreamConsumed\)"),
+        (None, "the transport gave NoneType instead of an httpx.Response"),
+        (httpx.Response(200, stream=httpx.SyncByteStream()), "can't be read in an event loop"),
+        (httpx.Response(200, stream=_Broken("text")), r"the transport failed \(TypeError\)"),
+    ],
+    ids=["own error", "misuse of httpx", "nothing", "answer for threads", "text"],
+)
+async def test_a_transport_at_fault_is_a_transport_error(service: Service, given: Any, words: str) -> None:
+    asked = 0
+
+    class Faulty(httpx.AsyncBaseTransport):
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            nonlocal asked
+            asked += 1
+            if isinstance(given, Exception):
+                raise given
+            return given  # type: ignore[no-any-return]
+
+    async with cloud(service.url, transport=Faulty()) as client:
+        with pytest.raises(TransportError, match=words) as caught:
+            await in_time(client.authorize(), 5)
+    assert not caught.value.retryable
+    assert asked == 1
+    assert "the-secret" not in "".join(traceback.format_exception(caught.value))
+
+
+async def test_an_answer_that_is_whole_counts_although_closing_it_fails(service: Service) -> None:
+    class Faulty(httpx.AsyncBaseTransport):
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            return httpx.Response(200, stream=_Broken(b'{"code":"A00000","data":{"access_token":"a",', tail))
+
+    tail = b'"expires_in":60,"refresh_token":"r"}}'
+    async with cloud(service.url, transport=Faulty(), retry=ONCE) as client:
+        assert (await client.authorize()).access_token == "a"
+
+
 async def test_tokens_are_not_quoted(caplog: pytest.LogCaptureFixture, service: Service) -> None:
     """The service says that its answer is shorter than it is: httpcore's next error cites the rest, a live token."""
     caplog.set_level(logging.DEBUG, "iqiyi_async")

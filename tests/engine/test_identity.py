@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import attrs
 import pytest
@@ -79,6 +80,25 @@ async def test_another_name_is_a_duplicate(service: Service, path: Path, how: st
         with pytest.raises(DuplicateVideoError) as caught:
             await client.upload(other, NAME)
     assert caught.value.file_id == first.file_id
+
+
+@pytest.mark.parametrize("size", [10, 100_000, SIZE])
+@pytest.mark.parametrize("bytes_first", [True, False], ids=["bytes first", "file first"])
+async def test_the_bytes_of_a_file_are_a_duplicate_of_it(
+    service: Service, path: Path, size: int, bytes_first: bool
+) -> None:
+    data = content(size)
+    path.write_bytes(data)
+    async with cloud(service.url, journal=MemoryJournal()) as client:
+        sources = [data, path] if bytes_first else [path, data]
+        first = await client.upload(sources[0], NAME, file_type="mp4")
+        with pytest.raises(DuplicateVideoError) as caught:
+            await client.upload(sources[1], NAME, file_type="mp4")
+        changed = bytearray(data)
+        changed[size // 4] ^= 1  # outside of the samples, if there is room
+        other = await client.upload(changed, NAME, file_type="mp4")
+    assert caught.value.file_id == first.file_id
+    assert service.files[other.file_id] == changed
 
 
 async def test_a_duplicate_is_sought_within_one_group_only(service: Service, path: Path) -> None:
@@ -227,7 +247,8 @@ async def test_who_lost_the_lease_touches_nothing(service: Service, path: Path) 
     assert service.states["file0"] == "uploading"
 
 
-async def test_a_journal_that_is_removed_under_way_is_written_again(service: Service, path: Path) -> None:
+@pytest.mark.parametrize("workers", [1, 4])
+async def test_a_journal_that_is_removed_under_way_is_written_again(service: Service, path: Path, workers: int) -> None:
     place = path.with_name("uploads.db")
     journal = SqliteJournal(place)
 
@@ -241,11 +262,54 @@ async def test_a_journal_that_is_removed_under_way_is_written_again(service: Ser
         return None
 
     service.hooks["upload_chunk"] = chunk
-    async with cloud(service.url, journal=journal, max_workers=1) as client:
+    async with cloud(service.url, journal=journal, max_workers=workers) as client:
         receipt = await in_time(client.upload(path, NAME))
         assert (await client.upload(path, NAME)).file_id == receipt.file_id
     await journal.aclose()
     assert service.published == ["file0"]
+
+
+class Slow(SqliteJournal):
+    """Notes what it is told, and takes its time."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.told: list[str] = []
+
+    async def _do(self, work: Any, *, durable: bool = False) -> Any:
+        self.told.append(work.func.__name__.strip("_"))
+        done = await super()._do(work, durable=durable)
+        await asyncio.sleep(0.02)
+        self.told.append(f"{work.func.__name__.strip('_')} done")
+        return done
+
+
+async def test_what_needs_no_waiting_is_written_together(service: Service, path: Path) -> None:
+    """What may not be undone waits for the journal; besides, the journal is waited for once at each end."""
+    path.write_bytes(b"a film" * 1000)
+    journal = Slow(path.with_name("uploads.db"))
+
+    async def look(asked: Asked) -> bytes | None:
+        begun, finishing = "begin done" in journal.told, "advance done" in journal.told
+        assert (begun, finishing) == {
+            "request_upload": (False, False),
+            "upload_chunk": (True, False),
+            "set_metadata": (True, False),
+            "finish_upload": (True, True),
+        }.get(asked.operation, (begun, finishing))
+        return None
+
+    for operation in ("request_upload", "upload_chunk", "set_metadata", "finish_upload"):
+        service.hooks[operation] = look
+    async with cloud(service.url, journal=journal) as client:
+        await in_time(client.upload(path, NAME, again=True))
+        # The receipt comes when all is written.
+        assert journal.told[-1] == "release done"
+        assert journal.told[:2] == ["acquire", "load"]
+        assert journal.told.index("record") < journal.told.index("advance")
+        assert [each for each in journal.told if "done" not in each][-2:] == ["advance", "release"]
+        assert journal.told.index("release") < len(journal.told) - 2, "one after the other"
+    await journal.aclose()
 
 
 async def test_a_journal_that_can_not_be_asked_fails_the_upload(service: Service, path: Path) -> None:

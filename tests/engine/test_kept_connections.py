@@ -14,7 +14,15 @@ from typing import Any
 
 import pytest
 
-from iqiyi_async import AsyncVideoCloud, Endpoints, TransportError, UploadOptions, UploadTicket, VideoCloudError
+from iqiyi_async import (
+    AsyncVideoCloud,
+    ConfigurationError,
+    Endpoints,
+    TransportError,
+    UploadOptions,
+    UploadTicket,
+    VideoCloudError,
+)
 
 from .servers import Asked, Cut, Service, answer
 from .tools import KEY, NAME, ONCE, QUICK, SECRET, cloud, content, in_time, until
@@ -292,3 +300,32 @@ async def test_pool_is_shared(service: Service) -> None:
         await lender.upload(content(10), NAME, file_type="mp4")
     assert service.most["upload_chunk"] == 2
     assert len(service.published) == 5
+
+
+async def test_a_shared_pool_outlives_the_client_that_lends_it(service: Service, tmp_path: Path) -> None:
+    path = tmp_path / "film.mp4"
+    path.write_bytes(content(200_000))
+    lender = cloud(service.url, max_workers=2)
+    borrower = AsyncVideoCloud("another", SECRET, endpoints=Endpoints.single(service.url), retry=QUICK, pool=lender)
+    await lender.upload(content(10), NAME, file_type="mp4")
+    handle = borrower.start_upload(path, NAME)
+    await lender.aclose()
+    assert (await handle).size == 200_000
+    await borrower.upload(content(200_000), NAME, file_type="mp4")
+    await borrower.aclose()
+    with pytest.raises(ConfigurationError, match="pool is a client that is closed"):
+        AsyncVideoCloud("another", SECRET, pool=lender)
+
+
+async def test_a_shared_pool_belongs_to_one_event_loop(service: Service) -> None:
+    lender = cloud(service.url)
+    borrower = AsyncVideoCloud("another", SECRET, endpoints=Endpoints.single(service.url), retry=QUICK, pool=lender)
+
+    def elsewhere() -> None:
+        with pytest.raises(ConfigurationError, match="another event loop"):
+            asyncio.run(borrower.get_status("f"))
+
+    await lender.get_status("f")
+    await asyncio.to_thread(elsewhere)
+    await borrower.aclose()
+    await lender.aclose()

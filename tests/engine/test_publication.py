@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import pytest
@@ -258,3 +260,27 @@ async def test_one_that_takes_very_long_is_named(caplog: pytest.LogCaptureFixtur
     (record,) = caplog.records
     assert record.getMessage().startswith("2 videos are not published after 600 s (a is uploading): ")
     assert record.__dict__["file_id"] == "a"
+
+
+async def test_a_video_that_ends_as_the_time_is_over_is_given() -> None:
+    """Its look and the time limit end in one turn of the loop."""
+    loop = asyncio.get_running_loop()
+    published = VideoStatus("a", VideoState.PUBLISHED, "A00000", "", NO_URLS)
+    looked = asyncio.Event()
+    answer: asyncio.Future[VideoStatus] = loop.create_future()
+
+    async def status(file_id: str) -> VideoStatus:
+        looked.set()
+        return await answer
+
+    async def page(file_ids: Sequence[str]) -> VideoPage:
+        return VideoPage((), 0, 1, 100)
+
+    publication = Publication(status, page, patience=600.0, sleep=asyncio.sleep, clock=loop.time, random=lambda: 0.5)
+    waiting = asyncio.create_task(anext(publication.ended(["a"], 0.2)))
+    await looked.wait()
+    answer.set_result(published)
+    # Not a turn of the loop until the time is over.
+    time.sleep(0.3)
+    assert await waiting == published
+    await publication.aclose()

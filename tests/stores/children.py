@@ -158,6 +158,56 @@ async def record_from(place: str, fence: str, first: str, times: str = "1000000"
     await journal.aclose()
 
 
+async def record_in_postgres(dsn: str, fence: str, first: str, times: str = "1000000") -> None:
+    """The same in PostgreSQL."""
+    from iqiyi_async.stores import PostgresJournal
+
+    async with PostgresJournal(dsn) as journal:
+        for number in range(int(first), int(first) + int(times)):
+            assert await journal.record(KEY, int(fence), ChunkReceipt(number, number, "0" * 32))
+            say(number)
+
+
+async def upload_with_postgres(dsn: str, url: str, path: str, key: str) -> None:
+    """Upload a file, until killed."""
+    from iqiyi_async.stores import PostgresJournal
+
+    from ..engine.tools import NAME, cloud
+
+    async with PostgresJournal(dsn) as journal, cloud(url, journal=journal, lease_seconds=1.0) as client:
+        await client.upload(path, NAME, key=key)
+
+
+def fork_with_postgres(dsn: str) -> None:
+    """Use a journal, fork, and use it on both sides."""
+    from iqiyi_async.stores import PostgresJournal
+
+    journal = PostgresJournal(dsn)
+
+    async def use(name: str) -> None:
+        fence = await journal.acquire(name, name, 3600)
+        assert fence is not None
+        assert await journal.begin(name, fence, ENTRY)
+        await journal.aclose()
+        say(name)
+
+    async def both() -> None:
+        await journal.acquire(KEY, "parent", 3600)
+        pid = os.fork()
+        if pid == 0:
+            # The parent's loop is of no use here.
+            asyncio._set_running_loop(None)
+            try:
+                asyncio.run(use("child"))
+            finally:
+                os._exit(0)
+        assert os.waitpid(pid, 0)[1] == 0
+        await use("parent")
+
+    warnings.simplefilter("ignore", DeprecationWarning)  # as below
+    asyncio.run(both())
+
+
 def fork(folder: str) -> None:
     """Use stores, fork, and use them on both sides."""
     store, journal = FileTokenStore(Path(folder, "tokens.json")), SqliteJournal(Path(folder, "uploads.db"))

@@ -1,8 +1,9 @@
-"""A Redis server of the tests' own: without a port, on a socket in a folder that goes away with it."""
+"""Servers of the tests' own: Redis without a port, on a socket in a folder that goes away with it, and PostgreSQL."""
 
 from __future__ import annotations
 
 import importlib
+import secrets
 import shutil
 import subprocess
 import tempfile
@@ -11,11 +12,13 @@ from pathlib import Path
 
 import pytest
 
+from ..batch.postgres import Postgres, programs, running
+
 
 @pytest.fixture(scope="session")
 def redis_url() -> Iterator[str]:
     pytest.importorskip("redis", reason="the redis library is not installed")
-    importlib.import_module("iqiyi_async.stores.redis")  # reads from the disk, so not within an event loop
+    importlib.import_module("iqiyi_async.stores._redis_client")  # reads from the disk, so not within an event loop
     program = shutil.which("redis-server")
     if program is None:
         pytest.skip("there is no redis-server on this machine")
@@ -38,3 +41,22 @@ def redis_url() -> Iterator[str]:
             server.terminate()
             server.communicate(timeout=10)
             shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A PostgreSQL server."""
+    pytest.importorskip("asyncpg", reason="asyncpg is not installed")
+    if programs() is None:
+        pytest.skip("there is no PostgreSQL on this machine")
+    with running() as server:
+        yield server
+
+
+@pytest.fixture
+def database(postgres: Postgres) -> Iterator[str]:
+    """The URL of a database that no other test has."""
+    name = f"test_{secrets.token_hex(6)}"
+    postgres.sql(f"CREATE DATABASE {name}")
+    yield postgres.url_of(name)
+    postgres.sql(f"DROP DATABASE {name} WITH (FORCE)")

@@ -19,6 +19,7 @@ from iqiyi_async.stores import (
     MemoryJournal,
     MemoryTokenStore,
     Phase,
+    PostgresJournal,
     SqliteJournal,
     StoredToken,
     TokenStore,
@@ -62,9 +63,10 @@ class TestRedisTokenStoreWithAClientThatDecodes(TestRedisTokenStore):
     async def make(self) -> TokenStore:
         from redis.asyncio import Redis
 
-        from iqiyi_async.stores.redis import _OPTIONS, RedisTokenStore
+        from iqiyi_async.stores import RedisTokenStore
+        from iqiyi_async.stores._redis_client import OPTIONS
 
-        self.client = Redis.from_url(self.url, decode_responses=True, **_OPTIONS)
+        self.client = Redis.from_url(self.url, decode_responses=True, **OPTIONS)
         return RedisTokenStore(self.client, prefix=self.prefix)
 
     async def again(self, made: TokenStore) -> TokenStore:
@@ -93,6 +95,18 @@ class TestSqliteJournal(JournalContract):
         return SqliteJournal(self.path)
 
 
+class TestPostgresJournal(JournalContract):
+    @pytest.fixture(autouse=True)
+    def place(self, database: str) -> None:
+        self.url = database
+
+    async def make(self) -> UploadJournal:
+        return PostgresJournal(self.url)
+
+    async def again(self, made: UploadJournal) -> UploadJournal:
+        return PostgresJournal(self.url)
+
+
 class TestMemoryGatewayStore(GatewayStoreContract):
     async def make(self) -> MemoryJournal:
         return MemoryJournal()
@@ -108,6 +122,18 @@ class TestSqliteGatewayStore(GatewayStoreContract):
 
     async def again(self, made: object) -> SqliteJournal:
         return SqliteJournal(self.path)
+
+
+class TestPostgresGatewayStore(GatewayStoreContract):
+    @pytest.fixture(autouse=True)
+    def place(self, database: str) -> None:
+        self.url = database
+
+    async def make(self) -> PostgresJournal:
+        return PostgresJournal(self.url)
+
+    async def again(self, made: object) -> PostgresJournal:
+        return PostgresJournal(self.url)
 
 
 # A suite that nothing can fail proves nothing: each of these stores has one fault, and a test that must find it.

@@ -21,6 +21,7 @@ pytest.importorskip("redis", reason="the redis library is not installed")
 from redis.asyncio import Redis
 
 from iqiyi_async.errors import ConfigurationError
+from iqiyi_async.stores import _redis_client
 from iqiyi_async.stores import redis as redis_store
 from iqiyi_async.stores.redis import RedisTokenStore
 
@@ -36,7 +37,7 @@ def prefix() -> str:
 
 @pytest.fixture
 async def client(redis_url: str) -> AsyncIterator[Any]:
-    async with Redis.from_url(redis_url, **redis_store._OPTIONS) as client:
+    async with Redis.from_url(redis_url, **_redis_client.OPTIONS) as client:
         yield client
 
 
@@ -86,7 +87,7 @@ async def test_a_lease_that_was_lost_is_not_taken_from_its_new_holder(
 
 
 async def test_a_cancelled_wait_leaves_no_key_and_no_broken_connection(redis_url: str, prefix: str) -> None:
-    async with Redis.from_url(redis_url, **redis_store._OPTIONS, max_connections=4) as client:
+    async with Redis.from_url(redis_url, **_redis_client.OPTIONS, max_connections=4) as client:
         store = RedisTokenStore(client, prefix=prefix)
         for step in range(60):
             lease = store.lease(KEY, ttl=30)
@@ -237,7 +238,7 @@ async def test_without_the_library_the_extra_is_named() -> None:
     code = (
         "import sys; sys.modules['redis'] = None\n"
         "import iqiyi_async.stores as s\n"
-        "try:\n    s.RedisTokenStore\n"
+        "try:\n    s.RedisTokenStore('redis://localhost')\n"
         "except ImportError as e:\n    print(e)\n"
     )
     command = [sys.executable, "-W", "error", "-c", code]

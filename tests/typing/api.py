@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import assert_type
 
 import httpx
+from starlette.requests import Request
 
 from iqiyi_async import (
     AsyncVideoCloud,
@@ -24,6 +25,7 @@ from iqiyi_async import (
     MemoryTokenStore,
     Metadata,
     PlayUrls,
+    PostgresJournal,
     Quality,
     QuotaExceededError,
     RedisTokenStore,
@@ -49,6 +51,7 @@ from iqiyi_async import (
     VideoState,
     VideoStatus,
 )
+from iqiyi_async.web import BrowserUpload, Spool, TusGateway, UploadGrant
 
 
 def on_progress(progress: UploadProgress) -> None:
@@ -74,7 +77,12 @@ def stores(path: Path) -> tuple[list[TokenStore], list[UploadJournal]]:
         FileTokenStore(path),
         RedisTokenStore("redis://127.0.0.1:6379"),
     ]
-    journals: list[UploadJournal] = [MemoryJournal(), SqliteJournal(), SqliteJournal(path)]
+    journals: list[UploadJournal] = [
+        MemoryJournal(),
+        SqliteJournal(),
+        SqliteJournal(path),
+        PostgresJournal("postgresql://user@host/films"),
+    ]
     return tokens, journals
 
 
@@ -173,3 +181,35 @@ async def failures(cloud: AsyncVideoCloud) -> str | None:
         assert_type(error.file_id, str | None)
         assert_type(error.retryable, bool)
     return None
+
+
+async def gateway(cloud: AsyncVideoCloud) -> None:
+    """The gateway of web back ends."""
+
+    async def authenticate(request: Request) -> str:
+        return request.headers["x-user"]
+
+    async def on_create(request: Request, upload: BrowserUpload) -> UploadGrant:
+        assert_type(upload.size, int | None)
+        assert_type(upload.metadata, Mapping[str, str])
+        return UploadGrant(
+            Metadata(upload.metadata["filename"]), owner="7", group="tenant", max_size=5, file_type="mp4"
+        )
+
+    async def bare(request: Request, upload: BrowserUpload) -> Metadata:
+        return Metadata("Film")
+
+    async def on_finish(upload: BrowserUpload, receipt: UploadReceipt) -> None:
+        assert_type(receipt.file_id, str)
+
+    TusGateway(lambda: cloud, on_create=bare)
+    made = TusGateway(
+        cloud,
+        on_create=on_create,
+        authenticate=authenticate,
+        on_finish=on_finish,
+        max_size=10**10,
+        expires=3600,
+        spool=Spool("folder", 10**9),
+    )
+    await made.aclose()

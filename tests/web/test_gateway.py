@@ -467,7 +467,7 @@ async def test_events_tell_both_halves_and_the_end(gateways: Gateways) -> None:
         {"expires": "1"},
         {"spool": "/folder"},
     ],
-    ids=lambda wrong: next(iter(wrong)),
+    ids=lambda wrong: "-".join([*wrong, *(str(each) for each in wrong.values() if not callable(each))]),
 )
 def test_arguments_that_can_be_none_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError, match=next(iter(wrong))):

@@ -59,6 +59,11 @@ class Look:
         young = now_ns - latest_change < YOUNG_NS
         return cls(found.st_size, found.st_dev, found.st_ino, found.st_mtime_ns, ctime, young)
 
+    def agrees(self, other: Look) -> bool:
+        """Whether nothing was written between two looks. The number of a file is left out: some mounts give it another
+        one at each look."""
+        return (self.size, self.mtime_ns, self.ctime_ns) == (other.size, other.mtime_ns, other.ctime_ns)
+
     def proves(self, earlier: Look) -> bool:
         """Whether the file can't have changed since an earlier look."""
         return self == earlier and not self.young and not earlier.young
@@ -189,10 +194,23 @@ def hash_range(file: int, position: threading.Lock, first: int, size: int) -> st
 
 def _sample(file: int, size: int) -> str:
     """A digest of the head, the middle and the tail of a file."""
-    hashing = hashlib.blake2b(digest_size=16)
     alone = threading.Lock()
     view = memoryview(bytearray(SAMPLE))
+
+    def read(first: int) -> memoryview:
+        return view[: _read_at(file, alone, view, first)]
+
+    return sampled(read, size)
+
+
+def sampled(read: Callable[[int], memoryview], size: int) -> str:
+    """A digest of the head, the middle and the tail of so many bytes: the same for a file and for its bytes in memory.
+
+    Args:
+        read: the bytes from an index on, `SAMPLE` of them unless they end before.
+        size: how many bytes there are.
+    """
+    hashing = hashlib.blake2b(digest_size=16)
     for first in sorted({0, max(0, size // 2 - SAMPLE // 2), max(0, size - SAMPLE)}):
-        count = _read_at(file, alone, view, first)
-        hashing.update(view[:count])
+        hashing.update(read(first))
     return hashing.hexdigest()

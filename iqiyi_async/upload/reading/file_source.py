@@ -77,9 +77,22 @@ class PathSource(UploadSource):
 
     @classmethod
     async def of(
-        cls, path: Path, file_type: str, expected_size: int | None, resources: SourceResources, turn: Turn
+        cls,
+        path: Path,
+        file_type: Callable[[], str],
+        expected_size: int | None,
+        resources: SourceResources,
+        turn: Turn,
     ) -> Self:
         """Look whether a file can be uploaded: it is opened, looked at, sampled and closed.
+
+        Args:
+            path: where it is.
+            file_type: gives its type, or raises: it is asked for once the file has been seen, so that a folder is
+                called a folder.
+            expected_size: how many bytes the caller says that it has, or None.
+            resources: threads and open files.
+            turn: whose upload it is.
 
         Raises:
             ConfigurationError: it is not there, can't be read, or is not a file with anything in it.
@@ -90,7 +103,7 @@ class PathSource(UploadSource):
             raise ConfigurationError(f"{name} is empty: nothing can be published of it")
         if expected_size not in (None, found.look.size):
             raise ConfigurationError(f"size is {expected_size!r}, but {name} has {found.look.size} bytes")
-        return cls(name, file_type, found, resources, turn)
+        return cls(name, file_type(), found, resources, turn)
 
     # For `OpenFiles`
 
@@ -212,7 +225,7 @@ class PathSource(UploadSource):
 
     async def _proven(self, known: Sequence[ChunkReceipt], look: Look) -> bool:
         """Read accepted ranges again, until two looks in a row agree; False if one differs."""
-        differed = look != self._reference
+        differed = not look.agrees(self._reference)
         while True:
             if look.size != self.size:
                 raise self._resized(look.size)
@@ -221,7 +234,7 @@ class PathSource(UploadSource):
             if not await self._equal(known):
                 return False
             again = await self._look()
-            if again == look:
+            if again.agrees(look):
                 return True
             if differed:
                 raise self._changed("it is being written to")

@@ -5,10 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import io
-import mmap
 import os
-import re
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Sequence
 from functools import partial
 from pathlib import Path, PurePath
@@ -21,7 +18,9 @@ from ...errors import ConfigurationError, SourceChangedError, UploadError, Video
 from ...models import Bottleneck, ChunkReceipt, Fingerprint
 from ...protocol.uploads import check_file_size, check_file_type
 from ..ranges import Range
-from .base import Chunk, UploadSource, octets, printable
+from .base import Chunk, UploadSource, latest, octets, printable
+from .checks import article, check_source
+from .file_access import SAMPLE, sampled
 from .file_source import PathSource
 from .resources import SourceResources, digest
 from .streams import StreamSource
@@ -32,8 +31,6 @@ T = TypeVar("T")
 
 #: A range of a slow peer may take as long as it needs at this rate, in bytes a second, beside ``source_timeout``.
 SLOWEST = 16 * KIB
-
-_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
 
 
 @runtime_checkable
@@ -88,7 +85,7 @@ class BytesSource(UploadSource):
         return f"bytes:{await self._content()}"
 
     async def fingerprint(self) -> Fingerprint:
-        return Fingerprint(self.size, 0, 0, await self._content())
+        return Fingerprint(self.size, 0, 0, self._samples())
 
     async def read(self, part: Range, buffer: Callable[[int], memoryview]) -> Chunk:
         view = self._view[part.first : part.end]
@@ -99,15 +96,18 @@ class BytesSource(UploadSource):
     ) -> bool:
         if fingerprint.size != self.size:
             return False
-        if fingerprint.digest == await self._content():
-            return True
-        # Begun from a file, perhaps.
-        return all_ranges and bool(accepted) and await self._equal(accepted)
+        # Earlier releases wrote down a digest of the whole.
+        if fingerprint.digest != self._samples() and fingerprint.digest != await self._content():
+            return False
+        return await self._equal(latest(accepted))
 
     async def conclude(self, accepted: Sequence[ChunkReceipt], *, read_all: bool = False) -> None:
         # What can be written to may have been, while it was sent.
         if read_all or not self._view.readonly:
             await self._compare(accepted)
+
+    def _samples(self) -> str:
+        return sampled(lambda first: self._view[first : first + SAMPLE], self.size)
 
     async def _content(self) -> str:
         if self._digest is None:
@@ -181,7 +181,7 @@ class RangeUploadSource(UploadSource):
         return self._identity
 
     async def _ask_identity(self) -> str:
-        identity: object = await self._asked(self._source.identity(), 0)
+        identity: object = await self._asked("identity()", self._source.identity, 0)
         if not isinstance(identity, str):
             raise ConfigurationError(
                 f"identity() of {self.name} gave {type(identity).__name__} instead of a string: give one that changes"
@@ -190,18 +190,24 @@ class RangeUploadSource(UploadSource):
         return identity
 
     async def _range(self, part: Range) -> memoryview:
-        given: object = await self._asked(self._source.read_range(part.first, part.size), part.size)
+        reading = partial(self._source.read_range, part.first, part.size)
+        given: object = await self._asked("read_range()", reading, part.size)
         view = octets(f"read_range() of {self.name} gave", given, SourceChangedError)
         if len(view) != part.size:
             raise self._changed(f"{len(view)} bytes were given of the {part.size} from {part.first} on")
         return view
 
-    async def _asked(self, work: Any, size: int) -> object:
+    async def _awaited(self, what: str, work: object) -> object:
+        if not inspect.isawaitable(work):
+            raise ConfigurationError(f"{what} of {self.name} is not async: make it an async function")
+        return cast("object", await work)
+
+    async def _asked(self, what: str, ask: Callable[[], object], size: int) -> object:
         patience = self._resources.options.source_timeout
         limit = asyncio.timeout(patience + size / SLOWEST)
         try:
             async with limit:
-                return cast("object", await work)
+                return await self._awaited(what, ask())
         except VideoCloudError:
             raise
         except Exception as problem:
@@ -213,24 +219,6 @@ class RangeUploadSource(UploadSource):
                 ) from None
             said = f": {problem}" if str(problem) else ""
             raise UploadError(f"{self.name} failed ({type(problem).__name__}{said})", retryable=False) from problem
-
-
-def check_source(source: object) -> None:
-    """Refuse what can't be uploaded, as far as that can be told without waiting. Nothing is opened.
-
-    Raises:
-        ConfigurationError: the text says what to give instead.
-    """
-    if isinstance(source, str):
-        _check_text(source)
-    elif isinstance(source, os.PathLike):
-        named = cast("object", os.fspath(cast("os.PathLike[str]", source)))
-        if not isinstance(named, str):
-            raise ConfigurationError(f"a path must be a string, not {type(named).__name__}: use os.fsdecode(path)")
-    elif isinstance(source, bytes | bytearray | memoryview):
-        octets("source is", cast("bytes", source), ConfigurationError)
-    else:
-        _check_object(source)
 
 
 async def make_source(
@@ -256,7 +244,7 @@ async def make_source(
     check_source(source)
     if isinstance(source, str | os.PathLike):
         path = Path(cast("str | os.PathLike[str]", source))
-        return await PathSource.of(path, _type_of(file_type, path.name), size, resources, turn)
+        return await PathSource.of(path, lambda: _type_of(file_type, path.name), size, resources, turn)
     if isinstance(source, bytes | bytearray | memoryview):
         view = octets("source is", cast("bytes", source), ConfigurationError)
         _check_same_size(size, len(view), "source")
@@ -291,70 +279,6 @@ async def make_source(
     )
 
 
-def _check_text(path: str) -> None:
-    if not path:
-        raise ConfigurationError('source is "", not a path: give the path of a file')
-    url = _URL.match(path)
-    if url is None:
-        return
-    scheme = url[1].lower()
-    if scheme in ("http", "https"):
-        instead = "HttpSource(url)"
-    elif scheme == "file":
-        instead = "the path of the file"
-    else:
-        instead = f'ObjectSource.from_url("{scheme}://...")'
-    raise ConfigurationError(f"source is a URL ({scheme}://...), not a path: give {instead}")
-
-
-def _check_object(source: object) -> None:
-    kind = type(source).__name__
-    if isinstance(source, io.IOBase):
-        raise ConfigurationError(f"source is an open file ({kind}), whose read() is not async: give its path, or bytes")
-    if isinstance(source, mmap.mmap):
-        raise ConfigurationError("source is an mmap: give memoryview(source), or the path of the file")
-    if callable(getattr(source, "read_range", None)):
-        return
-    read: object = getattr(source, "read", None)
-    if hasattr(type(source), "__aiter__") and not inspect.iscoroutinefunction(read):
-        return
-    if not callable(read):
-        raise ConfigurationError(
-            f"source can't be {_article(kind)} {kind}: it must be a path, bytes, an async iterable of bytes, an object"
-            f" with an async read(size), or a range source{_hint(source)}"
-        )
-    if _is_closed(source):
-        raise ConfigurationError(
-            f"source, {_article(kind)} {kind}, is closed: upload it before it is closed (a web framework closes an"
-            " uploaded file when its request has been answered), or give a path"
-        )
-    try:
-        inspect.signature(read).bind(1)
-    except TypeError:
-        raise ConfigurationError(
-            f"source, {_article(kind)} {kind}, has a read() that takes no size: give an async iterable of its pieces,"
-            " or an object with an async read(size)"
-        ) from None
-    except ValueError:
-        return  # A function of C, of which nothing is known.
-
-
-def _is_closed(source: Any) -> bool:
-    return any(getattr(each, "closed", False) is True for each in (source, getattr(source, "file", None)))
-
-
-def _hint(source: Any) -> str:
-    try:
-        memoryview(source).release()
-    except (TypeError, ValueError, BufferError):
-        return ""
-    return "; give bytes(source) or memoryview(source)"
-
-
-def _article(word: str) -> str:
-    return "an" if word[:1].lower() in "aeiou" else "a"
-
-
 def _check_same_size(given: object, found: int, name: str) -> None:
     if given is not None and (isinstance(given, bool) or given != found):
         raise ConfigurationError(f"size is {given!r}, but {name} has {found} bytes")
@@ -383,7 +307,7 @@ async def _pieces(reader: Any) -> AsyncGenerator[bytes, None]:
         reading = reader.read(MIB)
         if not inspect.isawaitable(reading):
             raise ConfigurationError(
-                f"source, {_article(type(reader).__name__)} {type(reader).__name__}, has a read() that is not async;"
+                f"source, {article(type(reader).__name__)} {type(reader).__name__}, has a read() that is not async;"
                 " give its path, or its bytes"
             )
         piece: object = await reading

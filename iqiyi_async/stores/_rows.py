@@ -1,0 +1,70 @@
+"""An entry of the journal as the columns of a table, and back; the tables of all databases have the same ones."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from .. import _validation
+from ..errors import ConfigurationError
+from ..models import ChunkReceipt, Fingerprint, JournalEntry, Phase
+from ..protocol import hosts
+
+#: The columns between `key` and `changed`, which the journal itself fills.
+COLUMNS = (
+    "file_id, upload_url, size, mtime_ns, inode, digest, device, ctime_ns, phase, name, account, grp, file_type,"
+    " metadata, remember"
+)
+_MD5 = re.compile(r"[0-9a-f]{32}")
+
+
+def columns_of(entry: JournalEntry) -> tuple[Any, ...]:
+    """An entry as the values of `COLUMNS`. Numbers that may be greater than 2**63 are texts."""
+    mark = entry.fingerprint
+    return (
+        *(entry.file_id, entry.upload_url, mark.size, mark.mtime_ns, str(mark.inode), mark.digest),
+        *(str(mark.device), mark.ctime_ns, entry.phase.value, writable(entry.name), entry.account),
+        *(writable(entry.group), entry.file_type, entry.metadata, entry.remember),
+    )
+
+
+def entry_of(row: Sequence[Any], ranges: Iterable[Sequence[Any]]) -> JournalEntry | None:
+    """The entry of a row (`key`, `COLUMNS`, `changed`) and of the rows of its ranges (first, last, MD5, attempts); None
+    if it can't be right: databases keep what other programs write into them."""
+    key, file_id, url, size, mtime_ns, inode, digest, device, ctime_ns, phase, *rest = row
+    name, account, group, file_type, metadata, remember, changed = rest
+    try:
+        entry = JournalEntry(
+            file_id=_validation.file_id(file_id),
+            upload_url=str(url),
+            fingerprint=Fingerprint(int(size), int(mtime_ns), int(inode), str(digest), int(device), int(ctime_ns)),
+            phase=Phase(phase),
+            accepted=tuple(ChunkReceipt(int(a), int(b), str(md5), int(n)) for a, b, md5, n in ranges),
+            name=str(name),
+            account=str(account),
+            group=str(group),
+            file_type=str(file_type),
+            metadata=str(metadata),
+            remember=float(remember),
+            changed=float(changed),
+            key=str(key),
+        )
+    except (ConfigurationError, ValueError, TypeError):
+        return None
+    return entry if _is_sound(entry) else None
+
+
+def writable(text: str) -> str:
+    """A name that is no UTF-8 (another encoding of the file system), or has a zero in it, as text that every database
+    takes."""
+    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
+
+
+def _is_sound(entry: JournalEntry) -> bool:
+    size = entry.fingerprint.size
+    return (
+        size > 0
+        and hosts.problem_with(entry.upload_url, private_allowed=True) is None
+        and all(0 <= each.first <= each.last < size and _MD5.fullmatch(each.md5) for each in entry.accepted)
+    )
