@@ -39,7 +39,6 @@ class UploadHandle:
         self.counts: Progress = Progress(clock, on_progress, self._on_event)
         self._upload: Upload | None = None
         self._stop_within: float | None = None
-        self._cancel_at_service = False
         self._why: UploadError | None = None
         self._cancelled = False
         self._awaited = False
@@ -85,10 +84,9 @@ class UploadHandle:
         Args:
             at_service: cancel it at the service too; otherwise the option ``on_failure`` decides.
         """
-        if at_service:
-            self._cancel_at_service = True
-            if self._upload is not None:
-                self._upload.cancel_at_service()
+        if at_service and self._upload is not None:
+            # Before that there is nothing at the service yet.
+            self._upload.cancel_at_service()
         self._cancelled = True
         self.abort(UploadError("the upload was cancelled", retryable=True))
         await self.wait()
@@ -139,8 +137,6 @@ class UploadHandle:
         self._upload = upload
         if self._stop_within is not None:
             upload.stop(self._stop_within)
-        if self._cancel_at_service:
-            upload.cancel_at_service()
 
     def stop(self, within: float) -> None:
         """Take no new ranges, unless the upload will be done within `within` seconds; finish those under way."""

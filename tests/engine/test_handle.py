@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from iqiyi_async import (
     ServiceUnavailableError,
     UploadError,
     UploadEvent,
+    UploadProgress,
     UploadState,
 )
 
@@ -326,3 +328,63 @@ async def test_what_was_left_behind_is_listed(service: Service, tmp_path: Path) 
 def test_events_are_values() -> None:
     event = UploadEvent(UploadState.WAITING, None)  # type: ignore[arg-type]
     assert event == UploadEvent(UploadState.WAITING, None)  # type: ignore[arg-type]
+
+
+async def test_what_comes_after_its_end_is_without_effect(service: Service) -> None:
+    async with cloud(service.url) as client:
+        handle = client.start_upload(content(SIZE), NAME, file_type="mp4")
+        receipt = await in_time(handle)
+        handle.pause()
+        handle.resume()
+        await in_time(handle.cancel(at_service=True))
+        assert handle.state is UploadState.FINISHED
+        assert await handle == receipt
+    assert not service.count("cancel_upload")
+
+
+async def test_resumed_before_its_first_step(service: Service) -> None:
+    async with cloud(service.url) as client:
+        handle = client.start_upload(content(SIZE), NAME, file_type="mp4")
+        handle.pause()
+        handle.resume()
+        assert (await in_time(handle)).file_id == "file0"
+
+
+async def test_a_timeout_of_the_caller_s_own_is_no_end_of_ours(service: Service) -> None:
+    """A source raises it; nobody has stopped the upload."""
+
+    async def stream() -> AsyncIterator[bytes]:
+        yield content(100)
+        raise TimeoutError("no tape in the drive")
+
+    def listen(progress: UploadProgress) -> None:
+        raise TimeoutError("the display is gone")
+
+    async with cloud(service.url) as client:
+        with pytest.raises(TimeoutError, match="the display is gone"):
+            await in_time(client.upload(content(SIZE), NAME, file_type="mp4", on_progress=listen))
+        with pytest.raises(UploadError, match="no tape in the drive"):
+            await in_time(client.upload(stream(), NAME, file_type="mp4", size=SIZE))
+
+
+async def test_draining_before_its_first_step_leaves_it_resumable(service: Service) -> None:
+    async with cloud(service.url) as client:
+        handle = client.start_upload(content(SIZE), NAME, file_type="mp4")
+        await in_time(client.drain(0.0))
+        with pytest.raises(UploadError):
+            await in_time(handle)
+    assert not service.published
+
+
+def test_a_loop_that_ends_takes_it_along_without_a_word(caplog: pytest.LogCaptureFixture) -> None:
+    async def stream() -> AsyncIterator[bytes]:
+        await asyncio.Event().wait()
+        yield b""
+
+    async def forget() -> str:
+        handle = cloud("http://127.0.0.1:9").start_upload(stream(), NAME, file_type="mp4", size=1)
+        await asyncio.sleep(0)
+        return repr(handle)
+
+    assert asyncio.run(forget()) == "<UploadHandle - waiting>"
+    assert not [record for record in caplog.records if "failed" in record.message]

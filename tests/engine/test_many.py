@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from iqiyi_async import ConfigurationError, UploadItem, UploadOutcome
+from iqiyi_async import ConfigurationError, ServiceError, UploadItem, UploadOutcome
 
-from .servers import Asked, Service
+from .servers import Asked, Service, answer
 from .tools import NAME, cloud, content, idle_workers, in_time, until
 
 pytestmark = pytest.mark.anyio
@@ -123,3 +123,17 @@ async def test_requests_are_limited(service: Service) -> None:
         for _ in range(15):
             await client.get_status("file0")
         assert time.monotonic() - began > 1.0
+
+
+async def test_a_video_that_is_not_published_is_an_outcome_with_its_receipt(service: Service) -> None:
+    service.hooks["get_status"] = refuse
+    async with cloud(service.url) as client:
+        outcomes = [each async for each in client.upload_many([item(1)], wait_until_published=True)]
+    (outcome,) = outcomes
+    assert not outcome.ok
+    assert outcome.receipt is not None
+    assert isinstance(outcome.error, ServiceError)
+
+
+async def refuse(asked: Asked) -> bytes:
+    return answer({"code": "Q00001"})

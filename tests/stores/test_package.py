@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import subprocess
 import sys
 
@@ -17,7 +18,10 @@ from .helpers import KEY, ROOT, token
 def test_nothing_is_imported_before_it_is_used() -> None:
     heavy = ("redis", "sqlite3", "filelock", "platformdirs")
     code = f"import sys, iqiyi_async.stores; print([name for name in {heavy!r} if name in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    # A program that is measured has loaded what measures it.
+    env = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 
 
