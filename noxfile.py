@@ -31,15 +31,15 @@ FALLBACKS = [
     "tests/words",
 ]
 
-#: Slow tests of extras, the same on every Python: clusters, browsers, processes and servers that are killed.
+#: Suites of extras, and of programs: slow, and the same on every Python.
 ON_ONE_PYTHON = [
-    "tests/batch/test_dask.py",
-    "tests/batch/test_kills.py",
-    "tests/docs/test_programs.py",
+    *(f"tests/batch/test_{name}.py" for name in ("commands", "dask", "documents", "kills", "postgres")),
+    "tests/cli",
+    "tests/docs",
     "tests/emulator/test_page.py",
+    "tests/sources",
     "tests/stores/test_postgres_journal.py",
-    "tests/web/test_examples.py",
-    "tests/web/test_workers.py",
+    "tests/web",
 ]
 
 #: What is covered at least, in percent of lines and branches: each part on its own, then all of the package.
@@ -165,7 +165,7 @@ def package(session: nox.Session) -> None:
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
     """The suite, against the installed package, on every Python that is there. The newest one runs the whole of it; the
-    others leave out the slow tests of extras."""
+    others leave out the suites of extras."""
     session.install(".[all]", *_group("test"))
     whole = session.python == PYTHONS[-1] or bool(session.posargs)
     left_out = () if whole else (f"--ignore={each}" for each in ON_ONE_PYTHON)
@@ -202,8 +202,15 @@ def fallbacks(session: nox.Session) -> None:
     """The tests of files, memory, connections and stores, with everything taken away that Windows does not have."""
     session.install(".[all]", *_group("test"))
     with _away(session):
-        left_out = (f"--ignore={each}" for each in ON_ONE_PYTHON)
-        command = ("-m", "pytest", "-n", "2", "-p", "tests.as_windows", *left_out)
+        command = (
+            "-m",
+            "pytest",
+            "-n",
+            "2",
+            "-p",
+            "tests.as_windows",
+            "--ignore=tests/stores/test_postgres_journal.py",
+        )
         session.run("python", *command, *FALLBACKS, *session.posargs)
 
 
