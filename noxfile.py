@@ -27,6 +27,7 @@ SUPPORTED = [
 FALLBACKS = [
     *(f"tests/engine/test_{name}.py" for name in ("changing_sources", "identity", "kept_connections", "memory")),
     "tests/stores",
+    "--ignore=tests/stores/test_postgres_journal.py",
     "tests/sources",
     "tests/words",
 ]
