@@ -30,6 +30,9 @@ logger: logging.Logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+#: A journal that took so long to fail (it is locked) is told no ranges for so many times as long.
+LEFT_ALONE = 10
+
 
 class JournalSession:
     """One upload's page in a journal. Without a journal it does nothing.
@@ -67,6 +70,8 @@ class JournalSession:
         self._lease = None if journal is None else lease(journal, key, lease_seconds)
         self._lost: UploadError | None = None
         self._warned = False
+        self._clock = clock
+        self._alone_until = 0.0
         self._entry: JournalEntry | None = None
         self._missing = 0
         self._beside = Background()
@@ -179,8 +184,8 @@ class JournalSession:
             await self._while_sending(lambda fence: journal.begin(self._key, fence, full))
 
     async def record(self, chunk: ChunkReceipt) -> None:
-        """Add an accepted range; a journal that fails is warned of. The last one may still be written when this
-        returns: what follows it waits for that.
+        """Add an accepted range; a journal that fails is warned of, and left alone for a while: what it misses is sent
+        again by the next run. The last one may still be written when this returns: what follows it waits for that.
 
         Raises:
             UploadError: the lease is lost.
@@ -188,7 +193,7 @@ class JournalSession:
         self.accepted.append(chunk)
         self._missing -= chunk.size
         journal = self._journal
-        if journal is not None:
+        if journal is not None and self._clock() >= self._alone_until:
             write = partial(self._while_sending, lambda fence: journal.record(self._key, fence, chunk))
             if self._ordered and self._missing <= 0:
                 self._beside.begin(self._without_telling(write))
@@ -375,12 +380,13 @@ class JournalSession:
             return None
 
     async def _while_sending(self, write: Callable[[int], Awaitable[bool]]) -> None:
-        fence = self.fence
+        fence, began = self.fence, self._clock()
         try:
             kept = await run_to_completion(write(fence))
         except Exception as problem:
             if self._strict:
                 raise
+            self._alone_until = self._clock() + LEFT_ALONE * (self._clock() - began)
             self._warn(problem)
         else:
             await self._kept(kept, fence)
