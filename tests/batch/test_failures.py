@@ -12,13 +12,23 @@ from typing import Any
 import attrs
 import pytest
 
-from iqiyi_async import AsyncVideoCloud, ChunkReceipt, Metadata, VideoState
+from iqiyi_async import (
+    AsyncVideoCloud,
+    AuthorizationError,
+    ChunkReceipt,
+    Metadata,
+    ServiceError,
+    VideoCloudError,
+    VideoState,
+    VideoStatus,
+)
 from iqiyi_async.batch.afterwards import OnSuccess
 from iqiyi_async.batch.columns import ColumnError, make_item
 from iqiyi_async.batch.heartbeat import Heartbeat
 from iqiyi_async.batch.item_journal import ItemJournal
 from iqiyi_async.batch.ledger import LedgerError
 from iqiyi_async.batch.models import Claim, NewItem
+from iqiyi_async.batch.publication import Reviewed, Watchers
 from iqiyi_async.batch.rows import metadata_to_json
 from iqiyi_async.batch.settings import Settings
 from iqiyi_async.batch.slots import Slot
@@ -237,3 +247,55 @@ async def test_who_waits_for_a_beat_ends_with_the_heartbeat(ledger: Away) -> Non
     heartbeat.close()
     with pytest.raises(asyncio.CancelledError):
         await later
+
+
+async def watched(client: AsyncVideoCloud, claims: list[Claim]) -> tuple[list[Any], list[BaseException]]:
+    ended: list[Any] = []
+    failed: list[BaseException] = []
+
+    async def end(each: Reviewed, outcome: VideoStatus | VideoCloudError) -> None:
+        ended.append(outcome)
+
+    watchers = Watchers(client, end, failed.append)
+    for claim in claims:
+        watchers.add(Reviewed(claim, None))
+    await watchers.idle()
+    assert len(watchers) == len(claims) - len(ended)
+    return ended, failed
+
+
+async def test_videos_that_can_not_be_looked_at_are_given_up(service: Service, ledger: Away) -> None:
+    async def refuse(asked: Asked) -> bytes:
+        return answer({"code": "Q00001"})
+
+    service.hooks["get_status"] = service.hooks["list_videos"] = refuse
+    claim = attrs.evolve(await claimed(ledger), file_id="f")
+    async with cloud(service.url) as client:
+        ended, failed = await watched(client, [claim, claim])
+    assert [type(each) for each in ended] == [ServiceError, ServiceError]
+    assert failed == []
+
+
+async def test_refused_credentials_end_the_waiting_as_a_whole(service: Service, ledger: Away) -> None:
+    async def refuse(asked: Asked) -> bytes:
+        return answer({"code": "A21324"})
+
+    service.hooks["authorize"] = refuse
+    claim = attrs.evolve(await claimed(ledger), file_id="f")
+    async with cloud(service.url) as client:
+        ended, failed = await watched(client, [claim])
+    assert ended == []
+    assert [type(each) for each in failed] == [AuthorizationError]
+
+
+async def test_what_nobody_waits_for_any_more_is_left(service: Service, ledger: Away) -> None:
+    async def never(each: Reviewed, outcome: VideoStatus | VideoCloudError) -> None:
+        raise AssertionError
+
+    claim = attrs.evolve(await claimed(ledger), file_id="f")
+    async with cloud(service.url) as client:
+        watchers = Watchers(client, never, [].append)
+        await watchers.aclose()
+        watchers.add(Reviewed(claim, None))
+        await watchers.aclose()
+    assert len(watchers) == 1
