@@ -27,16 +27,20 @@ SUPPORTED = [
 FALLBACKS = [
     *(f"tests/engine/test_{name}.py" for name in ("changing_sources", "identity", "kept_connections", "memory")),
     "tests/stores",
+    "--ignore=tests/stores/test_postgres_journal.py",
     "tests/sources",
     "tests/words",
 ]
 
-#: Slow tests of extras, the same on every Python: clusters, browsers, processes and servers that are killed.
+#: Suites of extras, and of programs: slow, and the same on every Python.
 ON_ONE_PYTHON = [
-    "tests/batch/test_dask.py",
-    "tests/batch/test_kills.py",
+    *(f"tests/batch/test_{name}.py" for name in ("commands", "dask", "documents", "kills", "postgres")),
+    "tests/cli",
+    "tests/docs",
     "tests/emulator/test_page.py",
-    "tests/web/test_workers.py",
+    "tests/sources",
+    "tests/stores/test_postgres_journal.py",
+    "tests/web",
 ]
 
 #: What is covered at least, in percent of lines and branches: each part on its own, then all of the package. Where it
@@ -162,26 +166,20 @@ def package(session: nox.Session) -> None:
 
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
-    """The suite, against the installed package, on every Python that is there. The newest one runs the whole of it
-    and measures what it covers; the others leave out the slow tests of extras."""
+    """The suite, against the installed package, on every Python that is there. The newest one runs the whole of it; the
+    others leave out the suites of extras."""
     session.install(".[all]", *_group("test"))
-    if session.python == PYTHONS[-1] and not session.posargs:
-        _measured(session)
-        return
-    left_out = () if session.posargs else (f"--ignore={each}" for each in ON_ONE_PYTHON)
+    whole = session.python == PYTHONS[-1] or bool(session.posargs)
+    left_out = () if whole else (f"--ignore={each}" for each in ON_ONE_PYTHON)
     with _away(session):
         session.run("python", "-X", "dev", "-m", "pytest", "-n", "2", *left_out, *session.posargs)
 
 
 @nox.session(python=PYTHONS[-1:])
 def coverage(session: nox.Session) -> None:
-    """What the suite covers, its own processes included, and whether that is enough: a part of `tests`, on its own.
-    `nox -s coverage -- tests/engine` says what a part of the suite covers."""
+    """What the suite covers, its own processes included, and whether that is enough: a run of its own, as measuring
+    takes time. `nox -s coverage -- tests/engine` says what a part of the suite covers."""
     session.install(".[all]", *_group("test"))
-    _measured(session)
-
-
-def _measured(session: nox.Session) -> None:
     data = str(Path(session.create_tmp()).resolve() / ".coverage")
     session.run("python", "-m", "coverage", "erase", f"--data-file={data}")
     command = ("-m", "coverage", "run", f"--data-file={data}", "-m", "pytest", "-n", "2")
@@ -206,7 +204,16 @@ def fallbacks(session: nox.Session) -> None:
     """The tests of files, memory, connections and stores, with everything taken away that Windows does not have."""
     session.install(".[all]", *_group("test"))
     with _away(session):
-        session.run("python", "-m", "pytest", "-n", "2", "-p", "tests.as_windows", *FALLBACKS, *session.posargs)
+        command = (
+            "-m",
+            "pytest",
+            "-n",
+            "2",
+            "-p",
+            "tests.as_windows",
+            "--ignore=tests/stores/test_postgres_journal.py",
+        )
+        session.run("python", *command, *FALLBACKS, *session.posargs)
 
 
 @contextmanager

@@ -21,7 +21,7 @@ settings.register_profile("mutants", settings.get_profile("quick"), max_examples
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 #: A task that was told to end needs a moment for it: the server's side of a request, a cancelled helper.
-GRACE_SECONDS = 0.5
+GRACE_SECONDS = 3.0
 
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 _FOLDERS = ("HOME", "XDG_STATE_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "LOCALAPPDATA")

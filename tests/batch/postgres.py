@@ -11,7 +11,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 #: Where Debian keeps the programs that are not on the path.
@@ -57,22 +57,26 @@ class Postgres:
         return f"postgresql://{user}@127.0.0.1:{self.port}/{database}"
 
     def start(self) -> None:
-        """Start it, and wait until it answers."""
+        """Start it, and wait until it answers. After a kill the old server's processes may still end: then it is tried
+        again."""
+        deadline = time.monotonic() + PATIENCE
+        ready = [str(self._programs / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(self.port)]
+        self._process = self._launch()
+        while self._process.poll() is not None or subprocess.run(ready, check=False).returncode:
+            assert time.monotonic() < deadline, "postgres does not answer"
+            time.sleep(0.05)
+            if self._process.poll() is not None:
+                self._process = self._launch()
+
+    def _launch(self) -> subprocess.Popen[bytes]:
         options = ["-k", str(self._folder), "-p", str(self.port), "-c", "listen_addresses=127.0.0.1", "-c", "fsync=off"]
-        self._process = subprocess.Popen(
+        return subprocess.Popen(
             [str(self._programs / "postgres"), "-D", str(self._folder / "data"), *options],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
             **self._as_user(),
         )
-        deadline = time.monotonic() + PATIENCE
-        while subprocess.run(
-            [str(self._programs / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(self.port)], check=False
-        ).returncode:
-            assert self._process.poll() is None, "postgres has ended"
-            assert time.monotonic() < deadline, "postgres does not answer"
-            time.sleep(0.05)
 
     def stop(self) -> None:
         """Stop it: connections are cut."""
@@ -94,7 +98,8 @@ class Postgres:
     def _end(self, number: signal.Signals) -> None:
         process, self._process = self._process, None
         if process is not None:
-            os.killpg(process.pid, number)
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, number)
             process.wait(PATIENCE)
             # Those that were started by it have groups of their own; they end when it is gone.
             (self._folder / "data" / "postmaster.pid").unlink(missing_ok=True) if number == signal.SIGKILL else None
