@@ -388,3 +388,26 @@ def test_a_loop_that_ends_takes_it_along_without_a_word(caplog: pytest.LogCaptur
 
     assert asyncio.run(forget()) == "<UploadHandle - waiting>"
     assert not [record for record in caplog.records if "failed" in record.message]
+
+
+async def test_closing_the_client_ends_a_stream_between_two_ranges(service: Service) -> None:
+    reached, go = asyncio.Event(), asyncio.Event()
+
+    async def stream() -> AsyncIterator[bytes]:
+        yield content(64 * 1024)
+        reached.set()
+        await go.wait()
+        while True:
+            yield content(64 * 1024)
+
+    async with cloud(service.url, max_workers=1) as client:
+        handle = client.start_upload(stream(), NAME, file_type="mp4", size=1 << 28)
+        await in_time(reached.wait())
+        draining = asyncio.create_task(client.drain(1.0))
+        await asyncio.sleep(0.05)
+        go.set()
+        await in_time(draining)
+        with pytest.raises(UploadError) as caught:
+            await in_time(handle)
+    assert 0 < caught.value.accepted <= 3 * 64 * 1024, "what was gathered is sent, and nothing more"
+    assert not service.published

@@ -141,7 +141,7 @@ def test_an_answer_without_an_object_can_not_be_read(sample: Sample, content: by
 
 
 @each_operation
-@pytest.mark.parametrize("status", [300, 301, 302, 303, 304, 307, 308])
+@pytest.mark.parametrize("status", [300, 301, 302, 303, 304, 307, 308, 399])
 @pytest.mark.parametrize("content", ["", "{}", '{"code":"A00000"}', "<a href='http://evil'>moved</a>"])
 def test_a_redirect_is_never_followed(sample: Sample, status: int, content: str) -> None:
     check(sample.call, answer(content, status), Fails(ResponseError, status=status, retryable=False, excerpt=""))
@@ -433,4 +433,10 @@ def test_whether_the_service_as_a_whole_is_down(error: VideoCloudError, outage: 
 
 def test_json_in_a_string_that_nests_too_deeply_is_no_object() -> None:
     deep = '{\\"a\\":' * 100_000
-    check(SAMPLES[4].call, '"' + deep + '"', Fails(ResponseError, status=200, retryable=True))
+    check(SAMPLES[4].call, '"' + deep + '}"', Fails(ResponseError, status=200, retryable=True))
+
+
+@pytest.mark.parametrize("status", [299, 400])
+def test_only_redirects_are_redirects(status: int) -> None:
+    """Others are read: the answer says what it means."""
+    check(SAMPLES[4].call, answer('{"code":"Q00001"}', status), Fails(ServiceError, code="Q00001"))

@@ -209,6 +209,13 @@ LIST_ANSWERS = [
     (listed('{"fileId":"7","fileName":"\\ud800x","img":"\\udfff"}'), page(video(name="?x", image="?"))),
     # A moment that no calendar has is none.
     (listed('{"fileId":"7","createTime":1e17}'), page(video())),
+    (listed('{"fileId":"7","createTime":-62104060800}'), page(video(created_at=datetime(2, 1, 1, tzinfo=UTC)))),
+    (listed('{"fileId":"7","createTime":-62104060801}'), page(video())),
+    (
+        listed('{"fileId":"7","createTime":253339228799}'),
+        page(video(created_at=datetime(9997, 12, 31, 23, 59, 59, tzinfo=UTC))),
+    ),
+    (listed('{"fileId":"7","createTime":253339228800}'), page(video())),
     (listed('{"fileId":"7","createTime":-1e17}'), page(video())),
     (listed('{"fileId":"7","createTime":NaN}'), page(video())),
     # One odd field costs that field.
