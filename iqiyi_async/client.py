@@ -431,11 +431,7 @@ class AsyncVideoCloud:
         try:
             await self._runtime.finisher.finish(file_id)
         except FinishInDoubtError as doubt:
-            error = doubt.error
-        else:
-            return
-        # Outside of the handler: an error must not stand in its own chain.
-        raise error from error.__cause__
+            raise doubt.error from doubt.error.__cause__
 
     async def cancel_upload(self, file_id: str) -> None:
         """Call an upload off (section 1.4). Its ranges are dropped; it can't be gone on with.

@@ -105,10 +105,14 @@ class Finisher:
         except VideoCloudError as error:
             if not in_doubt:
                 raise
-            # No attempt is left, or a second finish was refused, perhaps because the first has arrived after all.
-            asked = error.operation == "get_status" and error.exhausted
-            if asked or not await self._finished_after_all(file_id):
-                raise FinishInDoubtError(error) from error
+            problem = error
+        else:
+            return
+        # No attempt is left, or a second finish was refused, perhaps because the first has arrived after all.
+        asked = problem.operation == "get_status" and problem.exhausted
+        if asked or not await self._finished_after_all(file_id):
+            # Outside of the handler: the error is raised in place of this one, and must not stand in its own chain.
+            raise FinishInDoubtError(problem)
 
     async def is_finished(self, file_id: str, *, in_doubt: bool = False) -> bool:
         """Whether the service has taken the upload as a whole already.

@@ -25,6 +25,7 @@ from iqiyi_async import (
     VideoState,
 )
 from iqiyi_async.emulator import EmulatorConfig, EmulatorServer, Fault, FaultPlan, ThreadedEmulatorServer
+from iqiyi_async.upload.finish import FinishInDoubtError
 
 from .servers import Asked, Cut, Service, answer, ok
 from .tools import NAME, ONCE, QUICK, cloud, content, in_time, open_paths, pieces
@@ -407,6 +408,25 @@ async def test_dropped_upload_starts_over_once(emulator: ThreadedEmulatorServer)
     assert await asyncio.to_thread(emulator.content, receipt.file_id) == content(SIZE)
     assert len([one for one in emulator.history if one.operation == "request_upload"]) == 2
     assert [view.file_id for view in emulator.published()] == [receipt.file_id]
+
+
+async def test_doubt_about_a_finish_does_not_chain_the_error_that_it_holds(service: Service) -> None:
+    """Who raises that error in its place would put it into its own chain."""
+
+    async def lost(asked: Asked) -> None:
+        raise Cut
+
+    service.hooks["finish_upload"] = service.hooks["get_status"] = lost
+    async with cloud(service.url) as client:
+        with pytest.raises(FinishInDoubtError) as doubt:
+            await in_time(client._runtime.finisher.finish("f"))
+        assert (doubt.value.__cause__, doubt.value.__context__) == (None, None)
+        with pytest.raises(TransportError) as caught:
+            await in_time(client.finish_upload("f"))
+    chain: list[BaseException] = [caught.value]
+    while (each := chain[-1].__cause__ or chain[-1].__context__) is not None:
+        assert each not in chain
+        chain.append(each)
 
 
 async def test_absent_after_a_lost_finish_is_in_doubt(service: Service, tmp_path: Path) -> None:
