@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from ..errors import ConfigurationError
 from ._codec import Sealed
-from ._worker import settle
+from ._worker import told_anew
 
 # It has no types.
 asyncpg: Any = import_module("asyncpg")
@@ -140,19 +140,7 @@ class PostgresPool:
             DatabaseError: the database can't be reached, or refuses.
             ConfigurationError: the DSN can't be used, or the tables are of another release.
         """
-        task = asyncio.ensure_future(self._attempts(work))
-        try:
-            await asyncio.wait([task])
-        except asyncio.CancelledError:
-            task.cancel()
-            await settle(task)
-            raise
-        problem = task.exception()
-        if problem is None:
-            return task.result()
-        failure = self._told_anew(problem)
-        del task, problem
-        raise failure
+        return await told_anew(self._attempts(work), self._told_anew)
 
     async def aclose(self) -> None:
         """Close the connections of the running event loop."""

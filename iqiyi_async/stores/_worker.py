@@ -13,13 +13,13 @@ import asyncio
 import os
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Generic, TypeVar, cast
 
 import anyio
 
-__all__ = ["BackgroundThread", "Batches", "settle"]
+__all__ = ["BackgroundThread", "Batches", "settle", "told_anew"]
 
 T = TypeVar("T")
 C = TypeVar("C")
@@ -45,6 +45,30 @@ async def settle(work: asyncio.Future[Any]) -> None:
         work.exception()
     if cancelled:
         raise asyncio.CancelledError
+
+
+async def told_anew(work: Coroutine[Any, Any, T], failure: Callable[[BaseException], BaseException]) -> T:
+    """Carry `work` out in a task of its own, whose frames no error that leaves here shows: they may hold secrets.
+
+    A caller that is cancelled cancels it, and waits for its end.
+
+    Args:
+        work: what is done.
+        failure: what is raised in place of an error of `work`.
+    """
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.wait([task])
+    except asyncio.CancelledError:
+        task.cancel()
+        await settle(task)
+        raise
+    error = task.exception()
+    if error is None:
+        return task.result()
+    problem = failure(error)
+    del task, error
+    raise problem
 
 
 class BackgroundThread:

@@ -23,7 +23,7 @@ from ..models import StoredToken, Token
 from ._codec import Sealed, token_from_json, token_to_json
 from ._polling import poll
 from ._turns import Turns
-from ._worker import settle
+from ._worker import settle, told_anew
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -179,19 +179,7 @@ class RedisTokenStore:
 
     async def _send(self, *command: str | Sealed) -> Sealed:
         """Send a command; whoever is cancelled meanwhile leaves no task and no half-read connection behind."""
-        task = asyncio.create_task(self._execute(command))
-        try:
-            await asyncio.wait([task])
-        except asyncio.CancelledError:
-            task.cancel()
-            await settle(task)
-            raise
-        error = task.exception()
-        if error is None:
-            return task.result()
-        failure = self._library.told_anew(error)
-        del task, error
-        raise failure
+        return await told_anew(self._execute(command), self._library.told_anew)
 
     async def _execute(self, command: tuple[str | Sealed, ...]) -> Sealed:
         async with asyncio.timeout(PATIENCE):
