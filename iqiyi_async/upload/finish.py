@@ -108,11 +108,8 @@ class Finisher:
             problem = error
         else:
             return
-        # No attempt is left, or a second finish was refused, perhaps because the first has arrived after all.
-        asked = problem.operation == "get_status" and problem.exhausted
-        if asked or not await self._finished_after_all(file_id):
-            # Outside of the handler: the error is raised in place of this one, and must not stand in its own chain.
-            raise FinishInDoubtError(problem)
+        # Outside of the handler: the error is raised in place of the doubt, and must not stand in its own chain.
+        await self._resolve(file_id, problem)
 
     async def is_finished(self, file_id: str, *, in_doubt: bool = False) -> bool:
         """Whether the service has taken the upload as a whole already.
@@ -167,6 +164,12 @@ class Finisher:
                 retryable=True,
             )
         )
+
+    async def _resolve(self, file_id: str, problem: VideoCloudError) -> None:
+        """No attempt is left, or a second finish was refused, perhaps because the first has arrived after all."""
+        asked = problem.operation == "get_status" and problem.exhausted
+        if asked or not await self._finished_after_all(file_id):
+            raise FinishInDoubtError(problem)
 
     async def _finished_after_all(self, file_id: str) -> bool:
         try:
