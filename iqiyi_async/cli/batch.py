@@ -146,7 +146,7 @@ def status(*, ledger: str = LEDGER, name: str = "default", json: Json = False, v
     screen = Screen(machine=json, quiet=verbosity.quiet)
 
     async def command(_: signals.Signals) -> int:
-        async with _batch(None, ledger, {"name": name, "must_exist": True}) as batch:
+        async with _known(None, ledger, name) as batch:
             found = await batch.status()
         if json:
             screen.record({"batch": name, "total": found.total, **attrs.asdict(found)})
@@ -177,7 +177,7 @@ def retry(*, ledger: str = LEDGER, name: str = "default", verbosity: Verbosity =
     screen = Screen(quiet=verbosity.quiet)
 
     async def command(_: signals.Signals) -> int:
-        async with _batch(None, ledger, {"name": name, "must_exist": True}) as batch:
+        async with _known(None, ledger, name) as batch:
             again = await batch.retry_failed()
             screen.result(tr("{items} will be tried again by batch run", items=count(again, "item")))
         return 0
@@ -196,7 +196,7 @@ def stop(*, ledger: str = LEDGER, name: str = "default", verbosity: Verbosity = 
     screen = Screen(quiet=verbosity.quiet)
 
     async def command(_: signals.Signals) -> int:
-        async with _batch(None, ledger, {"name": name, "must_exist": True}) as batch:
+        async with _known(None, ledger, name) as batch:
             await batch.stop()
         screen.note(tr("all runners end after what they are uploading; the next batch run goes on"))
         return 0
@@ -231,7 +231,7 @@ def report(
         account.check()
 
     async def written(cloud: AsyncVideoCloud | None) -> int:
-        async with _batch(cloud, ledger, {"name": name, "must_exist": True}) as batch:
+        async with _known(cloud, ledger, name) as batch:
             found = await batch.report(urls=urls)
         if file is not None:
             found.write(file)
@@ -282,6 +282,11 @@ def _has_port(address: str) -> bool:
         return urlsplit(address if "://" in address else f"tcp://{address}").port is not None
     except ValueError:
         return False
+
+
+def _known(cloud: AsyncVideoCloud | None, ledger: str, name: str) -> Batch:
+    """A batch to look at: a misspelt ledger is none, and is not made."""
+    return _batch(cloud, ledger, {"name": name, "must_exist": True})
 
 
 def _perform(command: Command, screen: Screen, verbosity: Verbosity) -> int:
