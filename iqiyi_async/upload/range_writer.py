@@ -21,7 +21,7 @@ from .._concurrency import run_to_completion
 from .._fair_queue import Turn
 from ..errors import UnknownFileError, UploadError, VideoCloudError
 from ..models import ChunkReceipt, JournalEntry, Metadata, Phase, UploadReceipt, UploadTicket
-from ..protocol import hosts, uploads
+from ..protocol import uploads
 from .finish import FinishInDoubtError
 from .journal_session import JournalSession
 from .range_attempt import send_range
@@ -165,23 +165,16 @@ class RangeWriter:
             VideoCloudError: the service refused, or could not be asked.
             UploadError: the journal can't be written, or the lease is lost.
         """
-        service = self._service
         if self._ticket is None:
-            call = uploads.request_upload(
-                service.endpoints,
-                self._entry.file_type,
-                self.size,
-                parameters=service.options.parameters,
-                boundary=service.pool.boundary,
-            )
+            service = self._service
+            call = uploads.request_upload(service.endpoints, self._entry.file_type, self.size, **service.form)
             ticket = await self._session.send(call, interactive=True)
             self._entry = attrs.evolve(self._entry, file_id=ticket.file_id, upload_url=ticket.upload_url)
             await self._journal.begin(self._entry)
             self._open(ticket)
         elif len(accepted := self.accepted) != len(self._journal.accepted):
             await self._keep(accepted)
-        if self._described is None:
-            self._described = asyncio.create_task(self._describe(), name="iqiyi-async metadata")
+        self._describing()
 
     async def drop_last(self) -> None:
         """Let the last accepted range count no more: its bytes are handed in again."""
@@ -276,9 +269,7 @@ class RangeWriter:
             if said_before and await finisher.is_finished(self.file_id, in_doubt=True):
                 await self._published()
                 return
-            if self._described is None:
-                self._described = asyncio.create_task(self._describe(), name="iqiyi-async metadata")
-            await asyncio.shield(self._described)
+            await asyncio.shield(self._describing())
             await self._journal.announce(Phase.FINISHING)
             self._entry = attrs.evolve(self._entry, phase=Phase.FINISHING)
             await finisher.finish(self.file_id, said_before=said_before)
@@ -316,12 +307,7 @@ class RangeWriter:
                     await self._published()
                     return False
                 await self._journal.announce(Phase.CANCELLING)
-                call = uploads.cancel_upload(
-                    service.endpoints,
-                    self.file_id,
-                    parameters=service.options.parameters,
-                    boundary=service.pool.boundary,
-                )
+                call = uploads.cancel_upload(service.endpoints, self.file_id, **service.form)
                 await self._session.send(call, interactive=True)
             except UnknownFileError:
                 pass  # dropped already
@@ -344,13 +330,17 @@ class RangeWriter:
     # Inside
 
     def _open(self, ticket: UploadTicket) -> None:
-        service = self._service
-        addresses = hosts.fallback_urls(ticket.upload_url, service.endpoints)
         self._ticket = ticket
-        self._route = Route(addresses, service.backups, asyncio.get_running_loop().time)
+        self._route = self._service.route(ticket.upload_url)
 
     async def _keep(self, accepted: list[ChunkReceipt]) -> None:
         await self._journal.begin(attrs.evolve(self._entry, accepted=tuple(accepted)))
+
+    def _describing(self) -> asyncio.Task[None]:
+        """The metadata is being set, or was."""
+        if self._described is None:
+            self._described = asyncio.create_task(self._describe(), name="iqiyi-async metadata")
+        return self._described
 
     async def _describe(self) -> None:
         self._journal.check()

@@ -69,6 +69,16 @@ class Service:
     backups: BackupHosts
     finisher: Finisher
 
+    @property
+    def form(self) -> dict[str, str]:
+        """How calls say what they are about: ``parameters`` and ``boundary`` of `protocol.uploads`."""
+        return {"parameters": self.options.parameters, "boundary": self.pool.boundary}
+
+    def route(self, upload_url: str) -> Route:
+        """The addresses that an upload's ranges may go to, the given one first."""
+        addresses = hosts.fallback_urls(upload_url, self.endpoints)
+        return Route(addresses, self.backups, asyncio.get_running_loop().time)
+
 
 class Upload:
     """One upload of one source.
@@ -209,14 +219,8 @@ class Upload:
 
     async def _begin(self) -> ResumePoint:
         self._progress.file_id, self._finish_said = "", False
-        service = self._service
-        call = uploads.request_upload(
-            service.endpoints,
-            self._source.file_type,
-            self._source.size,
-            parameters=service.options.parameters,
-            boundary=service.pool.boundary,
-        )
+        service, source = self._service, self._source
+        call = uploads.request_upload(service.endpoints, source.file_type, source.size, **service.form)
 
         def decode(answer: Answer) -> UploadTicket:
             ticket = call.decode(answer)
@@ -268,11 +272,10 @@ class Upload:
 
     async def _send(self, start: ResumePoint) -> None:
         service = self._service
-        addresses = hosts.fallback_urls(start.ticket.upload_url, service.endpoints)
         self._transfer = transfer = Transfer(
             session=self._session,
             pool=service.pool,
-            route=Route(addresses, service.backups, asyncio.get_running_loop().time),
+            route=service.route(start.ticket.upload_url),
             source=self._source,
             ticket=start.ticket,
             describe=lambda: self._describe(start.ticket.file_id),
@@ -326,13 +329,7 @@ class Upload:
                     return False
                 await self._journal.announce(Phase.CANCELLING)
                 service = self._service
-                call = uploads.cancel_upload(
-                    service.endpoints,
-                    file_id,
-                    parameters=service.options.parameters,
-                    boundary=service.pool.boundary,
-                )
-                await self._session.send(call)
+                await self._session.send(uploads.cancel_upload(service.endpoints, file_id, **service.form))
         except UnknownFileError:
             return True
         except (VideoCloudError, FinishInDoubtError, TimeoutError) as error:
