@@ -34,6 +34,11 @@ class Stand:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
+    @property
+    def folder(self) -> Path:
+        """Where files may be made; it is removed at the end."""
+        return self._folder
+
     def sink(self, content: str) -> str:
         """The URL of the sink for files of this content."""
         if content not in self._sinks:

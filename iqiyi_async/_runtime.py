@@ -144,7 +144,7 @@ class ClientRuntime:
             ConfigurationError: it is closed, or belongs to another event loop.
             VideoCloudError: it is draining, and takes no new uploads.
         """
-        if self.state == "closed":
+        if self.state in ("closing", "closed"):
             raise ConfigurationError("the client is closed; make a new one")
         if new_upload and self.state == "draining":
             raise VideoCloudError("the client is shutting down and takes no new uploads", retryable=True)
@@ -180,6 +180,11 @@ class ClientRuntime:
         self.check_usable()
         self.state = "draining"
         await self.uploads.drain(timeout)
+
+    def begin_close(self) -> None:
+        """Take nothing new: who is told of an end that follows sees why."""
+        if self.state != "closed":
+            self.state = "closing"
 
     async def aclose(self) -> None:
         """End everything, in order: uploads, the renewal of the token, connections. What was given by the caller

@@ -190,6 +190,7 @@ class AsyncVideoCloud:
     async def aclose(self) -> None:
         """Close the client. Uploads under way end with `UploadError`; a store, a journal or a transport that was
         given stays open."""
+        self._runtime.begin_close()
         await self._publication.aclose()
         await self._runtime.aclose()
 

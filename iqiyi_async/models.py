@@ -383,12 +383,14 @@ class UploadOutcome:
         receipt: of the finished upload, or None.
         status: of the published video, where it was waited for.
         error: why there is no receipt, or why the video was not published; None where all went well.
+        duplicate: of a batch: the bytes were a video already, and the receipt names that one. Nothing was sent.
     """
 
     item: UploadItem
     receipt: UploadReceipt | None = None
     status: VideoStatus | None = None
     error: Exception | None = None
+    duplicate: bool = False
 
     @property
     def ok(self) -> bool:

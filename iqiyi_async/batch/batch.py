@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Iterator, Sequence
 from contextlib import aclosing
 from pathlib import Path
 from types import TracebackType
@@ -170,13 +170,13 @@ class Batch:
             await self._clear_invalid(given, cleared)
         return AddResult(added, known, invalid)
 
-    async def add_arrivals(self, items: Sequence[UploadItem], *, published: bool = False) -> AddResult:
-        """Add files that were found in a folder whose files are moved or deleted once their videos are safe
-        (`on_success`). A file at the path of an item that has ended is another file: it becomes a new item, whose key
-        is its path with a number.
+    async def add_arrivals(self, items: Sequence[UploadItem] | Manifest, *, published: bool = False) -> AddResult:
+        """Add files of a folder whose files are moved or deleted once their videos are safe (`on_success`). A file that
+        is found at the path of an item that has ended is another file: it becomes a new item, whose key is its path
+        with a number.
 
         Args:
-            items: without keys; their sources are paths of files that are there.
+            items: a `Manifest`, or items in a list. Those with keys, and URLs, are added as by `add`.
             published: items end when their videos are published, as with ``run(wait_until_published=True)``.
 
         Returns:
@@ -188,22 +188,25 @@ class Batch:
         result = await self.add(items)
         if not result.known:
             return result
-        found = {source_text(item.source, self._settings.root): item for item in items}
         over = {ItemState.PUBLISHED, ItemState.DUPLICATE, *([] if published else [ItemState.UPLOADED])}
         before, still = Counter[str](), set[str]()
         after = 0
         while page := await self._ledger.records(after, PAGE):
             after = page[-1].number
             for each in page:
-                if each.source in found:
-                    before[each.source] += 1
-                    if each.state not in over:
-                        still.add(each.source)
-        more = await self.add(
-            attrs.evolve(found[source], key=f"{source} #{number + 1}")
-            for source, number in before.items()
-            if source not in still
-        )
+                before[each.source] += 1
+                if each.state not in over:
+                    still.add(each.source)
+
+        def arrived() -> Iterator[UploadItem]:
+            for item in items.again() if isinstance(items, Manifest) else items:
+                source = source_text(item.source, self._settings.root)
+                new = item.key is None and source in before and source not in still
+                if new and (self._settings.root / source).is_file():
+                    yield attrs.evolve(item, key=f"{source} #{before[source] + 1}")
+
+        # A manifest is read in a thread: it looks at files.
+        more = await self.add(Manifest.read(arrived()))
         return AddResult(result.added + more.added, result.known - more.added, result.invalid)
 
     async def run(

@@ -13,6 +13,7 @@ import attrs
 from ..errors import ConfigurationError
 from ..models import UploadItem
 from ..protocol.uploads import check_file_type, doubt_about
+from ..sources.object_source import SCHEMES
 from .columns import URL
 from .manifest import ManifestError
 from .sources import new_item, shown
@@ -63,6 +64,14 @@ def _check_new(identity: str, seen: set[str]) -> None:
     seen.add(identity)
 
 
+def _check_scheme(scheme: str) -> None:
+    if scheme not in ("http", "https", *SCHEMES):
+        raise ConfigurationError(
+            f"{scheme}:// can't be read: give a path, or a URL with http, https, {', '.join(SCHEMES)}; or a Batch whose"
+            " open_source knows it"
+        )
+
+
 def _size_of(item: UploadItem, root: Path) -> int | None:
     """The bytes of an item's file; None for a URL.
 
@@ -79,6 +88,7 @@ def _size_of(item: UploadItem, root: Path) -> int | None:
     if doubt is not None:
         raise ConfigurationError(doubt)
     if url:
+        _check_scheme(urlsplit(name).scheme.lower())
         return None
     try:
         found = path.stat()

@@ -112,6 +112,10 @@ class Manifest:
         """
         return self._entries(str)
 
+    def again(self) -> Manifest:
+        """The same manifest to be read a second time, without standard input, which can be read only once."""
+        return Manifest([source for source in self._sources if source != "-"], self.root)
+
     def check(self) -> ManifestCheck:
         """Look at everything, without a request: whether files exist and can be read, types, metadata, and whether
         something is there twice. It blocks while it looks.

@@ -323,7 +323,7 @@ class Runner:
         if not await self._claims.end(claim, ending):
             return None
         await self._settings.tidy(self._cloud, self._ledger, attrs.evolve(claim, file_id=file_id), published=False)
-        return UploadOutcome(item, UploadReceipt(file_id, size, 0, 0, 0, 0.0))
+        return UploadOutcome(item, UploadReceipt(file_id, size, 0, 0, 0, 0.0), duplicate=True)
 
     async def _reviewed(self, reviewed: Reviewed, outcome: VideoStatus | VideoCloudError) -> None:
         """A video was published, or never will be."""

@@ -98,12 +98,7 @@ def run(
         raise UsageError(
             tr("--report {path}: neither .csv nor .json", path=report), tr("name the report with one of these endings")
         )
-    if watch is not None and not watch.is_dir():
-        raise UsageError(tr("--watch {path}: there is no such folder", path=watch), tr("make it, or name another"))
-    if dask is not None and not _has_port(dask):
-        raise UsageError(
-            tr("--dask {address}: no port", address=dask), tr("write it like tcp://scheduler.example:8786")
-        )
+    _check_places(watch, dask)
     manifest = Manifest.read(*sources, root=root) if sources else None
     if dry_run:
         with screen:
@@ -249,6 +244,25 @@ def report(
             return await written(cloud)
 
     return _perform(command, screen, account)
+
+
+def _check_places(watch: Path | None, dask: str | None) -> None:
+    """Where videos come from and where the batch runs.
+
+    Raises:
+        UsageError: it can't.
+    """
+    if watch is not None and not watch.is_dir():
+        raise UsageError(tr("--watch {path}: there is no such folder", path=watch), tr("make it, or name another"))
+    if watch is not None and dask is not None:
+        raise UsageError(
+            tr("--watch and --dask: a cluster has no folder to watch"),
+            tr("watch the folder without --dask, on as many machines as you like"),
+        )
+    if dask is not None and not _has_port(dask):
+        raise UsageError(
+            tr("--dask {address}: no port", address=dask), tr("write it like tcp://scheduler.example:8786")
+        )
 
 
 def _look(manifest: Manifest, screen: Screen) -> int:

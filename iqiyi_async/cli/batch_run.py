@@ -75,7 +75,7 @@ class BatchRun:
 
     async def add(self, manifest: Manifest) -> None:
         """Write what is given into the ledger."""
-        added = await self._batch.add(manifest)
+        added = await self._added(manifest)
         if self._screen.machine:
             self._screen.record({"event": "added", **attrs.asdict(added)})
         parts = [tr("{number} added", number=f"{added.added:,}")]
@@ -136,7 +136,7 @@ class BatchRun:
         async def look() -> None:
             while not self._signals.asked.is_set():
                 items = await asyncio.to_thread(hot.look)
-                if items and (await self._arrived(items)).added:
+                if items and (await self._added(items)).added:
                     found.set()
                 await asyncio.sleep(WATCH_SECONDS)
 
@@ -152,8 +152,9 @@ class BatchRun:
                 waiting.cancel()
             looking.cancel()
 
-    async def _arrived(self, items: list[UploadItem]) -> AddResult:
-        """Add what has settled in a watched folder."""
+    async def _added(self, items: list[UploadItem] | Manifest) -> AddResult:
+        """Add what was given, or has settled in a watched folder. Where files that are done are moved or deleted, a
+        file that lies there now is another one."""
         if self._options.on_success == "none":
             return await self._batch.add(items)
         return await self._batch.add_arrivals(items, published=self._options.wait)
@@ -165,6 +166,7 @@ class BatchRun:
                 receipt = outcome.receipt
                 fields = {} if receipt is None else {"file_id": receipt.file_id, "bytes": receipt.size}
                 state = "uploaded" if outcome.status is None else outcome.status.state.value
+                state = "duplicate" if outcome.duplicate else state
                 self._screen.record({"event": "result", "source": source, "ok": True, "state": state, **fields})
             return
         failure = failure_of(outcome.error, options=not isinstance(outcome.error, ConfigurationError))

@@ -154,6 +154,8 @@ class ObjectSource:
                 return (await _obstore().get_async(self._store, self._path, options={"range": (0, 1)})).meta
 
         meta: Any = await self._ask(look, ConfigurationError)
+        if not meta["size"]:
+            raise ConfigurationError(f"{self.name} is empty: nothing can be published of it")
         etag = meta["e_tag"] or ""
         return _Version(meta["size"], "" if etag.startswith("W/") else etag)
 

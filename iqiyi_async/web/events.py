@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 
+import anyio
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from .. import AsyncVideoCloud, VideoCloudError
 from ..stores import GatewayJournal, GatewayRecord, GatewayState
+from ._client import check_usable
 
 logger: logging.Logger = logging.getLogger(__name__)
 
@@ -31,24 +33,28 @@ _NAMES = {
 }
 
 
-def events(cloud: AsyncVideoCloud, store: GatewayJournal, record: GatewayRecord, request: Request) -> Response:
+def events(
+    cloud: AsyncVideoCloud, store: GatewayJournal, record: GatewayRecord, request: Request, closed: asyncio.Event
+) -> Response:
     """The answer to ``GET .../events``: one event whenever something has changed.
 
     Each is a JSON object: ``state`` (receiving, publishing, published, failed, refused, cancelled, expired), ``size``,
     ``received`` (bytes from the browser), ``accepted`` (bytes at the service), ``file_id`` and ``problem``. Three
-    states are not the last: receiving, publishing, and unknown while the store can't be asked.
+    states are not the last: receiving, publishing, and unknown while the store can't be asked. It ends without a last
+    event when the gateway is `closed`, or its client: a browser then asks again, and another worker answers.
     """
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     if request.headers.get("last-event-id") == LAST:
         # The only answer after which an EventSource does not come back.
         return Response(status_code=204, headers=headers)
-    stream = _stream(cloud, store, record, asyncio.get_running_loop().time)
+    stream = _stream(cloud, store, record, closed)
     return StreamingResponse(stream, media_type="text/event-stream", headers=headers)
 
 
 async def _stream(
-    cloud: AsyncVideoCloud, store: GatewayJournal, record: GatewayRecord, clock: Callable[[], float]
+    cloud: AsyncVideoCloud, store: GatewayJournal, record: GatewayRecord, closed: asyncio.Event
 ) -> AsyncGenerator[str, None]:
+    clock = asyncio.get_running_loop().time
     said, at = "", clock()
     now: GatewayRecord | None = record
     while now is not None:
@@ -63,10 +69,13 @@ async def _stream(
             at = clock()
             yield ": alive\n\n"
         if now.state is GatewayState.DONE:
-            async for each in _until_published(cloud, now):
+            async for each in _until_published(cloud, now, closed):
                 yield each
             return
-        await asyncio.sleep(LOOK)
+        with anyio.move_on_after(LOOK):
+            await closed.wait()
+        if _is_over(cloud, closed):
+            return
         try:
             now = await store.load_upload(record.key)
         except Exception as problem:  # noqa: BLE001 - of any store; the next look comes
@@ -74,21 +83,37 @@ async def _stream(
     yield _event(_text(record, "cancelled"), last=True)
 
 
-async def _until_published(cloud: AsyncVideoCloud, record: GatewayRecord) -> AsyncGenerator[str, None]:
+async def _until_published(
+    cloud: AsyncVideoCloud, record: GatewayRecord, closed: asyncio.Event
+) -> AsyncGenerator[str, None]:
     waiting = asyncio.create_task(cloud.wait_until_published(record.file_id))
+    closing = asyncio.create_task(closed.wait())
     try:
         while not waiting.done():
-            done, _ = await asyncio.wait([waiting], timeout=ALIVE)
+            done, _ = await asyncio.wait([waiting, closing], timeout=ALIVE, return_when=asyncio.FIRST_COMPLETED)
+            if closing in done:
+                return
             if not done:
                 yield ": alive\n\n"
         try:
             await waiting
         except VideoCloudError as problem:
-            yield _event(_text(record, "failed", str(problem)), last=True)
+            if not _is_over(cloud, closed):
+                yield _event(_text(record, "failed", str(problem)), last=True)
         else:
             yield _event(_text(record, "published"), last=True)
     finally:
         waiting.cancel()
+        closing.cancel()
+
+
+def _is_over(cloud: AsyncVideoCloud, closed: asyncio.Event) -> bool:
+    """Whether this process ends: that says nothing about the upload."""
+    try:
+        check_usable(cloud)
+    except VideoCloudError:
+        return True
+    return closed.is_set()
 
 
 def _text(record: GatewayRecord, state: str, problem: str = "") -> str:

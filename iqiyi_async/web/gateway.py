@@ -144,7 +144,7 @@ class TusGateway:
             raise TusError(405, f"{method} means nothing here", {"Allow": tus.METHODS})
         record = await self._record(running, key, asks)
         if rest == "events" and method == "GET":
-            return events(running.cloud, running.store, record, request)
+            return events(running.cloud, running.store, record, request, running.closed)
         if rest:
             raise TusError(404, "there is nothing here")
         return await handlers[method](running, request, body, record)

@@ -47,6 +47,8 @@ class Running:
         self.store: GatewayJournal = store_of(cloud)
         self.leases: Leases = Leases(self.store, lambda store, record, stop: writer_of(cloud, store, record, stop))
         self.ending: Ending = Ending(self.store, on_finish)
+        #: Set when the gateway is closed.
+        self.closed: asyncio.Event = asyncio.Event()
         self._life = life
         self._piping = Piping(self.store, self.ending, life, clock)
         self._spooling = None if spool is None else Spooling(spool, cloud, self.store, self.ending, life, clock)
@@ -97,7 +99,8 @@ class Running:
         hold.record = record
 
     async def aclose(self) -> None:
-        """End the requests under way, and the sweeper."""
+        """End the requests under way, streams of events among them, and the sweeper."""
+        self.closed.set()
         self._sweeper.cancel()
         await asyncio.wait([self._sweeper])
         for ended in self.leases.interrupt_all():

@@ -74,6 +74,31 @@ def test_for_machines(service: ThreadedEmulatorServer, films: Films) -> None:
     assert "batch retry" in summary["retry"]
 
 
+def test_a_duplicate_is_told_as_one(service: ThreadedEmulatorServer, films: Films) -> None:
+    folder = films(1)
+    assert run(service, *command(folder, "run", folder)).code == 0
+    (folder / "copy.mp4").write_bytes((folder / "film 000.mp4").read_bytes())
+    done = run(service, *command(folder, "run", folder, "--json"))
+    assert done.code == 0, done.text
+    (result,) = [line for line in map(json.loads, done.out.splitlines()) if line["event"] == "result"]
+    assert (result["state"], result["file_id"]) == ("duplicate", service.published()[0].file_id)
+
+
+def test_a_second_film_under_the_name_of_one_that_was_moved(service: ThreadedEmulatorServer, films: Films) -> None:
+    """Whoever empties a folder each night fills it again, and cameras count from one."""
+    folder = films(2)
+    (folder / "list.csv").write_text("source,title\nfilm 000.mp4,One\nfilm 001.mp4,Two\n")
+    done = folder.parent / "done"
+    words = command(folder, "run", folder / "list.csv", "--root", folder, "--on-success", f"move:{done}")
+    assert run(service, *words).code == 0
+    (folder / "film 001.mp4").write_bytes(b"another film")
+    again = run(service, *words)
+    assert (again.code, len(service.files)) == (0, 3), again.text
+    assert "1 added, 1 known already" in again.err
+    assert sorted(path.name for path in done.iterdir()) == ["film 000.mp4", "film 001 (2).mp4", "film 001.mp4"]
+    assert sorted(video.name for video in service.published()) == ["One", "Two", "Two"]
+
+
 def test_failures_and_what_retries_them(service: ThreadedEmulatorServer, films: Films) -> None:
     folder = films(3)
     service.faults = FaultPlan([Fault(operation="finish_upload", code="A00010")])
@@ -102,6 +127,10 @@ def test_a_dry_run_sends_nothing(service: ThreadedEmulatorServer, films: Films) 
     bad = run(None, "batch", "run", folder, "--dry-run")
     assert bad.code == 1
     assert "empty.mp4: the file is empty" in bad.err
+    (folder / "list.csv").write_text("source\nftp://files.example/film.mp4\n")
+    strange = run(None, "batch", "run", folder / "list.csv", "--dry-run")
+    assert strange.code == 1
+    assert "ftp:// can't be read: give a path, or a URL with http, https, s3" in strange.err
     assert service.history == ()
 
 

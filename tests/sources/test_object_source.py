@@ -72,6 +72,13 @@ async def test_a_range_past_the_end_is_an_error() -> None:
         await film.read_range(5, 10)
 
 
+async def test_an_empty_object() -> None:
+    store = MemoryStore()
+    await obstore.put_async(store, "films/film.mp4", b"")
+    with pytest.raises(ConfigurationError, match=r"films/film\.mp4 is empty: nothing can be published of it"):
+        await ObjectSource(store, "films/film.mp4", attempts=quick()).identity()
+
+
 async def test_an_object_that_is_not_there() -> None:
     film = ObjectSource(MemoryStore(), "film.mp4", attempts=quick())
     with pytest.raises(ConfigurationError, match="is not there"):

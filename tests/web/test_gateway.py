@@ -454,6 +454,29 @@ async def test_events_tell_both_halves_and_the_end(gateways: Gateways) -> None:
     assert answer.status_code == 204
 
 
+@pytest.mark.parametrize("closes", ["gateway", "client"])
+@pytest.mark.parametrize("state", ["receiving", "publishing"])
+async def test_events_end_without_a_verdict_when_the_server_ends(gateways: Gateways, closes: str, state: str) -> None:
+    """A browser asks again, and another worker tells how it goes on."""
+    tus = await gateways()
+    faults(gateways, Fault(operation="finish_upload", lag=60.0))
+    url = await tus.new(SIZE)
+    seen: list[str] = []
+
+    async def listen() -> None:
+        async for data in tus.events(url):
+            told = json.loads(data)["state"]
+            seen.append(told)
+
+    listening = asyncio.create_task(listen())
+    if state == "publishing":
+        await tus.patch(url, 0, FILM)
+    await until(lambda: state in seen)
+    await (gateways.gateway if closes == "gateway" else gateways.client).aclose()
+    await asyncio.wait_for(listening, 5)
+    assert set(seen) <= {"receiving", "publishing"}
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
