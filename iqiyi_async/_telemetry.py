@@ -9,16 +9,13 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Generator
-from contextlib import contextmanager, nullcontext
-from typing import TYPE_CHECKING, Any
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
 
 from ._outage import GateClosedError
 from .errors import AuthorizationError, ServiceError, VideoCloudError
 from .protocol import hosts
 from .protocol.wire import Request
-
-if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
 
 SCOPE = "iqiyi_async"
 SCHEMA_URL = "https://opentelemetry.io/schemas/1.37.0"
@@ -36,7 +33,7 @@ class Span:
         """The service has answered with an HTTP status."""
 
 
-_NOTHING = Span()
+_SILENCE: AbstractContextManager[Span] = nullcontext(Span())
 #: What a code of the service looks like; anything else is a text.
 _CODE = re.compile(r"[A-Z][0-9]{4,6}|HTTP [0-9]{3}")
 
@@ -79,10 +76,13 @@ class Telemetry:
         self._ranges = ranges
         self._clock = clock
         self._instruments: _Instruments | None = None
+        #: Whether anything listens for certain: a provider was given, or one was seen.
+        self._heard = tracer_provider is not None or meter_provider is not None
         try:
             from opentelemetry import metrics, trace
         except ImportError:
             return
+        self._providers = trace.get_tracer_provider, metrics.get_meter_provider
         tracer = trace.get_tracer(SCOPE, tracer_provider=tracer_provider, schema_url=SCHEMA_URL)
         meter = metrics.get_meter(SCOPE, meter_provider=meter_provider, schema_url=SCHEMA_URL)
         self._instruments = _Instruments(tracer, meter, trace.SpanKind, trace.Status(trace.StatusCode.ERROR))
@@ -95,9 +95,10 @@ class Telemetry:
             request: what goes out; of its URL only host and port are told.
             file_id: what it is about, if that is known.
         """
-        if self._instruments is None:
-            return nullcontext(_NOTHING)
-        return self._call(self._instruments, operation, request, file_id)
+        instruments = self._listening()
+        if instruments is None:
+            return _SILENCE
+        return self._call(instruments, operation, request, file_id)
 
     def upload(self, *, size: int, file_type: str) -> AbstractContextManager[Span]:
         """A span for one upload; it counts as active while the block lasts.
@@ -106,9 +107,10 @@ class Telemetry:
             size: of the source, in bytes.
             file_type: such as ``mp4``.
         """
-        if self._instruments is None:
-            return nullcontext(_NOTHING)
-        return self._upload(self._instruments, size, file_type)
+        instruments = self._listening()
+        if instruments is None:
+            return _SILENCE
+        return self._upload(instruments, size, file_type)
 
     def range(self, first: int, size: int) -> AbstractContextManager[Span]:
         """A span for one range, with all of its attempts, if spans of ranges are on.
@@ -117,24 +119,25 @@ class Telemetry:
             first: index of its first byte.
             size: bytes.
         """
-        if self._instruments is None or not self._ranges:
-            return nullcontext(_NOTHING)
+        instruments = self._listening() if self._ranges else None
+        if instruments is None:
+            return _SILENCE
         attributes: dict[str, str | int | float | bool] = {"iqiyi.range.first": first, "iqiyi.range.size": size}
-        return self._span(self._instruments, "range", attributes)
+        return self._span(instruments, "range", attributes)
 
     def accepted(self, size: int) -> None:
         """So many bytes more were accepted by the service."""
-        if self._instruments is not None:
+        if self._heard and self._instruments is not None:
             self._instruments.bytes.add(size)
 
     def retried(self, error: VideoCloudError) -> None:
         """A call will be sent again because of an error."""
-        if self._instruments is not None:
+        if self._heard and self._instruments is not None:
             self._instruments.retries.add(1, {"iqiyi.operation": error.operation or "", "error.type": _type_of(error)})
 
     def hedged(self) -> None:
         """A range that was late was sent once more beside it."""
-        if self._instruments is not None:
+        if self._heard and self._instruments is not None:
             self._instruments.hedges.add(1)
 
     def waited(self, cause: str, seconds: float) -> None:
@@ -144,8 +147,17 @@ class Telemetry:
             cause: a `Bottleneck`.
             seconds: for how long.
         """
-        if self._instruments is not None:
+        if self._heard and self._instruments is not None:
             self._instruments.waiting.record(seconds, {"iqiyi.cause": cause})
+
+    def _listening(self) -> _Instruments | None:
+        """The instruments, if anything may listen. Until a program has set up an SDK, those of the API do nothing, and
+        take as long for it as the rest of a call."""
+        if self._instruments is None or self._heard:
+            return self._instruments
+        tracing, metering = self._providers
+        self._heard = not (_is_proxy(tracing()) and _is_proxy(metering()))
+        return self._instruments if self._heard else None
 
     @contextmanager
     def _call(
@@ -244,6 +256,12 @@ class _Instruments:
         self.hedges: Any = meter.create_counter(
             "iqiyi.hedges", unit="{request}", description="Late ranges sent once more beside the first."
         )
+
+
+def _is_proxy(provider: object) -> bool:
+    """Whether it is what the API has in place of a provider that was never set. One of these classes has no public
+    name."""
+    return type(provider).__name__ in ("ProxyTracerProvider", "_ProxyMeterProvider")
 
 
 def _type_of(problem: BaseException) -> str:

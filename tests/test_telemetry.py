@@ -178,3 +178,26 @@ def test_without_the_api_nothing_is_told() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=30)
     assert done.stdout.strip() == "fine"
+
+
+def test_an_sdk_that_is_set_up_later_is_told() -> None:
+    """A client may be made before the application has set up its SDK."""
+    script = (
+        "from opentelemetry import metrics, trace\n"
+        "from opentelemetry.sdk.trace import TracerProvider\n"
+        "from opentelemetry.sdk.trace.export import SimpleSpanProcessor\n"
+        "from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter\n"
+        "from iqiyi_async._telemetry import Telemetry\n"
+        "told = Telemetry()\n"
+        "with told.upload(size=1, file_type='mp4'):\n"
+        "    pass\n"
+        "told.accepted(1)\n"
+        "spans, provider = InMemorySpanExporter(), TracerProvider()\n"
+        "provider.add_span_processor(SimpleSpanProcessor(spans))\n"
+        "trace.set_tracer_provider(provider)\n"
+        "with told.upload(size=2, file_type='mp4') as span:\n"
+        "    span.set(file_id='x')\n"
+        "print([dict(each.attributes) for each in spans.get_finished_spans()])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=30)
+    assert done.stdout.strip() == "[{'iqiyi.size': 2, 'iqiyi.file_type': 'mp4', 'iqiyi.file_id': 'x'}]"

@@ -90,6 +90,7 @@ def trusted_origins(endpoints: Endpoints) -> frozenset[str]:
     return frozenset(map(origin, _addresses(endpoints)))
 
 
+@lru_cache(maxsize=16)
 def is_public(endpoints: Endpoints) -> bool:
     """Whether the configured service is out in the world, rather than an emulator or a proxy near by."""
     return not any(is_private_host(urlsplit(url).hostname or "") for url in _addresses(endpoints))
@@ -148,10 +149,25 @@ def problem_with(url: str, *, private_allowed: bool) -> str | None:
         url: what the service gave.
         private_allowed: whether the configured service is itself on a private network.
     """
+    try:
+        _check_given(url, private_allowed)
+    except _RefusedError as refused:
+        return str(refused)
+    return None
+
+
+class _RefusedError(Exception):
+    """Why an address is refused."""
+
+
+@lru_cache(maxsize=64)
+def _check_given(url: str, private_allowed: bool) -> None:
+    """The service names few addresses, for each upload anew. What raises is not kept: nothing refused fills memory."""
     problem = problem_of(url)
-    if problem is None and not private_allowed and is_private_host(address(url).host):
-        return "it leads to a private, loopback or link-local address"
-    return problem
+    if problem is not None:
+        raise _RefusedError(problem)
+    if not private_allowed and is_private_host(address(url).host):
+        raise _RefusedError("it leads to a private, loopback or link-local address")
 
 
 def base_of(url: str) -> str:

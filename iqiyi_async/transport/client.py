@@ -18,7 +18,7 @@ from ..errors import ConfigurationError, ResponseError, TransportError
 from ..protocol import hosts
 from ..protocol.wire import Answer, Request, Secrets
 from .foreign import ForeignFaultError
-from .lane import StaleConnectionError, WholeBody
+from .lane import SealedResponse, StaleConnectionError, WholeBody
 from .pool import ConnectionPool, Lane
 from .request import PIECE, RequestBody, build_request, timeout_extension
 
@@ -28,6 +28,9 @@ MAX_ANSWER = 2 * MIB
 #: The slowest link that is waited for, in bytes a second, while what was written drains from the system's buffers.
 SLOWEST_DRAIN = 64 * KIB
 _MOST_BUFFERED = 4 * MIB
+
+#: The headers of an answer that say anything to us.
+_LOOKED_AT = frozenset({b"content-encoding", b"retry-after", b"date"})
 
 #: No connection was made, or none was to be had: nothing has been sent.
 _NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
@@ -190,8 +193,9 @@ def _answer(response: httpx.Response, asked_at: float, answered_at: float) -> An
     if len(content) > MAX_ANSWER:
         raise ResponseError(f"the answer (HTTP {status}) is longer than {MAX_ANSWER} bytes", status=status)
     told: dict[bytes, str] = {}
-    for name, value in response.headers.raw:
-        told.setdefault(name.lower(), value.decode("latin-1"))
+    for name, value in response.raw_headers if isinstance(response, SealedResponse) else response.headers.raw:
+        if (known := name.lower()) in _LOOKED_AT:
+            told.setdefault(known, value.decode("latin-1"))
     if told.get(b"content-encoding", "identity").strip().lower() != "identity":
         raise ResponseError("the answer is compressed, which was not asked for", status=status)
     return Answer(status, content, asked_at, told.get(b"retry-after"), answered_at, told.get(b"date"))

@@ -15,7 +15,7 @@ import anyio
 import httpx
 
 from ..config import MIB
-from .lane import SealedResponse, WholeBody
+from .lane import SealedResponse
 from .request import BodyStoppedError, RequestBody
 
 logger: logging.Logger = logging.getLogger(__name__)
@@ -122,7 +122,7 @@ class ForeignTransport(httpx.AsyncBaseTransport):
         except Exception as problem:  # noqa: BLE001 - the answer is there
             # Without its text: it may quote the request.
             logger.warning("an answer could not be closed by the transport (%s)", type(problem).__name__)
-        return SealedResponse(response.status_code, headers=response.headers.raw, stream=WholeBody(content))
+        return SealedResponse(response.status_code, response.headers.raw, content)
 
     async def _read(self, stream: httpx.AsyncByteStream, given_up: asyncio.Event) -> bytes:
         content = bytearray()

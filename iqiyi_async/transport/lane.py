@@ -44,7 +44,30 @@ class WholeBody(httpx.AsyncByteStream):
 
 
 class SealedResponse(httpx.Response):
-    """An answer that does not print itself: it may hold a token, and futures print their results."""
+    """An answer that was read whole.
+
+    It does not print itself: it may hold a token, and futures print their results. Its headers become httpx's when
+    somebody asks for them: for most answers nobody does.
+
+    Attributes:
+        raw_headers: as they came.
+    """
+
+    def __init__(self, status: int, raw_headers: list[tuple[bytes, bytes]], content: bytes) -> None:
+        super().__init__(status, stream=WholeBody(content))
+        self.raw_headers = raw_headers
+        self._made: httpx.Headers | None = None
+
+    @property
+    def headers(self) -> httpx.Headers:
+        """The headers."""
+        if self._made is None:
+            self._made = httpx.Headers(self.raw_headers)
+        return self._made
+
+    @headers.setter
+    def headers(self, given: httpx.Headers) -> None:
+        self._made = given
 
     def __repr__(self) -> str:
         return f"<an answer with HTTP {self.status_code}>"
@@ -121,7 +144,7 @@ class LaneTransport(httpx.AsyncBaseTransport):
             if not whole:
                 # After an error or a cancellation nobody knows what state the connection is in.
                 self._hang_up()
-        return SealedResponse(reply.status, headers=reply.headers, stream=WholeBody(reply.content))
+        return SealedResponse(reply.status, reply.headers, reply.content)
 
     def close(self) -> None:
         """Close the connection now. One that is just being made is closed when it is there."""

@@ -96,6 +96,7 @@ class UploadHandle:
 
         Any number of tasks may listen; a slow one misses events in between, and never the last.
         """
+        self.counts.watch()
         seen: UploadEvent | None = None
         while True:
             changed, latest = self._changed, self._latest

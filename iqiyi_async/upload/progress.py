@@ -40,7 +40,7 @@ class Progress:
     Args:
         clock: seconds, never going back.
         on_progress: the caller's listener, or None.
-        on_event: called with each event; it must not raise.
+        on_event: called with the last event, and with each one before while somebody watches; it must not raise.
     """
 
     def __init__(
@@ -53,6 +53,7 @@ class Progress:
         self._began = clock()
         self._on_progress = on_progress
         self._on_event = on_event
+        self._watched = False
         self._next = self._began
         self._total = 0
         self._sent: dict[int, int] = {}
@@ -80,6 +81,10 @@ class Progress:
     def rate(self) -> float:
         """Bytes a second that the service accepted of this run; 0 before the first."""
         return (self.accepted - self.resumed_bytes) / max(self.elapsed, 1e-6)
+
+    def watch(self) -> None:
+        """Somebody wants the events, not only the last one."""
+        self._watched = True
 
     def begin(self, total: int) -> None:
         """The source is known: it has `total` bytes."""
@@ -218,6 +223,8 @@ class Progress:
             self._time[cause] = self._time.get(cause, 0.0) + 1 / len(causes)
 
     def _tell(self, *, now: bool = False) -> None:
+        if self._on_progress is None and not self._watched:
+            return
         if not now and self._clock() < self._next:
             return
         self._next = self._clock() + INTERVAL
