@@ -13,8 +13,9 @@ import asyncio
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any, Generic, TypeVar, cast
 
 import anyio
@@ -142,24 +143,30 @@ class Batches(Generic[C]):
             work: the job.
             durable: it has to survive a loss of power.
         """
-        job = Job(work, durable)
+        job = Job(work, durable, asyncio.get_running_loop())
         with self._lock:
             self._waiting.append(job)
             begin, self._scheduled = not self._scheduled, True
         if begin:
             self._thread.submit(self._do)
-        done = asyncio.wrap_future(job.future)
         try:
-            await asyncio.wait([done])
+            return cast("T", await asyncio.shield(job.done))
         except asyncio.CancelledError:
-            job.future.cancel()  # of use only while the job waits for its batch
-            await settle(done)
+            if not self._withdraw(job):
+                await settle(job.done)
             raise
-        return cast("T", done.result())
+
+    def _withdraw(self, job: Job[C]) -> bool:
+        """Forget a job whose batch has not begun."""
+        with self._lock:
+            if job in self._waiting:
+                self._waiting.remove(job)
+                return True
+        return False
 
     def _do(self) -> None:
         with self._lock:
-            jobs = [job for job in self._waiting if job.future.set_running_or_notify_cancel()]
+            jobs = list(self._waiting)
             self._waiting.clear()
             self._scheduled = False
         if not jobs:
@@ -168,19 +175,35 @@ class Batches(Generic[C]):
             self._commit(jobs)
         except BaseException as problem:  # noqa: BLE001 - told to those who wait for it
             for job in jobs:
-                job.fail(problem)
-        else:
-            for job in jobs:
-                job.finish()
+                job.failed(problem)
+        # Each event loop is woken once, whatever the number of jobs.
+        by_loop: dict[asyncio.AbstractEventLoop, list[Job[C]]] = {}
+        for job in jobs:
+            by_loop.setdefault(job.loop, []).append(job)
+        for loop, told in by_loop.items():
+            with suppress(RuntimeError):  # It is closed: nobody waits there any more.
+                loop.call_soon_threadsafe(_finish, told)
+
+
+def _finish(jobs: Sequence[Job[Any]]) -> None:
+    for job in jobs:
+        job.finish()
 
 
 class Job(Generic[C]):
-    """A job on a connection, and what came of it."""
+    """A job on a connection, and what came of it.
 
-    def __init__(self, work: Callable[[C], Any], durable: bool) -> None:
+    Attributes:
+        durable: it has to survive a loss of power.
+        loop: whose task waits for it.
+        done: what it waits for.
+    """
+
+    def __init__(self, work: Callable[[C], Any], durable: bool, loop: asyncio.AbstractEventLoop) -> None:
         self._work = work
         self.durable: bool = durable
-        self.future: Future[Any] = Future()
+        self.loop: asyncio.AbstractEventLoop = loop
+        self.done: asyncio.Future[Any] = loop.create_future()
         self._result: Any = None
         self._problem: BaseException | None = None
 
@@ -194,16 +217,12 @@ class Job(Generic[C]):
         self._result = self._work(connection)
 
     def failed(self, problem: BaseException) -> None:
-        """It was undone, and the others go on."""
+        """It was undone; or the batch as a whole has failed."""
         self._problem = problem
 
     def finish(self) -> None:
-        """Tell what came of it."""
+        """Tell what came of it, in its event loop."""
         if self._problem is not None:
-            self.future.set_exception(self._problem)
+            self.done.set_exception(self._problem)
         else:
-            self.future.set_result(self._result)
-
-    def fail(self, problem: BaseException) -> None:
-        """The batch as a whole has failed."""
-        self.future.set_exception(problem)
+            self.done.set_result(self._result)

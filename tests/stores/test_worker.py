@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import gc
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from unittest.mock import ANY
 
 import anyio
 import pytest
 
-from iqiyi_async.stores._worker import BackgroundThread, settle
+from iqiyi_async.stores._worker import BackgroundThread, Batches, Job, settle
 
 from .helpers import said_by
 
@@ -174,3 +176,79 @@ async def test_stores_go_on_in_a_forked_process(tmp_path) -> None:
 def _note(order: list[int], number: int) -> int:
     order.append(number)
     return threading.get_ident()
+
+
+class Commits:
+    """What a connection would do: jobs by batch; the first batch is held until `go`."""
+
+    def __init__(self) -> None:
+        self.go = threading.Event()
+        self.begun = threading.Event()
+        self.batches: list[list[str]] = []
+        self.thread = BackgroundThread("test-batches")
+        self.jobs: Batches[list[str]] = Batches(self.thread, self._commit)
+
+    def _commit(self, jobs: list[Job[list[str]]]) -> None:
+        self.begun.set()
+        assert self.go.wait(10)
+        done: list[str] = []
+        for job in jobs:
+            job.do(done)
+        self.batches.append(done)
+
+    async def write(self, word: str) -> str:
+        def work(done: list[str]) -> str:
+            done.append(word)
+            return word
+
+        return await self.jobs.run(work)
+
+
+async def until_begun(commits: Commits) -> None:
+    while not commits.begun.is_set():
+        await asyncio.sleep(0.001)
+
+
+async def test_what_comes_during_a_batch_goes_into_the_next() -> None:
+    commits = Commits()
+    first = asyncio.create_task(commits.write("a"))
+    await until_begun(commits)
+    others = [asyncio.create_task(commits.write(word)) for word in "bcd"]
+    await asyncio.sleep(0)
+    others[1].cancel()
+    await asyncio.sleep(0)
+    commits.go.set()
+    assert await first == "a"
+    assert await asyncio.gather(*others, return_exceptions=True) == ["b", ANY, "d"]
+    # One that was cancelled before its turn is never begun.
+    assert others[1].cancelled()
+    assert commits.batches == [["a"], ["b", "d"]]
+    commits.thread.stop()
+
+
+async def test_a_job_that_has_begun_is_waited_for() -> None:
+    commits = Commits()
+    task = asyncio.create_task(commits.write("a"))
+    await until_begun(commits)
+    task.cancel()
+    await asyncio.sleep(0.05)
+    assert not task.done()
+    commits.go.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert commits.batches == [["a"]]
+    commits.thread.stop()
+
+
+def test_batches_serve_several_event_loops_at_once() -> None:
+    commits = Commits()
+    commits.go.set()
+
+    async def both() -> list[str]:
+        return await asyncio.gather(*[commits.write(str(number)) for number in range(50)])
+
+    with ThreadPoolExecutor(3) as threads:
+        told = [threads.submit(asyncio.run, both()) for _ in range(3)]
+        assert [each.result(10) for each in told] == [[str(number) for number in range(50)]] * 3
+    assert sum(map(len, commits.batches)) == 150
+    commits.thread.stop()
