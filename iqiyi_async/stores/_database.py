@@ -248,6 +248,8 @@ def _apart(connection: sqlite3.Connection, job: Job[sqlite3.Connection]) -> None
 
 def _mark_of(path: Path) -> tuple[int, int] | None:
     """Application and version of a database file, by its first page; None for an empty file."""
+    if not path.is_file():
+        return (0, 0)  # A pipe would be waited for, for ever.
     with path.open("rb") as file:
         head = file.read(100)
     if not head:

@@ -136,6 +136,17 @@ async def test_a_file_of_another_user_is_refused(path: Path) -> None:
     await journal.aclose()
 
 
+@pytest.mark.anyio
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes with names")
+async def test_a_pipe_is_refused_and_not_waited_for(path: Path) -> None:
+    os.mkfifo(path)
+    journal = SqliteJournal(path)
+    async with asyncio.timeout(5):
+        with pytest.raises(OSError, match="no regular file"):
+            await journal.load(KEY)
+    await journal.aclose()
+
+
 # What happens when it is broken.
 
 
