@@ -11,7 +11,8 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import attrs
 import pytest
@@ -264,6 +265,17 @@ async def test_young_file_proves_nothing(files: _Files) -> None:
     files.later_ns = 0
     await asyncio.to_thread(_touch, files.path)
     assert not (await (await files.source()).fingerprint()).mtime_ns
+
+
+@pytest.mark.parametrize(("nanoseconds", "young"), [(0, True), (4_000_000, False)])
+def test_a_file_system_that_counts_in_seconds_proves_less(nanoseconds: int, young: bool) -> None:
+    """FAT has pairs of seconds: another change shows only after them."""
+    second = 1_600_000_000 * 10**9 + nanoseconds
+    found = Path(__file__).stat()
+    fields: dict[str, int] = {name: getattr(found, name) for name in dir(found) if name.startswith("st_")}
+    coarse = cast("os.stat_result", SimpleNamespace(**{**fields, "st_mtime_ns": second, "st_ctime_ns": second}))
+    assert Look.of(coarse, second + 1_000_000_000).young is young
+    assert not Look.of(coarse, second + 3_000_000_000).young
 
 
 async def test_file_that_never_rests(files: _Files) -> None:
