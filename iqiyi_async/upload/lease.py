@@ -87,19 +87,22 @@ class Lease:
         self._renewal = asyncio.get_running_loop().create_task(self._renew(), name="iqiyi-async journal lease")
 
     async def _renew(self) -> None:
+        renewed = await self.renew()
+        self._renew_later(self.seconds * (RENEW_AFTER if renewed else MARGIN / 2))
+
+    async def renew(self) -> bool:
+        """Renew it now, if it was acquired: False if the journal failed, and the old expiry stands."""
         fence = self.fence
         if fence is None:
-            return
+            return True
         began = self._clock()
-        pause = self.seconds * RENEW_AFTER
         try:
             kept = await self._journal.renew(self._key, fence, self.seconds)
         except Exception as problem:  # noqa: BLE001 - a journal may raise the errors of its own library
             self._on_failure(problem)
-            pause = self.seconds * MARGIN / 2
-        else:
-            if not kept:
-                await self._on_refused(fence)
-            elif fence == self.fence:
-                self._expires = began + self.seconds
-        self._renew_later(pause)
+            return False
+        if not kept:
+            await self._on_refused(fence)
+        elif fence == self.fence:
+            self._expires = began + self.seconds
+        return True

@@ -148,6 +148,19 @@ class UploadSource(ABC):
         """
         return False
 
+    async def is_video(self, fingerprint: Fingerprint, accepted: Sequence[ChunkReceipt]) -> bool:
+        """Whether this is the source of an upload that is finished: nothing of it is sent any more.
+
+        Args:
+            fingerprint: of the source when its upload began.
+            accepted: the ranges that were sent.
+
+        Raises:
+            SourceChangedError: it changes while it is being read.
+            UploadError: it can't be read.
+        """
+        return await self.matches(fingerprint, accepted)
+
     async def compare(self, accepted: Sequence[ChunkReceipt]) -> None:
         """Read what was accepted and hold it against its MD5s; a stream is read on to the end of the last range.
 

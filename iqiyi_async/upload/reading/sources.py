@@ -17,7 +17,7 @@ from ...config import KIB, MIB
 from ...errors import ConfigurationError, SourceChangedError, UploadError, VideoCloudError
 from ...models import Bottleneck, ChunkReceipt, Fingerprint
 from ...protocol.uploads import check_file_size, check_file_type
-from ..ranges import Range
+from ..ranges import Range, covered
 from .base import Chunk, UploadSource, latest, octets, printable
 from .checks import article, check_source
 from .file_access import SAMPLE, sampled
@@ -96,15 +96,20 @@ class BytesSource(UploadSource):
     ) -> bool:
         if fingerprint.size != self.size:
             return False
-        # Earlier releases wrote down a digest of the whole.
-        if fingerprint.digest != self._samples() and fingerprint.digest != await self._content():
+        known = latest(accepted)
+        # All bytes are enough: under the same key the source may have been of another kind, with another digest.
+        if not _all_of(self.size, known) and not await self._is_digest(fingerprint.digest):
             return False
-        return await self._equal(latest(accepted))
+        return await self._equal(known)
 
     async def conclude(self, accepted: Sequence[ChunkReceipt], *, read_all: bool = False) -> None:
         # What can be written to may have been, while it was sent.
         if read_all or not self._view.readonly:
             await self._compare(accepted)
+
+    async def _is_digest(self, digest: str) -> bool:
+        # Earlier releases wrote down a digest of the whole.
+        return digest == self._samples() or digest == await self._content()
 
     def _samples(self) -> str:
         return sampled(lambda first: self._view[first : first + SAMPLE], self.size)
@@ -166,9 +171,16 @@ class RangeUploadSource(UploadSource):
         if fingerprint.size != self.size:
             return False
         if all_ranges and accepted:
-            return await self._equal(accepted)
+            return await self._equal(latest(accepted))
         # Without a strong identity nothing says that the bytes are still the same.
         return bool(await self._known_identity()) and fingerprint.digest == (await self.fingerprint()).digest
+
+    async def is_video(self, fingerprint: Fingerprint, accepted: Sequence[ChunkReceipt]) -> bool:
+        if await self.matches(fingerprint, accepted):
+            return True
+        # Another identity, or none, may stand for the same bytes: only all of them can tell.
+        known = latest(accepted)
+        return fingerprint.size == self.size and _all_of(self.size, known) and await self._equal(known)
 
     async def conclude(self, accepted: Sequence[ChunkReceipt], *, read_all: bool = False) -> None:
         if await self._ask_identity() != await self._known_identity():
@@ -219,6 +231,11 @@ class RangeUploadSource(UploadSource):
                 ) from None
             said = f": {problem}" if str(problem) else ""
             raise UploadError(f"{self.name} failed ({type(problem).__name__}{said})", retryable=False) from problem
+
+
+def _all_of(size: int, accepted: Sequence[ChunkReceipt]) -> bool:
+    """Whether ranges are all of so many bytes."""
+    return covered(size, [Range(each.first, each.size) for each in accepted]) == size
 
 
 async def make_source(
