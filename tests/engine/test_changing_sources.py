@@ -567,6 +567,62 @@ async def test_stream_that_raises(service: Service, after: int) -> None:
     assert service.count("request_upload") == service.count("cancel_upload") == min(after, 1)
 
 
+class _Broken:
+    """An object of the caller's, one part of which raises."""
+
+    def __init__(self, part: str) -> None:
+        self._part = part
+
+    def _raise(self, part: str) -> None:
+        if part == self._part:
+            raise ValueError("not yet")
+
+    def __fspath__(self) -> str:
+        self._raise("path")
+        return "film.mp4"
+
+
+class _BrokenStream(_Broken):
+    __fspath__ = None  # type: ignore[assignment]
+
+    @property
+    def size(self) -> int:
+        self._raise("size")
+        return SIZE
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        self._raise("iterator")
+        return pieces(content(SIZE), 1000)
+
+
+class _BrokenReader(_Broken):
+    __fspath__ = None  # type: ignore[assignment]
+
+    @property
+    def read(self) -> object:
+        self._raise("read")
+        return None
+
+
+@pytest.mark.parametrize(
+    ("source", "kind", "text"),
+    [
+        (_Broken("path"), ConfigurationError, r"a _Broken, gives no path \(ValueError: not yet\)"),
+        (_BrokenStream("size"), ConfigurationError, r"the size of source, a _BrokenStream, can't be read"),
+        (_BrokenReader("read"), ConfigurationError, r"the read of source, a _BrokenReader, can't be read"),
+        (_BrokenStream("iterator"), UploadError, r"the stream failed \(ValueError: not yet\)"),
+    ],
+)
+async def test_source_that_raises_when_it_is_looked_at(
+    service: Service, source: Any, kind: type[Exception], text: str
+) -> None:
+    async with cloud(service.url) as client:
+        with pytest.raises(kind, match=text) as caught:
+            await client.upload(source, NAME, file_type="mp4")
+    assert isinstance(caught.value.__cause__, ValueError)
+    assert not service.asked
+
+
 @pytest.mark.parametrize("wrong", ["text", 5, [b"x"], object()])
 async def test_stream_that_gives_no_bytes(service: Service, wrong: object) -> None:
     async def strange(before: int) -> AsyncIterator[object]:

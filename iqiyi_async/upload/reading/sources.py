@@ -19,7 +19,7 @@ from ...models import Bottleneck, ChunkReceipt, Fingerprint
 from ...protocol.uploads import check_file_size, check_file_type
 from ..ranges import Range, covered
 from .base import Chunk, UploadSource, latest, octets, printable
-from .checks import article, check_source
+from .checks import article, attribute, check_source
 from .file_access import SAMPLE, sampled
 from .file_source import PathSource
 from .resources import SourceResources, digest
@@ -267,7 +267,7 @@ async def make_source(
         _check_same_size(size, len(view), "source")
         check_file_size(len(view))
         return BytesSource(view, _type_of(file_type, None), resources)
-    known: object = getattr(source, "size", None)
+    known = attribute(source, "size")
     if callable(getattr(source, "read_range", None)):
         given: object = getattr(source, "name", None)
         name = "" if given is None else _validation.text("the name of the range source", given)
@@ -277,7 +277,7 @@ async def make_source(
         if not known:
             # It knows its size only once it was asked for its identity.
             await made(size=0).begin()
-            known = ranges.size
+            known = attribute(source, "size")
         whole = _size_of(known)
         _check_same_size(size, whole, name or "the range source")
         return made(size=whole)
