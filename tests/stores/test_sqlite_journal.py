@@ -306,6 +306,34 @@ async def test_a_file_that_is_removed_or_replaced_under_it_is_noticed(path: Path
     await later.aclose()
 
 
+@posix_only
+@pytest.mark.anyio
+@pytest.mark.parametrize("watched", [False, True], ids=["alone", "another has it open"])
+@pytest.mark.parametrize("what", ["emptied", "cut", "log removed"])
+async def test_a_file_that_is_emptied_under_it_is_noticed(path: Path, what: str, watched: bool) -> None:
+    """SQLite goes on with what it has open: two processes would go on with two logs, and hold the same lease."""
+    one, other = SqliteJournal(path), SqliteJournal(path)
+    fence = await one.acquire(KEY, "one", 60.0)
+    assert fence is not None
+    assert await one.begin(KEY, fence, ENTRY)
+    if watched:
+        assert await other.load(KEY) is not None
+    if what == "log removed":
+        path.with_name(f"{path.name}-wal").unlink()
+    else:
+        os.truncate(path, 0 if what == "emptied" else 4096)
+    later = await other.acquire(KEY, "other", 60.0)
+    if later is None:
+        assert await one.renew(KEY, fence, 60.0), "nothing was lost"
+    else:
+        assert not await one.renew(KEY, fence, 60.0)
+        assert await one.acquire(KEY, "one", 60.0) is None
+        assert await other.begin(KEY, later, ENTRY)
+        assert await one.load(KEY) is not None
+    await one.aclose()
+    await other.aclose()
+
+
 def _execute(path: Path, statement: str) -> list[tuple[object, ...]]:
     connection = sqlite3.connect(path)
     try:
