@@ -274,6 +274,9 @@ async def test_two_releases_do_not_touch_each_other_s_file(
         "upload_url = 'nonsense'",
         "file_id = 'a b'",
         "file_id = ''",
+        "size = 9e999",
+        "ctime_ns = -9e999",
+        "mtime_ns = '99999999999999999999'",
     ],
 )
 async def test_an_entry_that_cannot_be_read_counts_as_none(path: Path, change: str) -> None:
@@ -283,6 +286,42 @@ async def test_an_entry_that_cannot_be_read_counts_as_none(path: Path, change: s
     assert await journal.load(KEY) is None
     await begun(journal)
     assert plain(await journal.load(KEY)) == ENTRY
+    await journal.aclose()
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("change", ["last = 9e999", "first = 'x'", "md5 = 0", "attempts = '99999999999999999999'"])
+async def test_an_entry_with_a_range_that_cannot_be_read_counts_as_none(path: Path, change: str) -> None:
+    await filled(path)
+    await asyncio.to_thread(_execute, path, f"UPDATE ranges SET {change}")
+    journal = SqliteJournal(path)
+    assert await journal.load(KEY) is None
+    await journal.aclose()
+
+
+@pytest.mark.anyio
+async def test_where_the_ranges_of_a_finished_upload_went_does_not_matter(path: Path) -> None:
+    await filled(path)
+    await asyncio.to_thread(_execute, path, "UPDATE uploads SET upload_url = 'nonsense', phase = 'finished'")
+    journal = SqliteJournal(path)
+    found = await journal.load(KEY)
+    assert found is not None
+    assert found.phase is Phase.FINISHED
+    await journal.aclose()
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("value", ["''", "'junk'", "x'fffe'", "9e999", "'99999999999999999999'", "-5"])
+@pytest.mark.parametrize("column", ["fence", "expires"])
+async def test_a_lease_that_cannot_be_read_is_free_or_ends(path: Path, column: str, value: str) -> None:
+    await filled(path)
+    await asyncio.to_thread(_execute, path, f"UPDATE leases SET owner = 'x', alive = '', {column} = {value}")
+    await asyncio.to_thread(_execute, path, "UPDATE leases SET expires = 0 WHERE expires > 0")
+    journal = SqliteJournal(path)
+    fence = await journal.acquire(KEY, "owner", 60.0)
+    assert fence is not None
+    assert await journal.renew(KEY, fence, 60.0)
+    assert await journal.forget(KEY, fence)
     await journal.aclose()
 
 

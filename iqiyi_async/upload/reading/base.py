@@ -10,7 +10,7 @@ import attrs
 
 from ...errors import SourceChangedError, UploadError, VideoCloudError
 from ...models import Bottleneck, ChunkReceipt, Fingerprint
-from ..ranges import Range
+from ..ranges import Range, covered
 
 
 def _nothing() -> None:
@@ -213,6 +213,11 @@ def latest(accepted: Iterable[ChunkReceipt]) -> list[ChunkReceipt]:
     """Accepted ranges in order; of one that was accepted more than once, the last."""
     by_place = {(chunk.first, chunk.last): chunk for chunk in accepted}
     return sorted(by_place.values(), key=attrs.astuple)
+
+
+def all_of(size: int, accepted: Iterable[ChunkReceipt]) -> bool:
+    """Whether ranges are all of so many bytes."""
+    return covered(size, [Range(each.first, each.size) for each in accepted]) == size
 
 
 def octets(what: str, value: object, error: type[VideoCloudError]) -> memoryview:

@@ -17,8 +17,8 @@ from ...config import KIB, MIB
 from ...errors import ConfigurationError, SourceChangedError, UploadError, VideoCloudError
 from ...models import Bottleneck, ChunkReceipt, Fingerprint
 from ...protocol.uploads import check_file_size, check_file_type
-from ..ranges import Range, covered
-from .base import Chunk, UploadSource, latest, octets, printable
+from ..ranges import Range
+from .base import Chunk, UploadSource, all_of, latest, octets, printable
 from .checks import article, attribute, check_source
 from .file_access import SAMPLE, sampled
 from .file_source import PathSource
@@ -98,7 +98,7 @@ class BytesSource(UploadSource):
             return False
         known = latest(accepted)
         # All bytes are enough: under the same key the source may have been of another kind, with another digest.
-        if not _all_of(self.size, known) and not await self._is_digest(fingerprint.digest):
+        if not all_of(self.size, known) and not await self._is_digest(fingerprint.digest):
             return False
         return await self._equal(known)
 
@@ -180,7 +180,7 @@ class RangeUploadSource(UploadSource):
             return True
         # Another identity, or none, may stand for the same bytes: only all of them can tell.
         known = latest(accepted)
-        return fingerprint.size == self.size and _all_of(self.size, known) and await self._equal(known)
+        return fingerprint.size == self.size and all_of(self.size, known) and await self._equal(known)
 
     async def conclude(self, accepted: Sequence[ChunkReceipt], *, read_all: bool = False) -> None:
         if await self._ask_identity() != await self._known_identity():
@@ -231,11 +231,6 @@ class RangeUploadSource(UploadSource):
                 ) from None
             said = f": {problem}" if str(problem) else ""
             raise UploadError(f"{self.name} failed ({type(problem).__name__}{said})", retryable=False) from problem
-
-
-def _all_of(size: int, accepted: Sequence[ChunkReceipt]) -> bool:
-    """Whether ranges are all of so many bytes."""
-    return covered(size, [Range(each.first, each.size) for each in accepted]) == size
 
 
 async def make_source(
