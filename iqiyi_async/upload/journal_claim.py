@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, MutableMapping
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import TypeVar
@@ -42,6 +42,8 @@ class JournalClaim:
         lease_seconds: how long a process that died keeps others from this upload.
         on_lost: called once when the lease turns out to be lost.
         clock: seconds; it goes on in suspend.
+        unreleased: owners of leases that could not be given back, by key: the next claim of such a key is made under
+            the same name, and need not wait until the lease is over.
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class JournalClaim:
         lease_seconds: float = 60.0,
         on_lost: Callable[[UploadError], None] = lambda error: None,
         clock: Callable[[], float] = boottime,
+        unreleased: MutableMapping[str, str] | None = None,
     ) -> None:
         self._journal = journal
         self._shared = bool(getattr(journal, "shared", True))
@@ -64,7 +67,9 @@ class JournalClaim:
         self._ordered = bool(getattr(journal, "ordered", False)) and not strict
         self._on_lost = on_lost
         lease = partial(Lease, on_refused=self._renewal_refused, on_failure=self._renewal_failed, clock=clock)
-        self._lease = None if journal is None else lease(journal, key, lease_seconds)
+        self._unreleased = {} if unreleased is None else unreleased
+        owner = self._unreleased.pop(key, None)
+        self._lease = None if journal is None else lease(journal, key, lease_seconds, owner=owner)
         self._lost: UploadError | None = None
         self._warned = False
         self._clock = clock
@@ -227,11 +232,11 @@ class JournalClaim:
 
     async def _close(self, lease: Lease) -> None:
         await lease.stop()
-        if self._journal is not None:
-            try:
-                await self._journal.release(self._key, self.fence)
-            except Exception as problem:  # noqa: BLE001 - a journal may raise the errors of its own library
-                self._warn(problem)
+        try:
+            await lease.release()
+        except Exception as problem:  # noqa: BLE001 - a journal may raise the errors of its own library
+            self._unreleased[self._key] = lease.owner
+            self._warn(problem)
         await self._beside.wait()
 
     # A journal that fails

@@ -322,6 +322,31 @@ async def test_a_video_whose_upload_another_run_has_taken_over_is_a_success(capl
     assert "could not be told" in caplog.text
 
 
+async def test_a_lease_that_could_not_be_given_back_is_no_obstacle_to_the_next_run() -> None:
+    journal, unreleased = Broken("release"), dict[str, str]()
+    async with session(journal, unreleased=unreleased).lease():
+        pass
+    journal.broken.clear()
+    with pytest.raises(AlreadyHeldError):
+        async with session(journal).lease():
+            pass
+    async with session(journal, unreleased=unreleased).lease():
+        with pytest.raises(AlreadyHeldError):
+            async with session(journal, unreleased=unreleased).lease():
+                pass
+    async with session(journal).lease():
+        pass
+
+
+async def test_so_is_one_of_a_journal_that_is_not_used_any_more() -> None:
+    """It failed right after the lease was had, and is not required."""
+    journal = Broken("load")
+    async with session(journal, required=False).lease():
+        pass
+    async with session(journal, required=False).lease():
+        pass
+
+
 async def test_so_is_one_without_an_entry_yet() -> None:
     journal = MemoryJournal()
     page = session(journal)
