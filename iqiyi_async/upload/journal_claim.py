@@ -67,7 +67,7 @@ class JournalClaim:
         self._ordered = bool(getattr(journal, "ordered", False)) and not strict
         self._on_lost = on_lost
         lease = partial(Lease, on_refused=self._renewal_refused, on_failure=self._renewal_failed, clock=clock)
-        self._unreleased = {} if unreleased is None else unreleased
+        self._unreleased: MutableMapping[str, str] = {} if unreleased is None else unreleased
         owner = self._unreleased.pop(key, None)
         self._lease = None if journal is None else lease(journal, key, lease_seconds, owner=owner)
         self._lost: UploadError | None = None

@@ -27,7 +27,7 @@ def check_source(source: object) -> None:
         try:
             named = cast("object", os.fspath(cast("os.PathLike[str]", source)))
         except Exception as problem:
-            kind = type(source).__name__
+            kind = type(cast("object", source)).__name__
             raise ConfigurationError(f"source, {article(kind)} {kind}, gives no path ({_said(problem)})") from problem
         if not isinstance(named, str):
             raise ConfigurationError(f"a path must be a string, not {type(named).__name__}: use os.fsdecode(path)")
