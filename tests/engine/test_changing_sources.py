@@ -352,8 +352,12 @@ async def test_name_that_is_no_text(service: Service, tmp_path: Path) -> None:
             await client.upload(path, NAME)
 
 
-async def test_bytes_that_are_written_to_while_they_are_sent(service: Service) -> None:
+@pytest.mark.parametrize("view", [bytearray, memoryview, lambda data: memoryview(data).toreadonly()])
+async def test_bytes_that_are_written_to_while_they_are_sent(
+    service: Service, view: Callable[[bytearray], bytes]
+) -> None:
     data = bytearray(content(4 * CHUNK))
+    source = data if view is bytearray else view(data)
 
     async def change(asked: Asked) -> None:
         data[0] = (data[0] + 1) % 256
@@ -361,8 +365,37 @@ async def test_bytes_that_are_written_to_while_they_are_sent(service: Service) -
     service.hooks["upload_chunk"] = change
     async with cloud(service.url, max_workers=1) as client:
         with pytest.raises(SourceChangedError):
-            await client.upload(data, NAME, file_type="mp4")
+            await client.upload(source, NAME, file_type="mp4")
     assert not service.published
+
+
+async def test_a_mapped_file_that_is_written_to_while_it_is_sent(service: Service, tmp_path: Path) -> None:
+    path = tmp_path / "film.mp4"
+    path.write_bytes(content(4 * CHUNK))
+
+    async def change(asked: Asked) -> None:
+        with path.open("r+b") as file:
+            file.write(asked.body[:3])
+
+    service.hooks["upload_chunk"] = change
+    with path.open("rb") as file:
+        source = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+    async with cloud(service.url, max_workers=1) as client:
+        with pytest.raises(SourceChangedError):
+            await client.upload(source, NAME, file_type="mp4")
+        assert not service.published
+        del service.hooks["upload_chunk"]
+        await client.upload(source, NAME, file_type="mp4")
+    assert [*service.files.values()][-1] == path.read_bytes()
+
+
+async def test_a_mapped_file_can_be_closed_when_it_was_uploaded(service: Service, tmp_path: Path) -> None:
+    path = tmp_path / "film.mp4"
+    path.write_bytes(content(4 * CHUNK))
+    async with cloud(service.url) as client:
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+            await client.upload(memoryview(mapped), NAME, file_type="mp4")
+    assert service.published == ["file0"]
 
 
 # More files than may be open

@@ -7,6 +7,7 @@ import asyncio
 import inspect
 import os
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path, PurePath
 from typing import Any, Protocol, TypeVar, cast, runtime_checkable
@@ -103,9 +104,15 @@ class BytesSource(UploadSource):
         return await self._equal(known)
 
     async def conclude(self, accepted: Sequence[ChunkReceipt], *, read_all: bool = False) -> None:
-        # What can be written to may have been, while it was sent.
-        if read_all or not self._view.readonly:
+        # What can be written to may have been, while it was sent; a view that is read-only may show such memory, or a
+        # file.
+        if read_all or not isinstance(self._view.obj, bytes):
             await self._compare(accepted)
+
+    async def aclose(self) -> None:
+        # The caller may want to close what the bytes belong to, such as a mapped file.
+        with suppress(BufferError):
+            self._view.release()
 
     async def _is_digest(self, digest: str) -> bool:
         # Earlier releases wrote down a digest of the whole.
