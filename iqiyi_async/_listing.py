@@ -1,9 +1,10 @@
 """Going through the pages of a list that changes meanwhile, so that no entry is missed and none is given twice.
 
 A page may be short although more follow (videos that are not approved are left out; a service may give fewer than it
-was asked for), and the count may be missing or mean the page. So a list ends at an empty page, or when as many
-entries were seen as a count that is believed says. Where that count fell, entries have moved to pages that were read
-already, and those are read again. Without such a count the whole list is read again until it brings nothing new.
+was asked for), and the count may be missing or mean the page. So a list ends at an empty page, or where a count that is
+believed ends: when as many entries were seen, and as many places were looked at. Where that count fell, entries have
+moved to pages that were read already, and those are read again. Without such a count, or where entries came in
+meanwhile and hide how many have gone, the whole list is read again until it brings nothing new.
 """
 
 from __future__ import annotations
@@ -27,10 +28,15 @@ async def pages(look: Callable[[int], Awaitable[VideoPage]]) -> AsyncIterator[Vi
     seen: set[str] = set()
     page, furthest, most, last, stale, longest = 1, 0, 0, 0, 0, 1
     lowest: int | None = None
-    believed = news = news_this_time = False
+    believed = news = news_this_time = unsure = again = False
     while True:
         found = await look(page)
         before = len(seen)
+        # Entries that come up once more were moved by others that came in; so does a count that rises.
+        if found.total > last > 0 or (page > furthest and any(video.file_id in seen for video in found.videos)):
+            unsure = True
+        if found.videos and not found.total:
+            unsure = True
         for video in found.videos:
             if video.file_id not in seen:
                 seen.add(video.file_id)
@@ -49,11 +55,13 @@ async def pages(look: Callable[[int], Awaitable[VideoPage]]) -> AsyncIterator[Vi
             back = -(-fell // longest)
             page, news, lowest = max(1, page - back), False, found.total
             continue
-        if not found.videos or stale >= STALE_PAGES or (believed and len(seen) >= most):
-            if believed or page == 1 or not news_this_time:
+        more = believed and page * longest < found.total
+        whole = believed and not more and (again or len(seen) >= most)
+        if whole or not found.videos or stale >= STALE_PAGES:
+            if (believed and not unsure) or page == 1 or not news_this_time:
                 return
             # No count tells whether entries have moved meanwhile: again, until there is nothing new.
-            page, news_this_time, stale = 1, False, 0
+            page, news_this_time, stale, unsure, again = 1, False, 0, False, True
             continue
         page += 1
 

@@ -92,7 +92,7 @@ class Session:
 
         try:
             return await (self.call_retries if interactive else self.retries).run(
-                attempt, repeatable=repeatable, on_retry=self._on_retry
+                attempt, repeatable=repeatable, on_retry=self.on_retry
             )
         except VideoCloudError as error:
             if not call.repeatable and outcome_unknown(error):
@@ -103,7 +103,7 @@ class Session:
     async def send_for_token(self, call: Call[Token], secrets: Secrets, interactive: bool) -> Token:
         """Send a call that gets a token: it carries other secrets, and no token."""
         retries = self.call_retries if interactive else self.retries
-        return await retries.run(lambda: self.exchange(call, secrets=secrets), on_retry=self._on_retry)
+        return await retries.run(lambda: self.exchange(call, secrets=secrets), on_retry=self.on_retry)
 
     async def exchange(
         self,
@@ -217,7 +217,8 @@ class Session:
             return call.decode(answer)
         return await asyncio.get_running_loop().run_in_executor(self._decoding, call.decode, answer)
 
-    def _on_retry(self, error: VideoCloudError, wait: float) -> None:
+    def on_retry(self, error: VideoCloudError, wait: float) -> None:
+        """Say that a call is tried again in `wait` seconds."""
         self.telemetry.retried(error)
         logger.info("%s; trying again in %.1f s", error, wait)
 

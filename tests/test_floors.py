@@ -120,7 +120,6 @@ LONGER = {
     "sources.http_source": (420, "one source: asking, pinning, redirects, ranges"),
     "upload.transfer": (600, "one loop over the ranges of an upload: what is next, one range, late ranges"),
     "upload.range_writer": (460, "one upload, written piece by piece: lease, ranges, end"),
-    "upload.journal_session": (420, "one page in a journal: what is written when, and what if it fails"),
     "models": (600, "one list of values, most of it their descriptions"),
     "client": (700, "one method per operation: most of it is their descriptions"),
 }

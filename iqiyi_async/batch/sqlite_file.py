@@ -164,4 +164,5 @@ def _identity(path: Path) -> tuple[int, int]:
         found = os.stat(path)  # noqa: PTH116 - once for each transaction
     except FileNotFoundError:
         return (0, 0)
-    return (found.st_dev, found.st_ino)
+    # A file that was emptied is not the one that it was: SQLite would go on with its log, others with a new one.
+    return (found.st_dev, found.st_ino) if found.st_size else (0, 0)

@@ -88,6 +88,8 @@ class Database:
         self._opened = opened
         self._connection: sqlite3.Connection | None = None
         self._identity = (0, 0)
+        self._log_path = self._path.with_name(f"{self._path.name}-wal")
+        self._log = (0, 0)
         self._pid = 0
         self._inherited: list[sqlite3.Connection] = []
         self._durable = False
@@ -136,15 +138,26 @@ class Database:
                 self._inherited.append(connection)
 
     def _connect(self) -> sqlite3.Connection:
-        if self._connection is not None and self._pid == os.getpid() and self._identity == _identity(self._path):
+        if self._connection is not None and self._pid == os.getpid() and not self._replaced():
             return self._connection
         # Also when the file was removed or replaced: what is written into a nameless file is lost with the process.
         self.close()
         _private.folder(self._path.parent)
         with self._alone():
             self._connection = self._open()
+        self._log = _identity(self._log_path)
         self._pid = os.getpid()
         return self._connection
+
+    def _replaced(self) -> bool:
+        """Whether the file was removed, replaced or emptied, or its log was, where SQLite writes first. It tells of
+        none of these: each process would go on with what it has open."""
+        try:
+            found = self._path.stat()
+        except FileNotFoundError:
+            return True
+        now = (found.st_dev, found.st_ino)
+        return now != self._identity or found.st_size == 0 or _identity(self._log_path) != self._log
 
     def _open(self) -> sqlite3.Connection:
         try:
@@ -152,6 +165,9 @@ class Database:
         except FileExistsError:
             self._tighten()
         self._check_mark()
+        if self._path.stat().st_size == 0 and self._log_path.exists():
+            # Others may have it open still, and would neither notice nor let go of it.
+            return self._start_over("it was emptied")
         try:
             return self._set_up()
         except _Failure as error:
@@ -248,6 +264,8 @@ def _apart(connection: sqlite3.Connection, job: Job[sqlite3.Connection]) -> None
 
 def _mark_of(path: Path) -> tuple[int, int] | None:
     """Application and version of a database file, by its first page; None for an empty file."""
+    if not path.is_file():
+        return (0, 0)  # A pipe would be waited for, for ever.
     with path.open("rb") as file:
         head = file.read(100)
     if not head:

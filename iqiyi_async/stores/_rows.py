@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, cast
 
 from .. import _validation
 from ..errors import ConfigurationError
@@ -16,6 +17,8 @@ COLUMNS = (
     "file_id, upload_url, size, mtime_ns, inode, digest, device, ctime_ns, phase, name, account, grp, file_type,"
     " metadata, remember"
 )
+#: Databases hold whole numbers below this one.
+MOST = 2**63
 _MD5 = re.compile(r"[0-9a-f]{32}")
 
 
@@ -50,9 +53,27 @@ def entry_of(row: Sequence[Any], ranges: Iterable[Sequence[Any]]) -> JournalEntr
             changed=float(changed),
             key=str(key),
         )
-    except (ConfigurationError, ValueError, TypeError):
+    except (ConfigurationError, ValueError, TypeError, OverflowError):
         return None
     return entry if _is_sound(entry) else None
+
+
+def number(value: object) -> int:
+    """A whole number of a column that a database can hold; 0 for whatever else was written there."""
+    try:
+        found = int(cast("int", value))
+    except (ValueError, TypeError, OverflowError):
+        return 0
+    return found if 0 <= found < MOST else 0
+
+
+def moment(value: object) -> float:
+    """A time of a column, in seconds since 1970; 0 for whatever else was written there."""
+    try:
+        found = float(cast("float", value))
+    except (ValueError, TypeError, OverflowError):
+        return 0.0
+    return found if math.isfinite(found) else 0.0
 
 
 def writable(text: str) -> str:
@@ -62,9 +83,12 @@ def writable(text: str) -> str:
 
 
 def _is_sound(entry: JournalEntry) -> bool:
-    size = entry.fingerprint.size
+    look = entry.fingerprint
     return (
-        size > 0
-        and hosts.problem_with(entry.upload_url, private_allowed=True) is None
-        and all(0 <= each.first <= each.last < size and _MD5.fullmatch(each.md5) for each in entry.accepted)
+        0 < look.size < MOST
+        and all(-MOST < each < MOST for each in (look.mtime_ns, look.ctime_ns))
+        # Nothing is sent there any more once it is finished.
+        and (entry.phase is Phase.FINISHED or hosts.problem_with(entry.upload_url, private_allowed=True) is None)
+        and all(0 <= each.first <= each.last < look.size and 0 <= each.attempts < MOST for each in entry.accepted)
+        and all(_MD5.fullmatch(each.md5) for each in entry.accepted)
     )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from ..models import ChunkReceipt, JournalEntry, Phase
 from . import _gateway_table
 from ._alive import Presence, dead, sweep
-from ._rows import COLUMNS, columns_of, entry_of
+from ._rows import COLUMNS, columns_of, entry_of, moment, number
 from ._worker import BackgroundThread, Batches, Job
 from .gateway import GatewayRecord
 
@@ -232,7 +232,7 @@ def _acquire(database: Connection, *, key: str, owner: str, now: float, ttl: flo
     row = database.execute("SELECT owner, fence, expires, alive FROM leases WHERE key = ?", (key,)).fetchone()
     last = 0
     if row is not None:
-        holder, last, expires, alive = str(row[0]), int(row[1]), float(row[2]), str(row[3])
+        holder, last, expires, alive = str(row[0]), number(row[1]), moment(row[2]), str(row[3])
         if holder not in ("", owner) and expires > now and not (alive and dead(alive, path)):
             return None
     fence = max(last + 1, int(now * 1e6))
@@ -332,7 +332,7 @@ def _advance(database: Connection, *, key: str, fence: int, phase: Phase, now: f
 def _forget(database: Connection, *, key: str, fence: int | None, now: float) -> bool:
     if fence is None:
         held = database.execute("SELECT alive, expires FROM leases WHERE key = ? AND owner != ''", (key,)).fetchone()
-        if held is not None and float(held[1]) > now and not (held[0] and dead(str(held[0]), _path_of(database))):
+        if held is not None and moment(held[1]) > now and not (held[0] and dead(str(held[0]), _path_of(database))):
             return False
     elif not _holds(database, key, fence):
         return False

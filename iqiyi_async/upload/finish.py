@@ -124,9 +124,17 @@ class Finisher:
         """
         return await self._tells(await self.look(file_id), in_doubt=in_doubt)
 
-    async def look(self, file_id: str) -> VideoStatus:
-        """The status of an upload (section 4), asked for as often as the policy of uploads says."""
-        return await self._session.send(videos.get_status(self._endpoints, file_id))
+    async def look(self, file_id: str, *, patience: float = 0.0) -> VideoStatus:
+        """The status of an upload (section 4), asked for as often as the policy of uploads says.
+
+        Args:
+            file_id: the upload.
+            patience: how long an absent video is asked for again, in seconds; no longer than the option says.
+        """
+        status = await self._session.send(videos.get_status(self._endpoints, file_id))
+        if status.state is VideoState.ABSENT and patience > 0:
+            return await self._until_it_turns_up(file_id, status, min(patience, self._patience))
+        return status
 
     async def _look_once(self, file_id: str) -> VideoStatus:
         """The status, asked for once, over a fresh connection: for a loop that repeats it itself."""
@@ -135,13 +143,15 @@ class Finisher:
     async def _tells(self, status: VideoStatus, *, in_doubt: bool) -> bool:
         """Whether a status says that the upload is finished."""
         if in_doubt and status.state is VideoState.ABSENT:
-            status = await self._until_it_turns_up(status.file_id, status)
+            status = await self._until_it_turns_up(status.file_id, status, self._patience)
+            if status.state is VideoState.ABSENT:
+                raise self._in_doubt(status)
         if status.state in videos.GONE:
             raise _dropped(status)
         return status.state in videos.FINISHED
 
-    async def _until_it_turns_up(self, file_id: str, status: VideoStatus) -> VideoStatus:
-        deadline, wait = self._clock() + self._patience, FIRST_LOOK
+    async def _until_it_turns_up(self, file_id: str, status: VideoStatus, patience: float) -> VideoStatus:
+        deadline, wait = self._clock() + patience, FIRST_LOOK
         while (left := deadline - self._clock()) > 0:
             await self._sleep(min(wait, left))
             wait = min(2 * wait, LONGEST_LOOK)
@@ -152,15 +162,18 @@ class Finisher:
                     raise
                 continue
             if status.state is not VideoState.ABSENT:
-                return status
-        raise FinishInDoubtError(
+                break
+        return status
+
+    def _in_doubt(self, status: VideoStatus) -> FinishInDoubtError:
+        return FinishInDoubtError(
             ServiceError(
                 f"the answer to finish was lost, and the video has not turned up within {self._patience:g} s"
                 f" ({status.code}): it may be finished or dropped; the same upload looks again",
                 code=status.code,
                 message=status.message,
                 operation="finish_upload",
-                file_id=file_id,
+                file_id=status.file_id,
                 retryable=True,
             )
         )

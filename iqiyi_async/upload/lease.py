@@ -22,6 +22,7 @@ class Lease:
         on_refused: awaited when a renewal finds the lease lost, or the journal replaced.
         on_failure: called when a renewal fails; the old expiry stands.
         clock: seconds; it goes on in suspend.
+        owner: whose claim it is: a name that nobody else has; by default a new one.
     """
 
     def __init__(
@@ -33,6 +34,7 @@ class Lease:
         on_refused: Callable[[int], Awaitable[object]],
         on_failure: Callable[[Exception], None],
         clock: Callable[[], float],
+        owner: str | None = None,
     ) -> None:
         self._journal = journal
         self._key = key
@@ -43,8 +45,7 @@ class Lease:
         self._stopped = False
         self._timer: asyncio.TimerHandle | None = None
         self._renewal: asyncio.Task[None] | None = None
-        #: Whose claim it is: a name that nobody else has.
-        self.owner: str = secrets.token_hex(8)
+        self.owner: str = owner or secrets.token_hex(8)
         self.seconds: float = seconds
         #: The number of the claim, or None before the first one.
         self.fence: int | None = None
@@ -61,6 +62,11 @@ class Lease:
         if fence is not None:
             self.fence, self._expires = fence, began + self.seconds
         return fence is not None
+
+    async def release(self) -> None:
+        """Give it back, if it was acquired."""
+        if self.fence is not None:
+            await self._journal.release(self._key, self.fence)
 
     def keep(self) -> None:
         """Begin to renew it."""
@@ -87,19 +93,22 @@ class Lease:
         self._renewal = asyncio.get_running_loop().create_task(self._renew(), name="iqiyi-async journal lease")
 
     async def _renew(self) -> None:
+        renewed = await self.renew()
+        self._renew_later(self.seconds * (RENEW_AFTER if renewed else MARGIN / 2))
+
+    async def renew(self) -> bool:
+        """Renew it now, if it was acquired: False if the journal failed, and the old expiry stands."""
         fence = self.fence
         if fence is None:
-            return
+            return True
         began = self._clock()
-        pause = self.seconds * RENEW_AFTER
         try:
             kept = await self._journal.renew(self._key, fence, self.seconds)
         except Exception as problem:  # noqa: BLE001 - a journal may raise the errors of its own library
             self._on_failure(problem)
-            pause = self.seconds * MARGIN / 2
-        else:
-            if not kept:
-                await self._on_refused(fence)
-            elif fence == self.fence:
-                self._expires = began + self.seconds
-        self._renew_later(pause)
+            return False
+        if not kept:
+            await self._on_refused(fence)
+        elif fence == self.fence:
+            self._expires = began + self.seconds
+        return True

@@ -343,7 +343,7 @@ class RangeWriter:
         return self._described
 
     async def _describe(self) -> None:
-        self._journal.check()
+        await self._journal.confirm()
         call = uploads.set_metadata(self._service.endpoints, self.file_id, self._metadata)
         await self._session.send(call, interactive=True)
 

@@ -14,13 +14,16 @@ from collections.abc import Awaitable, Callable
 import attrs
 
 from ..errors import DuplicateVideoError, UnknownFileError, UploadError
-from ..models import ChunkReceipt, JournalEntry, Phase, UploadTicket, VideoState
+from ..models import ChunkReceipt, JournalEntry, Phase, UploadTicket, VideoState, VideoStatus
 from ..protocol import videos
 from .finish import Finisher
 from .journal_session import JournalSession
 from .reading.base import UploadSource
 
 logger: logging.Logger = logging.getLogger(__name__)
+
+#: So long after its finish a video that is absent may still turn up, in seconds: statuses lag behind.
+SETTLING = 5.0
 
 #: Videos that the service will not show: the same bytes may be uploaded again.
 _WORTHLESS = videos.GONE | {VideoState.REVIEW_FAILED, VideoState.PUBLISH_FAILED}
@@ -39,6 +42,11 @@ class ResumePoint:
     ticket: UploadTicket
     accepted: tuple[ChunkReceipt, ...] = ()
     finish_said: bool = False
+
+    @property
+    def phase(self) -> Phase:
+        """What stands in the journal until finish is announced: that it may have been said must not be forgotten."""
+        return Phase.FINISHING if self.finish_said else Phase.SENDING
 
 
 @attrs.frozen
@@ -133,7 +141,7 @@ class Resumption:
         same_metadata = entry.metadata in ("", self._wanted.metadata)
         if not await self._same_bytes(entry):
             return None
-        status = await self._finisher.look(entry.file_id)
+        status = await self._look(entry)
         if status.state in (videos.GONE if same_metadata else _WORTHLESS):
             return None
         if not same_metadata:
@@ -142,6 +150,8 @@ class Resumption:
 
     async def _same_bytes(self, entry: JournalEntry) -> bool:
         if self._source.rereadable:
+            if entry.phase is Phase.FINISHED:
+                return await self._source.is_video(entry.fingerprint, entry.accepted)
             return await self._source.matches(entry.fingerprint, entry.accepted)
         # A stream is compared while it is read; a finished one has to be read for it.
         if entry.fingerprint.size != self._source.size:
@@ -169,9 +179,13 @@ class Resumption:
     async def _check_duplicate(self, entry: JournalEntry) -> None:
         if entry.changed + entry.remember < self._clock() or not await self._matches_fully(entry):
             return
-        status = await self._finisher.look(entry.file_id)
+        status = await self._look(entry)
         if status.state not in _WORTHLESS:
             raise _duplicate(self._source.name, entry, f"as {entry.name}")
+
+    async def _look(self, entry: JournalEntry) -> VideoStatus:
+        """The status of a finished upload. One that was finished a moment ago may not have turned up yet."""
+        return await self._finisher.look(entry.file_id, patience=entry.changed + SETTLING - self._clock())
 
     async def _matches_fully(self, entry: JournalEntry) -> bool:
         return await self._source.matches(entry.fingerprint, entry.accepted, all_ranges=True)

@@ -235,9 +235,14 @@ class Upload:
             await self._journal.begin(await self._page(ticket))
         return ResumePoint(ticket)
 
-    async def _page(self, ticket: UploadTicket) -> JournalEntry:
-        fingerprint = await self._source.fingerprint()
-        return attrs.evolve(self._entry, file_id=ticket.file_id, upload_url=ticket.upload_url, fingerprint=fingerprint)
+    async def _page(self, ticket: UploadTicket, phase: Phase = Phase.SENDING) -> JournalEntry:
+        return attrs.evolve(
+            self._entry,
+            file_id=ticket.file_id,
+            upload_url=ticket.upload_url,
+            fingerprint=await self._source.fingerprint(),
+            phase=phase,
+        )
 
     async def _from(self, start: ResumePoint | None) -> UploadReceipt:
         """From a ticket, or from nothing, to a receipt. What fails is cleaned up after, unless it was dropped."""
@@ -266,8 +271,8 @@ class Upload:
 
     async def _resumed(self, start: ResumePoint) -> ResumePoint:
         """Go on with an entry of the journal; what is new of its metadata is noted."""
-        page = attrs.evolve(await self._page(start.ticket), accepted=start.accepted)
-        await self._journal.begin(page)
+        page = await self._page(start.ticket, start.phase)
+        await self._journal.begin(attrs.evolve(page, accepted=start.accepted))
         return start
 
     async def _send(self, start: ResumePoint) -> None:
@@ -284,7 +289,7 @@ class Upload:
             turn=self._turn,
             parameters=service.options.parameters,
             running=self._running,
-            on_moved=lambda upload_url: self._moved(start.ticket, upload_url),
+            on_moved=lambda upload_url: self._moved(start, upload_url),
         )
         self._progress.begin_transfer(transfer.causes)
         if self._stopping:
@@ -293,13 +298,19 @@ class Upload:
 
     async def _describe(self, file_id: str) -> None:
         """Set the metadata: beside the first ranges, so that a refusal doesn't cost the whole file."""
-        self._journal.check()
-        await self._session.send(uploads.set_metadata(self._service.endpoints, file_id, self._metadata))
+        call = uploads.set_metadata(self._service.endpoints, file_id, self._metadata)
 
-    async def _moved(self, ticket: UploadTicket, upload_url: str) -> None:
+        async def attempt() -> None:
+            await self._journal.confirm()
+            await self._session.exchange(call)
+
+        await self._session.retries.run(attempt, on_retry=self._session.on_retry)
+
+    async def _moved(self, start: ResumePoint, upload_url: str) -> None:
         """The ranges go to another address: an upload that goes on later begins there."""
         if self._journal.active:
-            await self._journal.change(await self._page(attrs.evolve(ticket, upload_url=upload_url)))
+            ticket = attrs.evolve(start.ticket, upload_url=upload_url)
+            await self._journal.change(await self._page(ticket, start.phase))
 
     async def _publish(self, start: ResumePoint) -> None:
         await self._journal.announce(Phase.FINISHING)

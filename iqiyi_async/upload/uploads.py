@@ -110,6 +110,8 @@ class Uploads:
         self._lease_clock = lease_clock
         self._handles: set[UploadHandle] = set()
         self._writers: set[RangeWriter] = set()
+        #: Owners of leases that could not be given back, by key.
+        self._unreleased: dict[str, str] = {}
 
     def __len__(self) -> int:
         return len(self._handles) + len(self._writers)
@@ -213,7 +215,13 @@ class Uploads:
         """
         options = self._service.options
         page = JournalSession(
-            journal, key, strict=True, lease_seconds=options.lease_seconds, on_lost=on_stop, clock=self._lease_clock
+            journal,
+            key,
+            strict=True,
+            lease_seconds=options.lease_seconds,
+            on_lost=on_stop,
+            clock=self._lease_clock,
+            unreleased=self._unreleased,
         )
         entry = JournalEntry(
             file_id="",
@@ -324,6 +332,7 @@ class Uploads:
                 lease_seconds=lease_seconds,
                 on_lost=handle.abort,
                 clock=self._lease_clock,
+                unreleased=self._unreleased,
             )
             upload = Upload(
                 self._service,

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from pathlib import Path
 
 import attrs
 import pytest
 
 from iqiyi_async import ChunkReceipt, Metadata
-from iqiyi_async.batch.ledger import Ledger, open_ledger
+from iqiyi_async.batch.ledger import Ledger, LedgerError, open_ledger
 from iqiyi_async.batch.models import Claim, Ending, ItemState, NewItem
 from iqiyi_async.batch.rows import metadata_to_json
 from iqiyi_async.models import Fingerprint, JournalEntry, Phase
@@ -285,3 +287,21 @@ async def test_many_runners_claim_each_item_once(ledger_url: str, name: str) -> 
 
         numbers = [number for got in await asyncio.gather(*map(drain, ledgers)) for number in got]
         assert len(numbers) == len(set(numbers)) == 300
+
+
+@pytest.mark.parametrize("how", ["removed", "emptied", "replaced"])
+async def test_a_file_that_goes_under_a_running_batch_is_noticed(tmp_path: Path, how: str) -> None:
+    path = tmp_path / "spring.ledger"
+    ledger = open_ledger(str(path), "spring")
+    await ledger.open()
+    await ledger.add([item(1)])
+    (claim,) = await ledger.claim(1, LONG)
+    if how == "emptied":
+        os.truncate(path, 0)
+    else:
+        path.rename(tmp_path / "elsewhere")
+    if how == "replaced":
+        path.write_bytes((tmp_path / "elsewhere").read_bytes())
+    with pytest.raises(LedgerError, match="removed or replaced"):
+        await ledger.begin(held(claim), entry())
+    await ledger.aclose()

@@ -11,7 +11,8 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import attrs
 import pytest
@@ -266,6 +267,17 @@ async def test_young_file_proves_nothing(files: _Files) -> None:
     assert not (await (await files.source()).fingerprint()).mtime_ns
 
 
+@pytest.mark.parametrize(("nanoseconds", "young"), [(0, True), (4_000_000, False)])
+def test_a_file_system_that_counts_in_seconds_proves_less(nanoseconds: int, young: bool) -> None:
+    """FAT has pairs of seconds: another change shows only after them."""
+    second = 1_600_000_000 * 10**9 + nanoseconds
+    found = Path(__file__).stat()
+    fields: dict[str, int] = {name: getattr(found, name) for name in dir(found) if name.startswith("st_")}
+    coarse = cast("os.stat_result", SimpleNamespace(**{**fields, "st_mtime_ns": second, "st_ctime_ns": second}))
+    assert Look.of(coarse, second + 1_000_000_000).young is young
+    assert not Look.of(coarse, second + 3_000_000_000).young
+
+
 async def test_file_that_never_rests(files: _Files) -> None:
     """Two different looks in a row: nobody can say what its bytes are."""
     source = await files.source()
@@ -340,8 +352,12 @@ async def test_name_that_is_no_text(service: Service, tmp_path: Path) -> None:
             await client.upload(path, NAME)
 
 
-async def test_bytes_that_are_written_to_while_they_are_sent(service: Service) -> None:
+@pytest.mark.parametrize("view", [bytearray, memoryview, lambda data: memoryview(data).toreadonly()])
+async def test_bytes_that_are_written_to_while_they_are_sent(
+    service: Service, view: Callable[[bytearray], bytes]
+) -> None:
     data = bytearray(content(4 * CHUNK))
+    source = data if view is bytearray else view(data)
 
     async def change(asked: Asked) -> None:
         data[0] = (data[0] + 1) % 256
@@ -349,8 +365,37 @@ async def test_bytes_that_are_written_to_while_they_are_sent(service: Service) -
     service.hooks["upload_chunk"] = change
     async with cloud(service.url, max_workers=1) as client:
         with pytest.raises(SourceChangedError):
-            await client.upload(data, NAME, file_type="mp4")
+            await client.upload(source, NAME, file_type="mp4")
     assert not service.published
+
+
+async def test_a_mapped_file_that_is_written_to_while_it_is_sent(service: Service, tmp_path: Path) -> None:
+    path = tmp_path / "film.mp4"
+    path.write_bytes(content(4 * CHUNK))
+
+    async def change(asked: Asked) -> None:
+        with path.open("r+b") as file:
+            file.write(asked.body[:3])
+
+    service.hooks["upload_chunk"] = change
+    with path.open("rb") as file:
+        source = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+    async with cloud(service.url, max_workers=1) as client:
+        with pytest.raises(SourceChangedError):
+            await client.upload(source, NAME, file_type="mp4")
+        assert not service.published
+        del service.hooks["upload_chunk"]
+        await client.upload(source, NAME, file_type="mp4")
+    assert [*service.files.values()][-1] == path.read_bytes()
+
+
+async def test_a_mapped_file_can_be_closed_when_it_was_uploaded(service: Service, tmp_path: Path) -> None:
+    path = tmp_path / "film.mp4"
+    path.write_bytes(content(4 * CHUNK))
+    async with cloud(service.url) as client:
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+            await client.upload(memoryview(mapped), NAME, file_type="mp4")
+    assert service.published == ["file0"]
 
 
 # More files than may be open
@@ -553,6 +598,62 @@ async def test_stream_that_raises(service: Service, after: int) -> None:
     assert caught.value.file_id == ("file0" if after else None)
     assert not caught.value.resumable
     assert service.count("request_upload") == service.count("cancel_upload") == min(after, 1)
+
+
+class _Broken:
+    """An object of the caller's, one part of which raises."""
+
+    def __init__(self, part: str) -> None:
+        self._part = part
+
+    def _raise(self, part: str) -> None:
+        if part == self._part:
+            raise ValueError("not yet")
+
+    def __fspath__(self) -> str:
+        self._raise("path")
+        return "film.mp4"
+
+
+class _BrokenStream(_Broken):
+    __fspath__ = None  # type: ignore[assignment]
+
+    @property
+    def size(self) -> int:
+        self._raise("size")
+        return SIZE
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        self._raise("iterator")
+        return pieces(content(SIZE), 1000)
+
+
+class _BrokenReader(_Broken):
+    __fspath__ = None  # type: ignore[assignment]
+
+    @property
+    def read(self) -> object:
+        self._raise("read")
+        return None
+
+
+@pytest.mark.parametrize(
+    ("source", "kind", "text"),
+    [
+        (_Broken("path"), ConfigurationError, r"a _Broken, gives no path \(ValueError: not yet\)"),
+        (_BrokenStream("size"), ConfigurationError, r"the size of source, a _BrokenStream, can't be read"),
+        (_BrokenReader("read"), ConfigurationError, r"the read of source, a _BrokenReader, can't be read"),
+        (_BrokenStream("iterator"), UploadError, r"the stream failed \(ValueError: not yet\)"),
+    ],
+)
+async def test_source_that_raises_when_it_is_looked_at(
+    service: Service, source: Any, kind: type[Exception], text: str
+) -> None:
+    async with cloud(service.url) as client:
+        with pytest.raises(kind, match=text) as caught:
+            await client.upload(source, NAME, file_type="mp4")
+    assert isinstance(caught.value.__cause__, ValueError)
+    assert not service.asked
 
 
 @pytest.mark.parametrize("wrong", ["text", 5, [b"x"], object()])

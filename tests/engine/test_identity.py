@@ -16,6 +16,7 @@ import pytest
 
 from iqiyi_async import (
     AsyncVideoCloud,
+    ChunkReceipt,
     DuplicateVideoError,
     Endpoints,
     MemoryJournal,
@@ -25,7 +26,7 @@ from iqiyi_async import (
     UploadError,
     UploadOptions,
 )
-from iqiyi_async.models import Phase
+from iqiyi_async.models import JournalEntry, Phase
 
 from .servers import Asked, Cut, Service, answer, ok
 from .tools import KEY, NAME, QUICK, SECRET, cloud, content, in_time, pieces
@@ -358,3 +359,151 @@ async def test_a_range_goes_to_the_fallback_when_its_node_dies(service: Service,
         receipt = await in_time(client.upload(path, NAME), 20)
         assert time.monotonic() - began < 15
     assert service.files[receipt.file_id] == content(SIZE)
+
+
+class Forgetful(MemoryJournal):
+    """Accepted ranges can't be written into it: another program has locked it."""
+
+    async def record(self, key: str, fence: int, chunk: ChunkReceipt) -> bool:
+        raise OSError("database is locked")
+
+
+async def test_a_video_whose_ranges_were_not_noted_is_told_from_another(service: Service, path: Path) -> None:
+    async with cloud(service.url, journal=Forgetful()) as client:
+        first = await client.upload(path, NAME)
+        data = bytearray(path.read_bytes())
+        data[90_000] ^= 1  # outside of the samples
+        path.write_bytes(data)
+        second = await client.upload(path, NAME)
+        assert (await client.upload(path, NAME)).file_id == second.file_id
+    assert first.file_id != second.file_id
+    assert service.files[second.file_id] == data
+
+
+@pytest.mark.parametrize("metadata", [NAME, OTHER], ids=["the same", "corrected"])
+async def test_a_video_that_was_finished_a_moment_ago_may_not_have_turned_up(
+    service: Service, path: Path, metadata: Metadata
+) -> None:
+    """The status lags behind: absent is no proof."""
+
+    async def lag(asked: Asked) -> bytes | None:
+        return answer({"code": "A00003"}) if service.count("get_status") == 1 else None
+
+    async with cloud(service.url, journal=MemoryJournal(), doubt_patience=5.0) as client:
+        first = await client.upload(path, NAME)
+        service.hooks["get_status"] = lag
+        try:
+            again = (await in_time(client.upload(path, metadata))).file_id
+        except DuplicateVideoError as error:
+            again = error.file_id or ""
+    assert again == first.file_id
+    assert service.published == [first.file_id]
+
+
+async def test_one_that_was_finished_long_ago_is_believed_to_be_gone(service: Service, path: Path) -> None:
+    journal = MemoryJournal(wall_clock=lambda: time.time() - 60)
+
+    async def gone(asked: Asked) -> bytes:
+        return answer({"code": "A00003"})
+
+    async with cloud(service.url, journal=journal, doubt_patience=30.0) as client:
+        first = await client.upload(path, NAME)
+        service.hooks["get_status"] = gone
+        second = await in_time(client.upload(path, NAME))
+    assert first.file_id != second.file_id
+
+
+async def test_that_finish_may_have_been_said_is_not_forgotten_before_it_is_said_again(
+    service: Service, path: Path
+) -> None:
+    """The next run goes on, and ends before it finishes: the one after it must still know."""
+    failing(service)
+    journal = MemoryJournal()
+    async with cloud(service.url, journal=journal, max_workers=1) as client:
+        with pytest.raises(UploadError):
+            await client.upload(path, NAME)
+        (key,) = journal._entries
+        fence = await journal.acquire(key, "dead", 0.0)
+        assert fence is not None
+        assert await journal.advance(key, fence, Phase.FINISHING)
+        failing(service, after=5)
+        with pytest.raises(UploadError):
+            await client.upload(path, NAME)
+    entry = await journal.load(key)
+    assert entry is not None
+    assert entry.phase is Phase.FINISHING
+
+
+class Remote:
+    """An object that is read by ranges."""
+
+    name = "film.mp4"
+
+    def __init__(self, data: bytes, identity: str) -> None:
+        self.size = len(data)
+        self._data = data
+        self._identity = identity
+
+    async def read_range(self, first: int, size: int) -> bytes:
+        return self._data[first : first + size]
+
+    async def identity(self) -> str:
+        return self._identity
+
+
+@pytest.mark.parametrize(("key", "identity"), [(None, "two"), ("k", "two"), ("k", "")])
+async def test_another_identity_of_the_same_bytes_is_the_same_video(
+    service: Service, key: str | None, identity: str
+) -> None:
+    """The object was written again, or moved to a store that names it otherwise."""
+    data = content(SIZE)
+    async with cloud(service.url, journal=MemoryJournal()) as client:
+        first = await client.upload(Remote(data, "one"), NAME, key=key)
+        assert (await client.upload(Remote(data, identity), NAME, key=key)).file_id == first.file_id
+        other = await client.upload(Remote(data[::-1], identity + "three"), NAME, key=key)
+    assert other.file_id != first.file_id
+
+
+async def test_under_its_key_a_video_is_the_same_whatever_kind_of_source_brings_it(
+    service: Service, path: Path
+) -> None:
+    data = content(SIZE)
+    sources = [path, data, Remote(data, "one"), pieces(data, 5000), Remote(data, ""), data, path]
+    async with cloud(service.url, journal=MemoryJournal()) as client:
+        for source in sources:
+            await client.upload(source, NAME, key="k", file_type="mp4", size=SIZE)
+    assert service.published == ["file0"]
+
+
+async def test_names_that_look_alike_are_two_files(service: Service, tmp_path: Path) -> None:
+    """One has a line break in its name, the other one its two letters."""
+    failing(service)
+    one, other = tmp_path / "a\nb.mp4", tmp_path / "a\\nb.mp4"
+    one.write_bytes(content(SIZE))
+    other.write_bytes(content(SIZE)[::-1])
+    async with cloud(service.url, journal=MemoryJournal(), max_workers=1) as client:
+        with pytest.raises(UploadError):
+            await client.upload(one, NAME)
+        await client.upload(other, NAME)
+    assert service.states["file0"] == "uploading", "the upload of the other was cancelled"
+
+
+class Stopped(MemoryJournal):
+    """The process is stopped just after its upload was noted; another takes it over."""
+
+    shared = False
+
+    async def begin(self, key: str, fence: int, entry: JournalEntry) -> bool:
+        done = await super().begin(key, fence, entry)
+        self._leases.clear()
+        assert await self.acquire(key, "the other", 60.0) is not None
+        time.sleep(0.2)
+        return done
+
+
+async def test_who_was_stopped_past_the_lease_sends_no_metadata(service: Service, path: Path) -> None:
+    async with cloud(service.url, journal=Stopped(), lease_seconds=0.1) as client:
+        with pytest.raises(UploadError, match="taken it over"):
+            await in_time(client.upload(path, NAME))
+    assert service.count("set_metadata") == 0
+    assert service.count("finish_upload") == 0

@@ -275,6 +275,78 @@ async def test_a_journal_that_was_removed_is_written_anew(caplog: pytest.LogCapt
     assert "was removed or replaced" in caplog.text
 
 
+async def test_one_that_was_removed_while_finish_was_said_is_told_of_the_video() -> None:
+    journal = MemoryJournal()
+    page = session(journal)
+    async with page.lease():
+        await page.begin(ENTRY)
+        await page.record(CHUNK)
+        await page.announce(Phase.FINISHING)
+        await journal.forget(KEY, page.fence)
+        await journal.release(KEY, page.fence)
+        await page.finished()
+        found = await journal.load(KEY)
+        assert found is not None
+        assert (found.accepted, found.phase) == ((CHUNK,), Phase.FINISHED)
+
+
+async def test_so_is_one_that_the_renewal_of_the_lease_has_found_removed() -> None:
+    journal = MemoryJournal()
+    page = session(journal, lease_seconds=0.06)
+    async with page.lease():
+        await page.begin(ENTRY)
+        await page.announce(Phase.FINISHING)
+        was = page.fence
+        await journal.forget(KEY, was)
+        await journal.release(KEY, was)
+        await until(lambda: page.fence != was)
+        found = await journal.load(KEY)
+        assert found is not None
+        assert found.phase is Phase.FINISHING
+        await page.finished()
+        found = await journal.load(KEY)
+        assert found is not None
+        assert found.phase is Phase.FINISHED
+
+
+async def test_a_video_whose_upload_another_run_has_taken_over_is_a_success(caplog: pytest.LogCaptureFixture) -> None:
+    journal, lost = MemoryJournal(), list[UploadError]()
+    page = session(journal, on_lost=lost.append)
+    async with page.lease():
+        await page.begin(ENTRY)
+        await page.announce(Phase.FINISHING)
+        await journal.release(KEY, page.fence)
+        assert await journal.acquire(KEY, "other", 60.0)
+        await page.finished()
+    assert not lost
+    assert "could not be told" in caplog.text
+
+
+async def test_a_lease_that_could_not_be_given_back_is_no_obstacle_to_the_next_run() -> None:
+    journal, unreleased = Broken("release"), dict[str, str]()
+    async with session(journal, unreleased=unreleased).lease():
+        pass
+    journal.broken.clear()
+    with pytest.raises(AlreadyHeldError):
+        async with session(journal).lease():
+            pass
+    async with session(journal, unreleased=unreleased).lease():
+        with pytest.raises(AlreadyHeldError):
+            async with session(journal, unreleased=unreleased).lease():
+                pass
+    async with session(journal).lease():
+        pass
+
+
+async def test_so_is_one_of_a_journal_that_is_not_used_any_more() -> None:
+    """It failed right after the lease was had, and is not required."""
+    journal = Broken("load")
+    async with session(journal, required=False).lease():
+        pass
+    async with session(journal, required=False).lease():
+        pass
+
+
 async def test_so_is_one_without_an_entry_yet() -> None:
     journal = MemoryJournal()
     page = session(journal)

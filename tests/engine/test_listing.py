@@ -88,6 +88,23 @@ async def test_no_request_too_many_where_the_count_is_right() -> None:
     assert listing.asked == 3
 
 
+@given(size=st.integers(1, 12), moves=st.lists(st.sampled_from(["delete", "add", "stay"]), max_size=60))
+async def test_videos_that_come_in_do_not_hide_those_that_go(size: int, moves: list[str]) -> None:
+    """An upload beside a loop that deletes what it meets: the count stays as it was, and entries move all the same."""
+    listing = Listing(names(40), page_size=size)
+    met: list[str] = []
+    left = iter(moves)
+    async for each in pages(listing.look):
+        met.append(each.file_id)
+        move = next(left, "stay")
+        if move == "delete":
+            listing.ids.remove(each.file_id)
+        elif move == "add":
+            listing.ids.insert(0, f"new{len(met)}")
+    assert len(met) == len(set(met))
+    assert set(names(40)) <= set(met)
+
+
 @pytest.mark.parametrize("count", ["the page", "nothing"])
 async def test_without_a_count_the_list_is_read_twice(count: str) -> None:
     listing = Listing(names(250), page_size=100, count=COUNTS[count])

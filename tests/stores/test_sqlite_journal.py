@@ -136,6 +136,17 @@ async def test_a_file_of_another_user_is_refused(path: Path) -> None:
     await journal.aclose()
 
 
+@pytest.mark.anyio
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes with names")
+async def test_a_pipe_is_refused_and_not_waited_for(path: Path) -> None:
+    os.mkfifo(path)
+    journal = SqliteJournal(path)
+    async with asyncio.timeout(5):
+        with pytest.raises(OSError, match="no regular file"):
+            await journal.load(KEY)
+    await journal.aclose()
+
+
 # What happens when it is broken.
 
 
@@ -263,6 +274,9 @@ async def test_two_releases_do_not_touch_each_other_s_file(
         "upload_url = 'nonsense'",
         "file_id = 'a b'",
         "file_id = ''",
+        "size = 9e999",
+        "ctime_ns = -9e999",
+        "mtime_ns = '99999999999999999999'",
     ],
 )
 async def test_an_entry_that_cannot_be_read_counts_as_none(path: Path, change: str) -> None:
@@ -272,6 +286,42 @@ async def test_an_entry_that_cannot_be_read_counts_as_none(path: Path, change: s
     assert await journal.load(KEY) is None
     await begun(journal)
     assert plain(await journal.load(KEY)) == ENTRY
+    await journal.aclose()
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("change", ["last = 9e999", "first = 'x'", "md5 = 0", "attempts = '99999999999999999999'"])
+async def test_an_entry_with_a_range_that_cannot_be_read_counts_as_none(path: Path, change: str) -> None:
+    await filled(path)
+    await asyncio.to_thread(_execute, path, f"UPDATE ranges SET {change}")
+    journal = SqliteJournal(path)
+    assert await journal.load(KEY) is None
+    await journal.aclose()
+
+
+@pytest.mark.anyio
+async def test_where_the_ranges_of_a_finished_upload_went_does_not_matter(path: Path) -> None:
+    await filled(path)
+    await asyncio.to_thread(_execute, path, "UPDATE uploads SET upload_url = 'nonsense', phase = 'finished'")
+    journal = SqliteJournal(path)
+    found = await journal.load(KEY)
+    assert found is not None
+    assert found.phase is Phase.FINISHED
+    await journal.aclose()
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("value", ["''", "'junk'", "x'fffe'", "9e999", "'99999999999999999999'", "-5"])
+@pytest.mark.parametrize("column", ["fence", "expires"])
+async def test_a_lease_that_cannot_be_read_is_free_or_ends(path: Path, column: str, value: str) -> None:
+    await filled(path)
+    await asyncio.to_thread(_execute, path, f"UPDATE leases SET owner = 'x', alive = '', {column} = {value}")
+    await asyncio.to_thread(_execute, path, "UPDATE leases SET expires = 0 WHERE expires > 0")
+    journal = SqliteJournal(path)
+    fence = await journal.acquire(KEY, "owner", 60.0)
+    assert fence is not None
+    assert await journal.renew(KEY, fence, 60.0)
+    assert await journal.forget(KEY, fence)
     await journal.aclose()
 
 
@@ -293,6 +343,34 @@ async def test_a_file_that_is_removed_or_replaced_under_it_is_noticed(path: Path
     later = SqliteJournal(path)
     assert plain(await later.load(KEY)) == ENTRY
     await later.aclose()
+
+
+@posix_only
+@pytest.mark.anyio
+@pytest.mark.parametrize("watched", [False, True], ids=["alone", "another has it open"])
+@pytest.mark.parametrize("what", ["emptied", "cut", "log removed"])
+async def test_a_file_that_is_emptied_under_it_is_noticed(path: Path, what: str, watched: bool) -> None:
+    """SQLite goes on with what it has open: two processes would go on with two logs, and hold the same lease."""
+    one, other = SqliteJournal(path), SqliteJournal(path)
+    fence = await one.acquire(KEY, "one", 60.0)
+    assert fence is not None
+    assert await one.begin(KEY, fence, ENTRY)
+    if watched:
+        assert await other.load(KEY) is not None
+    if what == "log removed":
+        path.with_name(f"{path.name}-wal").unlink()
+    else:
+        os.truncate(path, 0 if what == "emptied" else 4096)
+    later = await other.acquire(KEY, "other", 60.0)
+    if later is None:
+        assert await one.renew(KEY, fence, 60.0), "nothing was lost"
+    else:
+        assert not await one.renew(KEY, fence, 60.0)
+        assert await one.acquire(KEY, "one", 60.0) is None
+        assert await other.begin(KEY, later, ENTRY)
+        assert await one.load(KEY) is not None
+    await one.aclose()
+    await other.aclose()
 
 
 def _execute(path: Path, statement: str) -> list[tuple[object, ...]]:

@@ -10,7 +10,7 @@ import attrs
 
 from ...errors import SourceChangedError, UploadError, VideoCloudError
 from ...models import Bottleneck, ChunkReceipt, Fingerprint
-from ..ranges import Range
+from ..ranges import Range, covered
 
 
 def _nothing() -> None:
@@ -148,6 +148,19 @@ class UploadSource(ABC):
         """
         return False
 
+    async def is_video(self, fingerprint: Fingerprint, accepted: Sequence[ChunkReceipt]) -> bool:
+        """Whether this is the source of an upload that is finished: nothing of it is sent any more.
+
+        Args:
+            fingerprint: of the source when its upload began.
+            accepted: the ranges that were sent.
+
+        Raises:
+            SourceChangedError: it changes while it is being read.
+            UploadError: it can't be read.
+        """
+        return await self.matches(fingerprint, accepted)
+
     async def compare(self, accepted: Sequence[ChunkReceipt]) -> None:
         """Read what was accepted and hold it against its MD5s; a stream is read on to the end of the last range.
 
@@ -200,6 +213,11 @@ def latest(accepted: Iterable[ChunkReceipt]) -> list[ChunkReceipt]:
     """Accepted ranges in order; of one that was accepted more than once, the last."""
     by_place = {(chunk.first, chunk.last): chunk for chunk in accepted}
     return sorted(by_place.values(), key=attrs.astuple)
+
+
+def all_of(size: int, accepted: Iterable[ChunkReceipt]) -> bool:
+    """Whether ranges are all of so many bytes."""
+    return covered(size, [Range(each.first, each.size) for each in accepted]) == size
 
 
 def octets(what: str, value: object, error: type[VideoCloudError]) -> memoryview:

@@ -24,7 +24,11 @@ def check_source(source: object) -> None:
     if isinstance(source, str):
         _check_text(source)
     elif isinstance(source, os.PathLike):
-        named = cast("object", os.fspath(cast("os.PathLike[str]", source)))
+        try:
+            named = cast("object", os.fspath(cast("os.PathLike[str]", source)))
+        except Exception as problem:
+            kind = type(cast("object", source)).__name__
+            raise ConfigurationError(f"source, {article(kind)} {kind}, gives no path ({_said(problem)})") from problem
         if not isinstance(named, str):
             raise ConfigurationError(f"a path must be a string, not {type(named).__name__}: use os.fsdecode(path)")
     elif isinstance(source, bytes | bytearray | memoryview):
@@ -60,7 +64,7 @@ def _check_object(source: object) -> None:
     if callable(getattr(source, "read_range", None)):
         _check_ranges(source, kind)
         return
-    read: object = getattr(source, "read", None)
+    read = attribute(source, "read")
     if hasattr(type(source), "__aiter__") and not inspect.iscoroutinefunction(read):
         return
     if not callable(read):
@@ -90,6 +94,24 @@ def _check_ranges(source: object, kind: str) -> None:
             f"source, {article(kind)} {kind}, has a read_range() and no identity(): add an async identity() that"
             " changes with the bytes, or gives an empty string"
         )
+
+
+def attribute(source: object, name: str) -> object:
+    """An attribute of a source, or None if it has none.
+
+    Raises:
+        ConfigurationError: it is there and can't be read.
+    """
+    try:
+        return getattr(source, name, None)
+    except Exception as problem:
+        kind = type(source).__name__
+        text = f"the {name} of source, {article(kind)} {kind}, can't be read ({_said(problem)})"
+        raise ConfigurationError(text) from problem
+
+
+def _said(problem: Exception) -> str:
+    return f"{type(problem).__name__}: {problem}" if str(problem) else type(problem).__name__
 
 
 def _is_closed(source: Any) -> bool:

@@ -18,7 +18,6 @@ from aiofiles.base import wrap
 
 from ...config import KIB
 from ...errors import ConfigurationError
-from .base import printable
 from .resources import STRETCH, give_way
 
 #: How much is looked at in each of the three places of the samples.
@@ -26,6 +25,9 @@ SAMPLE = 64 * KIB
 
 #: A file that changed less than this before it was looked at may change again under the same time stamp.
 YOUNG_NS = 50_000_000
+
+#: The same where the file system counts times in whole seconds, or pairs of them (FAT).
+YOUNG_COARSE_NS = 2_050_000_000
 
 #: Where the time that is called ctime is that of creation.
 CTIME_IS_CREATION = os.name == "nt"
@@ -56,7 +58,8 @@ class Look:
         """From what the system says of a file."""
         ctime = 0 if CTIME_IS_CREATION else found.st_ctime_ns
         latest_change = max(found.st_mtime_ns, ctime)
-        young = now_ns - latest_change < YOUNG_NS
+        coarse = found.st_mtime_ns % 10**9 == ctime % 10**9 == 0
+        young = now_ns - latest_change < (YOUNG_COARSE_NS if coarse else YOUNG_NS)
         return cls(found.st_size, found.st_dev, found.st_ino, found.st_mtime_ns, ctime, young)
 
     def agrees(self, other: Look) -> bool:
@@ -95,7 +98,7 @@ def visit(path: Path, name: str, clock: Callable[[], int]) -> Found:
         if not stat.S_ISREG(found.st_mode):
             raise ConfigurationError(f"{name} is not a regular file: give a stream, with its size")
         samples = _sample(file, found.st_size)
-        return Found(place, Look.of(found, clock()), samples, printable(os.path.realpath(place)))
+        return Found(place, Look.of(found, clock()), samples, os.path.realpath(place))
     finally:
         os.close(file)
 

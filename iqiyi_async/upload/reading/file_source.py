@@ -25,7 +25,7 @@ from ...config import MIB
 from ...errors import ConfigurationError, SourceChangedError, UploadError
 from ...models import ChunkReceipt, Fingerprint
 from ..ranges import Range
-from .base import Chunk, UploadSource, latest, printable
+from .base import Chunk, UploadSource, all_of, latest, printable
 from .file_access import (
     YOUNG_NS,
     Found,
@@ -200,12 +200,18 @@ class PathSource(UploadSource):
             fingerprint.ctime_ns,
         )
         same_samples = fingerprint.digest == self._samples
-        if not known or (same_look and not look.young and not all_ranges and not same_samples):
+        trusted = same_look and not look.young and not all_ranges
+        if not known or (trusted and not same_samples and not all_of(self.size, known)):
             return same_samples
-        if same_look and not look.young and not all_ranges:
+        if trusted and same_samples:
             # Three ranges more, for file systems whose times can't be trusted.
             return await self._equal([known[0], known[len(known) // 2], known[-1]])
         return await self._proven(known, await self._look())
+
+    async def is_video(self, fingerprint: Fingerprint, accepted: Sequence[ChunkReceipt]) -> bool:
+        # Ranges may be missing in the journal: then the samples have to agree as well.
+        known = all_of(self.size, accepted) or fingerprint.digest == self._samples
+        return known and await self.matches(fingerprint, accepted)
 
     async def compare(self, accepted: Sequence[ChunkReceipt]) -> None:
         if not await self._proven(latest(accepted), await self._look()):

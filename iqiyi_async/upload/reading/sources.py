@@ -7,6 +7,7 @@ import asyncio
 import inspect
 import os
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path, PurePath
 from typing import Any, Protocol, TypeVar, cast, runtime_checkable
@@ -18,8 +19,8 @@ from ...errors import ConfigurationError, SourceChangedError, UploadError, Video
 from ...models import Bottleneck, ChunkReceipt, Fingerprint
 from ...protocol.uploads import check_file_size, check_file_type
 from ..ranges import Range
-from .base import Chunk, UploadSource, latest, octets, printable
-from .checks import article, check_source
+from .base import Chunk, UploadSource, all_of, latest, octets, printable
+from .checks import article, attribute, check_source
 from .file_access import SAMPLE, sampled
 from .file_source import PathSource
 from .resources import SourceResources, digest
@@ -96,15 +97,26 @@ class BytesSource(UploadSource):
     ) -> bool:
         if fingerprint.size != self.size:
             return False
-        # Earlier releases wrote down a digest of the whole.
-        if fingerprint.digest != self._samples() and fingerprint.digest != await self._content():
+        known = latest(accepted)
+        # All bytes are enough: under the same key the source may have been of another kind, with another digest.
+        if not all_of(self.size, known) and not await self._is_digest(fingerprint.digest):
             return False
-        return await self._equal(latest(accepted))
+        return await self._equal(known)
 
     async def conclude(self, accepted: Sequence[ChunkReceipt], *, read_all: bool = False) -> None:
-        # What can be written to may have been, while it was sent.
-        if read_all or not self._view.readonly:
+        # What can be written to may have been, while it was sent; a view that is read-only may show such memory, or a
+        # file.
+        if read_all or not isinstance(self._view.obj, bytes):
             await self._compare(accepted)
+
+    async def aclose(self) -> None:
+        # The caller may want to close what the bytes belong to, such as a mapped file.
+        with suppress(BufferError):
+            self._view.release()
+
+    async def _is_digest(self, digest: str) -> bool:
+        # Earlier releases wrote down a digest of the whole.
+        return digest == self._samples() or digest == await self._content()
 
     def _samples(self) -> str:
         return sampled(lambda first: self._view[first : first + SAMPLE], self.size)
@@ -166,9 +178,16 @@ class RangeUploadSource(UploadSource):
         if fingerprint.size != self.size:
             return False
         if all_ranges and accepted:
-            return await self._equal(accepted)
+            return await self._equal(latest(accepted))
         # Without a strong identity nothing says that the bytes are still the same.
         return bool(await self._known_identity()) and fingerprint.digest == (await self.fingerprint()).digest
+
+    async def is_video(self, fingerprint: Fingerprint, accepted: Sequence[ChunkReceipt]) -> bool:
+        if await self.matches(fingerprint, accepted):
+            return True
+        # Another identity, or none, may stand for the same bytes: only all of them can tell.
+        known = latest(accepted)
+        return fingerprint.size == self.size and all_of(self.size, known) and await self._equal(known)
 
     async def conclude(self, accepted: Sequence[ChunkReceipt], *, read_all: bool = False) -> None:
         if await self._ask_identity() != await self._known_identity():
@@ -250,7 +269,7 @@ async def make_source(
         _check_same_size(size, len(view), "source")
         check_file_size(len(view))
         return BytesSource(view, _type_of(file_type, None), resources)
-    known: object = getattr(source, "size", None)
+    known = attribute(source, "size")
     if callable(getattr(source, "read_range", None)):
         given: object = getattr(source, "name", None)
         name = "" if given is None else _validation.text("the name of the range source", given)
@@ -260,7 +279,7 @@ async def make_source(
         if not known:
             # It knows its size only once it was asked for its identity.
             await made(size=0).begin()
-            known = ranges.size
+            known = attribute(source, "size")
         whole = _size_of(known)
         _check_same_size(size, whole, name or "the range source")
         return made(size=whole)

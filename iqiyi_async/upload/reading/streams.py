@@ -54,7 +54,10 @@ class StreamSource(UploadSource):
         self.name = name
         self.size = size
         self.file_type = file_type
-        self._pieces: AsyncIterator[object] = aiter(stream)
+        try:
+            self._pieces: AsyncIterator[object] = aiter(stream)
+        except Exception as problem:
+            raise self._failed(problem) from problem
         self._resources = resources
         self._memory = resources.memory
         self._turn = turn
