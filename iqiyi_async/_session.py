@@ -23,6 +23,7 @@ from .errors import (
     ConfigurationError,
     ResponseError,
     ServiceError,
+    TransportError,
     VideoCloudError,
 )
 from .models import StoredToken, Token, VideoStatus
@@ -223,7 +224,7 @@ class Session:
 
     def _note(self, gate: Gate, caller: Caller | None, call: Call[Any], error: VideoCloudError) -> bool:
         """Tell the gate how an attempt ended; whether the service has answered."""
-        if isinstance(error, ConfigurationError):
+        if isinstance(error, ConfigurationError) or (isinstance(error, TransportError) and error.closed_before):
             gate.abandoned(caller)
             return False
         if is_outage(error):

@@ -18,6 +18,7 @@ from iqiyi_async import (
     AsyncVideoCloud,
     ConfigurationError,
     Endpoints,
+    RetryPolicy,
     TransportError,
     UploadOptions,
     UploadTicket,
@@ -105,6 +106,28 @@ async def test_request_that_meets_a_connection_just_closed_is_sent_once_more(ser
         else:
             await client.upload(content(10), NAME, file_type="mp4")
     assert len(seen) == 2
+
+
+async def test_finish_that_meets_a_connection_just_closed_waits_for_nothing(service: Service) -> None:
+    """The status tells at once what became of it, and nothing of it speaks against the service."""
+    told: list[asyncio.StreamWriter] = []
+
+    async def closed(asked: Asked, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if len(told) < 8:
+            told.append(writer)
+            raise Cut
+        asked.body = await reader.readexactly(asked.length)
+        writer.write(service.usual(asked))
+
+    slow = RetryPolicy(initial_backoff=60, max_backoff=60)
+    async with cloud(service.url, retry=slow) as client:
+        await client.upload(content(10), NAME, file_type="mp4")
+        service.early["finish_upload"] = closed
+        uploads = (client.upload(content(10 + number), NAME, file_type="mp4") for number in range(16))
+        for receipt in await in_time(asyncio.gather(*uploads)):
+            assert service.states[receipt.file_id] == "finished"
+        assert not client.stats().outage
+    assert len(told) == 8
 
 
 @pytest.mark.parametrize("reset", [True, False])
