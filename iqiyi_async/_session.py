@@ -28,7 +28,7 @@ from .errors import (
 )
 from .models import StoredToken, Token, VideoStatus
 from .protocol import hosts
-from .protocol.answers import TOKEN_OPERATIONS, is_about_token, is_outage, outcome_unknown
+from .protocol.answers import TOKEN_OPERATIONS, is_about_token, is_outage, may_be_outage, outcome_unknown
 from .protocol.wire import Answer, Call, SecretName, Secrets
 from .transport import HttpClient
 
@@ -227,8 +227,8 @@ class Session:
         if isinstance(error, ConfigurationError) or (isinstance(error, TransportError) and error.closed_before):
             gate.abandoned(caller)
             return False
-        if is_outage(error):
-            gate.failed(caller, self._concerned(call, caller), error)
+        if (certain := is_outage(error)) or may_be_outage(error):
+            gate.failed(caller, self._concerned(call, caller), error, certain=certain)
             return False
         gate.succeeded(caller)
         return True
