@@ -40,7 +40,10 @@ def problem_of(url: str) -> str | None:
         return "it names no host"
     if "@" in parts.netloc:
         return "it holds a user name"
-    if not url.isascii() or not url.isprintable() or any(c in url for c in NOT_IN_URLS) or not _is_plain(host):
+    path, _, query = url.partition("?")
+    # Quotation marks in a query are no URL either, but everybody sends them, and nobody takes them for something else.
+    written = path + query.replace('"', "")
+    if not url.isascii() or not url.isprintable() or any(c in written for c in NOT_IN_URLS) or not _is_plain(host):
         return "it holds a character that no URL has"
     if _AUTHORITY.fullmatch(parts.netloc) is None:
         return "its host is not written as a URL has it"

@@ -121,7 +121,7 @@ class Gate:
     Args:
         policy: how long to wait between probes: its back-off.
         random: a number from 0 to 1.
-        on_closed: called with the last failure when it closes.
+        on_closed: called with the last failure when it closes because nothing gets through.
     """
 
     def __init__(
@@ -135,7 +135,7 @@ class Gate:
         self._on_closed = on_closed
         self._failed: set[Hashable] = set()
         self._error: VideoCloudError | None = None
-        self._closed = False
+        self._closed = self._certain = False
         #: How many calls may be under way while it opens; None if it is open.
         self._window: int | None = None
         self._through: set[Caller] = set()
@@ -150,6 +150,11 @@ class Gate:
     def closed(self) -> bool:
         """Whether only probes go through."""
         return self._closed
+
+    @property
+    def down(self) -> bool:
+        """Whether it is closed, and its failures can't be about single requests."""
+        return self._closed and self._certain
 
     @property
     def unused(self) -> bool:
@@ -199,13 +204,17 @@ class Gate:
         if self._window is not None:
             self._let_through()
 
-    def failed(self, caller: Caller | None, who: Collection[Hashable], error: VideoCloudError) -> None:
+    def failed(
+        self, caller: Caller | None, who: Collection[Hashable], error: VideoCloudError, *, certain: bool = True
+    ) -> None:
         """A request did not get through.
 
         Args:
             caller: on whose behalf.
             who: the calls that it failed for, each by a name of its own.
             error: why.
+            certain: whether it can't be about the request itself. Otherwise it counts as an attempt of the call, also
+                as a probe: a call that fails whenever it is made must not keep the others waiting.
         """
         self._error = error
         if caller is not None:
@@ -213,24 +222,25 @@ class Gate:
         probe = caller in self._through
         if caller is not None and probe:
             self._through.discard(caller)
-            caller.excuse()
-        if self._closed:
-            if probe:
-                self._close(error)
-        elif probe:
-            # It opened too early.
-            self._close(error)
-        else:
+            if certain:
+                caller.excuse()
+        if probe and (self._closed or certain):
+            # If it was open, it opened too early.
+            self._close(error, certain)
+        elif not self._closed:
             self._failed.update(who)
             if len(self._failed) >= FAILURES:
-                self.close(error)
+                self.close(error, certain=certain)
+            else:
+                self._let_through()
 
-    def close(self, error: VideoCloudError) -> None:
+    def close(self, error: VideoCloudError, *, certain: bool = True) -> None:
         """Let nothing through but probes from now on."""
         if not self._closed:
             logger.warning("the service is down (%s); its calls wait until a probe gets through", type(error).__name__)
-            self._close(error)
-            self._on_closed(error)
+            self._close(error, certain)
+            if certain:
+                self._on_closed(error)
 
     def abandoned(self, caller: Caller | None) -> None:
         """An attempt ended and tells nothing: the next one may be the probe."""
@@ -259,8 +269,8 @@ class Gate:
             if waiter in self._waiting:
                 self._waiting.remove(waiter)
 
-    def _close(self, error: VideoCloudError) -> None:
-        self._closed, self._window = True, None
+    def _close(self, error: VideoCloudError, certain: bool) -> None:
+        self._closed, self._certain, self._window = True, certain, None
         self._error = error
         self._failed.clear()
         self._probes += 1
@@ -354,9 +364,9 @@ class Outage:
         return self.service.closed
 
     def is_down(self, origin: str) -> bool:
-        """Whether nothing but probes is sent to an origin now."""
+        """Whether an origin is not reached, so that nothing but probes is sent to it now."""
         gate = self.service if origin in self._origins else self._hosts.get(origin)
-        return gate is not None and gate.closed
+        return gate is not None and gate.down
 
     def gate(self, origin: str) -> Gate:
         """The gate that a request to an origin goes through."""

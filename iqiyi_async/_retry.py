@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from ._outage import CALLER, Caller, GateClosedError
 from .config import RetryPolicy
-from .errors import ServiceUnavailableError, VideoCloudError
+from .errors import ServiceUnavailableError, TransportError, VideoCloudError
 
 T = TypeVar("T")
 
@@ -104,6 +104,8 @@ class Retries:
         return True
 
     def _wait(self, error: VideoCloudError, repetition: int) -> float:
+        if isinstance(error, TransportError) and error.closed_before:
+            return 0.0
         asked = error.retry_after if isinstance(error, ServiceUnavailableError) else None
         # None, or a moment that has passed (perhaps by a clock that is wrong) asks for no wait of its own.
         if asked:

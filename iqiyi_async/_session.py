@@ -23,11 +23,12 @@ from .errors import (
     ConfigurationError,
     ResponseError,
     ServiceError,
+    TransportError,
     VideoCloudError,
 )
 from .models import StoredToken, Token, VideoStatus
 from .protocol import hosts
-from .protocol.answers import TOKEN_OPERATIONS, is_about_token, is_outage, outcome_unknown
+from .protocol.answers import TOKEN_OPERATIONS, is_about_token, is_outage, may_be_outage, outcome_unknown
 from .protocol.wire import Answer, Call, SecretName, Secrets
 from .transport import HttpClient
 
@@ -224,11 +225,11 @@ class Session:
 
     def _note(self, gate: Gate, caller: Caller | None, call: Call[Any], error: VideoCloudError) -> bool:
         """Tell the gate how an attempt ended; whether the service has answered."""
-        if isinstance(error, ConfigurationError):
+        if isinstance(error, ConfigurationError) or (isinstance(error, TransportError) and error.closed_before):
             gate.abandoned(caller)
             return False
-        if is_outage(error):
-            gate.failed(caller, self._concerned(call, caller), error)
+        if (certain := is_outage(error)) or may_be_outage(error):
+            gate.failed(caller, self._concerned(call, caller), error, certain=certain)
             return False
         gate.succeeded(caller)
         return True

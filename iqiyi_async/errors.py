@@ -154,9 +154,12 @@ class TransportError(VideoCloudError):
 
     Attributes:
         sent: whether the request may have reached the service, so that its effect is unknown.
+        closed_before: whether it met a kept connection that the service had closed: that says nothing against the
+            service.
     """
 
     retryable = True
+    closed_before: bool = False
 
     def __init__(self, message: str, *, sent: bool, operation: str | None = None, file_id: str | None = None) -> None:
         super().__init__(message, operation=operation, file_id=file_id)

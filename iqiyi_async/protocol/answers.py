@@ -222,6 +222,12 @@ def is_outage(error: VideoCloudError) -> bool:
     return isinstance(error, ServiceUnavailableError) and error.code in ("HTTP 502", "HTTP 503", "HTTP 504")
 
 
+def may_be_outage(error: VideoCloudError) -> bool:
+    """Whether an error may say so, but may also be about the one request: other 5xx, 429, a page of HTML instead of an
+    answer."""
+    return isinstance(error, ServiceUnavailableError) or (isinstance(error, ResponseError) and error.retryable)
+
+
 def excerpt_of(content: bytes) -> str:
     """The first characters of an answer without anything that looks like a secret."""
     text = content[: 8 * _EXCERPT].decode("utf-8", "replace")

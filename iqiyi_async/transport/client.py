@@ -179,6 +179,7 @@ class HttpClient:
         if not self._quotes and sent and not at_fault:
             why = type(problem).__name__
         error = TransportError(f"no whole answer from {hosts.origin(request.url)}: {why}", sent=sent)
+        error.closed_before = isinstance(problem, StaleConnectionError)
         if refused or at_fault:
             # The peer's certificate, or the caller's transport, is the same at the next try.
             error.retryable = False

@@ -23,6 +23,7 @@ from .._redaction import strip_tracebacks
 from ..errors import ConfigurationError, ResponseError
 from ..protocol.hosts import is_private_address
 from .http11 import Http11
+from .tls import start_tls
 
 #: The head start of an address before the next one is tried beside it, in seconds (RFC 8305, 5).
 HEAD_START = 0.25
@@ -146,10 +147,12 @@ class Connector:
         tls = await self._context() if scheme == "https" else None
         async with asyncio.timeout(seconds):
             end = await dial(host, port, self._names, lambda found: self._check(scheme, host, port, found))
-            loop = asyncio.get_running_loop()
-            _, connection = await loop.create_connection(
-                lambda: self._protocol(tls is not None), sock=end, ssl=tls, server_hostname=host if tls else None
-            )
+            connection, loop = self._protocol(tls is not None), asyncio.get_running_loop()
+            if tls is None:
+                await loop.create_connection(lambda: connection, sock=end)
+            else:
+                plain, _ = await loop.create_connection(asyncio.Protocol, sock=end)
+                await start_tls(plain, connection, tls, host)
         return connection
 
     def _check(self, scheme: str, host: str, port: int, found: list[AddressInfo]) -> None:

@@ -237,6 +237,19 @@ class Exchange:
         where = "in the middle of an answer" if self._status else "without an answer"
         self.fail(BrokenError(f"the connection was closed {where}"))
 
+    def feed_reset(self, *, at_end: bool) -> None:
+        """The connection is lost, perhaps because a write failed. A refusal counts as far as it has come: its status
+        says enough.
+
+        Args:
+            at_end: whether everything that the peer has said was read.
+        """
+        if self._status >= 400:
+            self._succeed()
+        if at_end:
+            self.feed_end()
+        self.fail(BrokenError("the connection was reset"))
+
     def fail(self, problem: Exception) -> None:
         """There will be no answer."""
         self._unsent.clear()

@@ -14,11 +14,11 @@ import asyncio
 import os
 import select
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import cast
 
 from ..config import KIB, MIB
-from .exchange import BrokenError, Exchange, RawHeaders, Reply, Timeouts
+from .exchange import Exchange, RawHeaders, Reply, Timeouts
 
 #: One write, to begin with. While the peer takes one so quickly, in seconds, the next is twice as large, so that
 #: calls do not count; and half as large while it is so slow, so that one can tell how far it is. The largest keeps
@@ -35,6 +35,28 @@ def running_time() -> float:
     """Seconds on a clock that goes on while the machine is suspended, where there is one."""
     clock = getattr(time, "CLOCK_BOOTTIME", None)
     return time.monotonic() if clock is None else time.clock_gettime(clock)
+
+
+def unread(transport: asyncio.Transport) -> Iterator[bytes]:
+    """What the system has received of a connection that is lost, and nobody has read; b"" is its regular end."""
+    number = _descriptor(transport)
+    while number >= 0:
+        try:
+            data = os.read(number, ROOM)
+        except OSError:
+            return
+        yield data
+        if not data:
+            return
+
+
+def _descriptor(transport: asyncio.Transport) -> int:
+    """The number of a connection's socket, or -1 if it is closed or unknown."""
+    end = transport.get_extra_info("socket")
+    try:
+        return -1 if end is None else int(end.fileno())
+    except OSError:
+        return -1
 
 
 class Http11(asyncio.BufferedProtocol):
@@ -68,8 +90,7 @@ class Http11(asyncio.BufferedProtocol):
         self._paused = False
         self._resumed = asyncio.Event()
         self._pacing: asyncio.Task[None] | None = None
-        self._lost = False
-        self._tls = False
+        self._made = self._lost = self._tls = False
         self._idle_since = clock()
         self._kept_for: float | None = None
         self._room = memoryview(bytearray(ROOM))
@@ -173,7 +194,8 @@ class Http11(asyncio.BufferedProtocol):
     def abort(self) -> None:
         """Close the connection now; what was not sent is forgotten, so that nothing refers to the caller's buffer."""
         self._lose()
-        self._transport.abort()
+        if self._made:
+            self._transport.abort()
 
     def _pump(self) -> None:
         """Write the next piece. One a turn of the loop: others have their turn between two."""
@@ -255,17 +277,9 @@ class Http11(asyncio.BufferedProtocol):
             self._timer.cancel()
             self._timer = None
 
-    def _descriptor(self) -> int:
-        """The number of the socket, or -1 if it is closed or unknown."""
-        end = self._transport.get_extra_info("socket")
-        try:
-            return -1 if end is None else int(end.fileno())
-        except OSError:
-            return -1
-
     def _readable(self) -> bool:
         """Whether there is anything to read, the end of the connection included."""
-        number = self._descriptor()
+        number = _descriptor(self._transport)
         if number < 0:
             return False
         if not hasattr(select, "poll"):
@@ -274,25 +288,16 @@ class Http11(asyncio.BufferedProtocol):
         poll.register(number, select.POLLIN)
         return bool(poll.poll(0))
 
-    def _read_rest(self, exchange: Exchange) -> None:
-        """Take what had come before a write failed: perhaps the peer has answered, and then closed its end."""
-        number = self._descriptor()
-        while number >= 0 and not exchange.over.done():
-            try:
-                data = os.read(number, ROOM)
-            except OSError:
-                return
-            if not data:
-                exchange.feed_end()
-                return
-            exchange.feed(data)
-
     # asyncio.BufferedProtocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # Not asserted: the transports of other event loops are not of that class.
         self._transport = cast("asyncio.Transport", transport)
         self._tls = transport.get_extra_info("ssl_object") is not None
+        self._made = True
+        if self._lost:
+            # Something came behind the handshake that nobody had asked for.
+            self._transport.abort()
 
     def pause_writing(self) -> None:
         self._paused = True
@@ -323,7 +328,15 @@ class Http11(asyncio.BufferedProtocol):
         lost, self._lost = self._lost, True
         exchange = self._exchange
         if exchange is not None and not exchange.over.done():
+            at_end = False
             if not self._tls and not lost:
-                self._read_rest(exchange)
-            exchange.fail(BrokenError("the connection was reset"))
+                # A write failed: perhaps the peer has answered, and then closed its end. Behind TLS see `tls`.
+                for data in unread(self._transport):
+                    if data:
+                        exchange.feed(data)
+                    else:
+                        at_end = True
+                    if exchange.over.done():
+                        break
+            exchange.feed_reset(at_end=at_end)
         self._lose()

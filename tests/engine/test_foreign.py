@@ -217,7 +217,7 @@ async def test_target_goes_out_as_it_came(service: Service) -> None:
 
     async with Service() as elsewhere:
         elsewhere.files = service.files
-        odd = "/a/../b?q=%27'&p=x+y"
+        odd = "/a/../b?q='\"&p=%27x+y"
 
         async def named(asked: Asked) -> bytes:
             service.usual(asked)

@@ -57,6 +57,30 @@ def test_it_closes_after_three_different_calls_in_a_row() -> None:
     run(work)
 
 
+def test_what_may_be_about_single_requests_counts_as_their_attempts() -> None:
+    """A request that fails whenever it is sent holds up nothing for ever, and no address is left for it."""
+
+    async def work() -> None:
+        outage = Outage(frozenset(), POLICY, lambda: 1.0)
+        gate = outage.gate("http://host:80")
+        for name in "abc":
+            gate.failed(Caller(600), [name], down(), certain=False)
+        assert gate.closed
+        assert not outage.is_down("http://host:80")
+
+        order: list[str] = []
+        poison = await passing(gate, order, "poison")
+        gate.failed(poison, ["poison"], down(), certain=False)
+        assert not poison.excused()
+        assert gate.closed
+
+        gate.succeeded(await passing(gate, order, "other"))
+        gate.failed(await passing(gate, order, "poison"), ["poison"], down(), certain=False)
+        assert not gate.closed, "others go on"
+
+    run(work)
+
+
 def test_probes_go_one_by_one_ever_less_often() -> None:
     async def work() -> None:
         loop = asyncio.get_running_loop()

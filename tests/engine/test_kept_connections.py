@@ -18,6 +18,7 @@ from iqiyi_async import (
     AsyncVideoCloud,
     ConfigurationError,
     Endpoints,
+    RetryPolicy,
     TransportError,
     UploadOptions,
     UploadTicket,
@@ -105,6 +106,28 @@ async def test_request_that_meets_a_connection_just_closed_is_sent_once_more(ser
         else:
             await client.upload(content(10), NAME, file_type="mp4")
     assert len(seen) == 2
+
+
+async def test_finish_that_meets_a_connection_just_closed_waits_for_nothing(service: Service) -> None:
+    """The status tells at once what became of it, and nothing of it speaks against the service."""
+    told: list[asyncio.StreamWriter] = []
+
+    async def closed(asked: Asked, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if len(told) < 8:
+            told.append(writer)
+            raise Cut
+        asked.body = await reader.readexactly(asked.length)
+        writer.write(service.usual(asked))
+
+    slow = RetryPolicy(initial_backoff=60, max_backoff=60)
+    async with cloud(service.url, retry=slow) as client:
+        await client.upload(content(10), NAME, file_type="mp4")
+        service.early["finish_upload"] = closed
+        uploads = (client.upload(content(10 + number), NAME, file_type="mp4") for number in range(16))
+        for receipt in await in_time(asyncio.gather(*uploads)):
+            assert service.states[receipt.file_id] == "finished"
+        assert not client.stats().outage
+    assert len(told) == 8
 
 
 @pytest.mark.parametrize("reset", [True, False])
@@ -276,6 +299,47 @@ async def test_answer_that_came_before_a_write_failed_is_heard(status: str) -> N
                 with pytest.raises(VideoCloudError) as caught:
                     await client.upload_chunk(ticket, 0, bytes(4_000_000))
                 assert not isinstance(caught.value, TransportError), caught.value
+
+
+def refuse_behind_tls(listener: socket.socket, refusal: bytes) -> None:
+    """Read the head of each request, answer, and close with the body unread; until the listener is closed."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(PEM)
+    while True:
+        try:
+            plain, _ = listener.accept()
+        except OSError:
+            return
+        # The answer must not wait for what the client confirms: the end of the connection would overtake it.
+        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        with suppress(OSError), context.wrap_socket(plain, server_side=True) as peer:
+            head = b""
+            while b"\r\n\r\n" not in head and (more := peer.recv(1024)):
+                head += more
+            peer.sendall(refusal)
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [answer({}, status="413 Too Large"), b"HTTP/1.0 413 Too Large\r\n\r\n<html>"],
+    ids=["whole", "until the end"],
+)
+async def test_answer_behind_tls_that_came_before_a_write_failed_is_heard(service: Service, refusal: bytes) -> None:
+    """What is encrypted is still with the system when the write fails."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=refuse_behind_tls, args=(listener, refusal))
+        thread.start()
+        try:
+            service._upload_host = f"https://127.0.0.1:{listener.getsockname()[1]}"
+            trusting = ssl.create_default_context(cafile=PEM)
+            async with cloud(service.url, retry=ONCE, ssl_context=trusting) as client:
+                ticket = await client.request_upload("mp4", 16_000_000)
+                for _ in range(40):
+                    with pytest.raises(VideoCloudError, match="HTTP 413"):
+                        await client.upload_chunk(ticket, 0, bytes(4_000_000))
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join()
 
 
 async def test_pool_is_shared(service: Service) -> None:

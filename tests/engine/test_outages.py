@@ -19,6 +19,15 @@ pytestmark = pytest.mark.anyio
 #: As by default, but a hundred times as fast.
 FAST = RetryPolicy(initial_backoff=0.005, max_backoff=0.2, outage_patience=6.0)
 BUSY = answer({}, status="503 Busy")
+#: What a service that is down may answer, or what stands before it.
+ANSWERS = {
+    "503": BUSY,
+    "500": answer({}, status="500 Failed"),
+    "429": answer({}, status="429 Slowly"),
+    "page": answer(body=b"<html>we are back soon</html>"),
+    "bad gateway": answer(body=b"<html>bad gateway</html>", status="502 Bad Gateway"),
+    "code": answer({"code": "Q00001"}, status="503 Busy"),
+}
 
 
 class Outage:
@@ -38,12 +47,12 @@ class Outage:
         if time.monotonic() >= self._until:
             return None
         self.requests += 1
-        if self._how == "503":
-            return BUSY
+        if self._how in ANSWERS:
+            return ANSWERS[self._how]
         raise Cut(reset=self._how == "reset")
 
 
-@pytest.mark.parametrize("how", ["503", "closed", "reset"])
+@pytest.mark.parametrize("how", [*ANSWERS, "closed", "reset"])
 @pytest.mark.parametrize(("at_once", "seconds"), [(16, 1.0), (200, 0.3)])
 async def test_an_outage_loses_no_upload(service: Service, how: str, at_once: int, seconds: float) -> None:
     outage = Outage(service, how)

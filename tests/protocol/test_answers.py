@@ -20,7 +20,15 @@ from iqiyi_async.errors import (
     VideoCloudError,
 )
 from iqiyi_async.protocol import oauth, uploads, videos
-from iqiyi_async.protocol.answers import excerpt_of, is_about_token, is_outage, outcome_unknown, read, seconds_of
+from iqiyi_async.protocol.answers import (
+    excerpt_of,
+    is_about_token,
+    is_outage,
+    may_be_outage,
+    outcome_unknown,
+    read,
+    seconds_of,
+)
 from iqiyi_async.protocol.wire import Answer
 
 from .operations import SAMPLES, Sample
@@ -429,6 +437,22 @@ def test_whether_the_token_was_refused(error: VideoCloudError, about: bool) -> N
 )
 def test_whether_the_service_as_a_whole_is_down(error: VideoCloudError, outage: bool) -> None:
     assert is_outage(error) is outage
+
+
+@pytest.mark.parametrize(
+    ("error", "may_be"),
+    [
+        (unavailable("HTTP 429"), True),
+        (unavailable("HTTP 500"), True),
+        (unavailable("A21331"), True),
+        (REFUSED, False),
+        (ServiceError("no", code="HTTP 403"), False),
+        (ResponseError("a page", status=200, retryable=True), True),
+        (ResponseError("a redirect", status=302), False),
+    ],
+)
+def test_whether_the_service_may_be_down(error: VideoCloudError, may_be: bool) -> None:
+    assert may_be_outage(error) is may_be
 
 
 def test_json_in_a_string_that_nests_too_deeply_is_no_object() -> None:
