@@ -155,10 +155,10 @@ class Manifest:
                 lines = suffix not in ("csv", "tsv", "txt")
                 yield from self._table(file, readable(str(path)), path.absolute().parent, make_path, lines=lines)
         elif path.exists():
-            yield from self._named(str(path), [str(path)])
+            yield from self._named(str(path), [str(path.absolute())])
         elif glob.has_magic(source):
             self.files.append(readable(source))
-            yield from self._named(source, self._matching(source))
+            yield from self._named(source, map(os.path.abspath, self._matching(source)))
         else:
             raise ConfigurationError(f"{source}: there is no such file or folder")
 
@@ -166,7 +166,8 @@ class Manifest:
         """The videos of a folder, and which of its folders can't be read."""
         unread: list[OSError] = []
         self.files.append(readable(str(folder)))
-        yield from self._named(str(folder), videos_in(folder, unread.append))
+        # Whole paths: a batch takes relative ones from its own root, which may be another folder.
+        yield from self._named(str(folder), videos_in(folder.absolute(), unread.append))
         for error in unread:
             where = readable(str(error.filename))
             yield ManifestError(readable(str(folder)), 0, "", f"it can't be read: {error.strerror}", where)

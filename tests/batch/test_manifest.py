@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import codecs
 import io
 import json
@@ -14,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from iqiyi_async import Category, ConfigurationError, Metadata, UploadItem
-from iqiyi_async.batch import Batch, Manifest
+from iqiyi_async.batch import Batch, HotFolder, Manifest
 from iqiyi_async.batch.columns import CATEGORY_NAMES, ColumnError, category_of, tags_of
 
 ROWS = "文件,标题,描述,标签,分类,类型\n三亚.mp4,三亚的海,海边的一天,海滩，海南,旅游,mp4\n"
@@ -275,3 +276,30 @@ async def test_bad_lines_in_the_ledger(tmp_path: Path) -> None:
         result = await batch.add(Manifest.read(path))
         assert (result.added, result.known, result.invalid) == (1, 1, 0)
         assert (await batch.status()).invalid == 0
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("source", ["films", "films/*.mp4", "films/a.mp4"])
+async def test_what_is_named_from_the_current_folder_keeps_its_place(
+    source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A batch takes relative paths from its root, which here is another folder than the current one.
+    (tmp_path / "films").mkdir()
+    (tmp_path / "films" / "a.mp4").write_bytes(b"x")
+    monkeypatch.chdir(tmp_path)
+    async with Batch(None, tmp_path / "spring.ledger", root="films") as batch:
+        await batch.add(Manifest.read(source))
+        assert [item.source for item in await batch.report()] == ["a.mp4"]
+
+
+@pytest.mark.anyio
+async def test_a_hot_folder_that_is_named_from_the_current_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "hot").mkdir()
+    (tmp_path / "hot" / "a.mp4").write_bytes(b"x")
+    monkeypatch.chdir(tmp_path)
+    async with Batch(None, tmp_path / "spring.ledger", root="hot") as batch:
+        found = await asyncio.to_thread(HotFolder(Path("hot"), settle_seconds=0).look)
+        await batch.add(found)
+        assert [item.source for item in await batch.report()] == ["a.mp4"]
