@@ -32,7 +32,7 @@ from .ledger import Ledger, LedgerError
 from .models import Claim, Ending, ItemState
 from .outage import OutageWatch
 from .publication import Reviewed, Watchers
-from .settings import Settings
+from .settings import COMPLETE, PUBLISHED, Settings
 from .slots import Slot
 from .sources import close_source, item_of, open_source, shown, upload_key
 from .starting import start, takes_uploads
@@ -255,7 +255,7 @@ class Runner:
             self._watchers.add(Reviewed(done, receipt))
             return None
         if not self._wait:
-            await self._settings.tidy(self._cloud, self._ledger, done, published=False)
+            await self._settings.tidy(self._cloud, self._ledger, done, COMPLETE)
             return UploadOutcome(item, receipt)
         return None
 
@@ -292,7 +292,7 @@ class Runner:
             await self._claims.give_back(claim)
             return None
         if verdict is Verdict.DUPLICATE:
-            return await self._duplicate(claim, item, error)
+            return await self._duplicate(claim, item, journal, error)
         attempts = claim.attempts + 1
         again = verdict is not Verdict.FAIL and attempts < self._settings.max_attempts
         ending = Ending(
@@ -306,7 +306,9 @@ class Runner:
             return None
         return UploadOutcome(item, error=error)
 
-    async def _duplicate(self, claim: Claim, item: UploadItem, error: Exception) -> UploadOutcome | None:
+    async def _duplicate(
+        self, claim: Claim, item: UploadItem, journal: ItemJournal, error: Exception
+    ) -> UploadOutcome | None:
         """The bytes are a video already: the outcome has its receipt."""
         file_id = getattr(error, "file_id", None) or ""
         task = asyncio.current_task()
@@ -322,7 +324,9 @@ class Runner:
         )
         if not await self._claims.end(claim, ending):
             return None
-        await self._settings.tidy(self._cloud, self._ledger, attrs.evolve(claim, file_id=file_id), published=False)
+        safe = PUBLISHED if self._wait else COMPLETE
+        done = attrs.evolve(claim, file_id=file_id)
+        await self._settings.tidy(self._cloud, self._ledger, done, safe, journal.found.get(file_id))
         return UploadOutcome(item, UploadReceipt(file_id, size, 0, 0, 0, 0.0), duplicate=True)
 
     async def _reviewed(self, reviewed: Reviewed, outcome: VideoStatus | VideoCloudError) -> None:
@@ -340,7 +344,7 @@ class Runner:
         ending = Ending(state, attempts=claim.attempts, error=said, hint=hint, durable=self._settings.tidies)
         if await self._claims.end(claim, ending):
             if error is None:
-                await self._settings.tidy(self._cloud, self._ledger, claim, published=True)
+                await self._settings.tidy(self._cloud, self._ledger, claim, ())
             receipt = reviewed.receipt or UploadReceipt(claim.file_id, claim.size, 0, 0, claim.size, 0.0)
             item = item_of(claim, self._settings.root)
             self._outcomes.put_nowait(UploadOutcome(item, receipt, status, error))

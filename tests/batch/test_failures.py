@@ -30,7 +30,7 @@ from iqiyi_async.batch.ledger import LedgerError
 from iqiyi_async.batch.models import Claim, NewItem
 from iqiyi_async.batch.publication import Reviewed, Watchers
 from iqiyi_async.batch.rows import metadata_to_json
-from iqiyi_async.batch.settings import Settings
+from iqiyi_async.batch.settings import COMPLETE, Settings
 from iqiyi_async.batch.slots import Slot
 from iqiyi_async.batch.sqlite_ledger import SqliteLedger
 from iqiyi_async.models import Fingerprint, JournalEntry, Phase
@@ -148,7 +148,7 @@ async def test_a_file_is_removed_only_when_its_video_is_safe(
     async with cloud(service.url) as client:
         claim = await uploaded(client, ledger, film)
         service.hooks["get_status"] = look
-        await settings.tidy(client, ledger, claim, published=False)
+        await settings.tidy(client, ledger, claim, COMPLETE)
     assert film.exists() is (state is not VideoState.PUBLISHED)
     assert ("could not be verified" in caplog.text) is (state is VideoState.ABSENT)
     assert ("is left where it is" in caplog.text) is (state is None)
@@ -163,14 +163,14 @@ async def test_a_file_is_left_when_the_ledger_can_not_say_what_was_sent(
     async with cloud(service.url) as client:
         claim = await uploaded(client, ledger, film)
         ledger.away = frozenset({"load"})
-        await settings.tidy(client, ledger, claim, published=True)
+        await settings.tidy(client, ledger, claim, ())
         assert "is left where it is: the ledger is away" in caplog.text
         ledger.away = frozenset()
         film.write_bytes(b"another")
-        await settings.tidy(client, ledger, claim, published=True)
+        await settings.tidy(client, ledger, claim, ())
         assert film.exists()
         assert "has changed" in caplog.text
-        await Settings(tmp_path).tidy(client, ledger, claim, published=True)
+        await Settings(tmp_path).tidy(client, ledger, claim, ())
     assert film.exists()
 
 

@@ -321,6 +321,42 @@ async def test_what_becomes_of_files(
     assert left == ([] if after == "delete" else ["film 000.mp4", "film 002.mp4", "sub/film 001.mp4"])
 
 
+@pytest.mark.parametrize("wait", [False, True])
+async def test_the_file_of_a_duplicate_is_tidied_up_too(
+    emulator: ThreadedEmulatorServer, films: Films, ledger_url: str, name: str, wait: bool, tmp_path: Path
+) -> None:
+    folder = films(2)
+    async with cloud(emulator.endpoint_url) as client:
+        async with quick(client, ledger_url, name, folder, on_success=f"move:{tmp_path / 'done'}") as batch:
+            await batch.add(Manifest.read(folder))
+            shutil.copy(folder / "film 000.mp4", tmp_path / "kept.mp4")
+            await outcomes_of(batch, wait_until_published=wait)
+            shutil.move(tmp_path / "kept.mp4", folder / "again.mp4")
+            await batch.add(Manifest.read(folder))
+            (outcome,) = await outcomes_of(batch, wait_until_published=wait)
+    assert outcome.duplicate
+    assert list(folder.iterdir()) == []
+    assert len(emulator.published()) == 2
+
+
+async def test_the_file_of_a_duplicate_is_left_while_its_video_is_not_published(
+    emulator: ThreadedEmulatorServer, films: Films, ledger_url: str, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = films(1)
+    async with cloud(emulator.endpoint_url) as client:
+        async with quick(client, ledger_url, name, folder, on_success="delete") as batch:
+            shutil.copy(folder / "film 000.mp4", folder / "again.mp4")
+            await batch.add([UploadItem(folder / "film 000.mp4", NAME)])
+            (first,) = await outcomes_of(batch)
+            assert first.receipt is not None
+            await asyncio.to_thread(emulator.set_outcome, first.receipt.file_id, FileState.PUBLISHING)
+            await batch.add([UploadItem(folder / "again.mp4", NAME)])
+            async with aclosing(batch.run(wait_until_published=True)) as outcomes:
+                assert (await anext(outcomes)).duplicate
+    assert "could not be verified" in caplog.text
+    assert [each.name for each in folder.iterdir()] == ["again.mp4"]
+
+
 async def test_a_file_that_arrives_under_the_name_of_one_that_is_done(
     emulator: ThreadedEmulatorServer, films: Films, ledger_url: str, name: str
 ) -> None:
