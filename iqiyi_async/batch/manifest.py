@@ -16,7 +16,7 @@ import attrs
 from ..errors import ConfigurationError
 from ..models import Metadata, UploadItem
 from ..protocol.uploads import FILE_TYPES
-from .columns import URL, ColumnError, is_text, make_item, readable, stem_of
+from .columns import URL, ColumnError, is_text, make_item, native, readable, stem_of
 from .tables import csv_lines, json_lines
 
 if TYPE_CHECKING:
@@ -209,7 +209,7 @@ class Manifest:
         def locate(source: str) -> object:
             if URL.match(source):
                 return source
-            path = _native(source)
+            path = native(source)
             return make_path(path if os.path.isabs(path) else base + path)  # noqa: PTH117 - once for each line
 
         for line in (json_lines if lines else csv_lines)(file, name, self.ignored_columns):
@@ -232,11 +232,6 @@ def item_of_path(source: str) -> UploadItem:
 def _printable(name: str) -> str:
     """A title for a file whose name no text can hold."""
     return "".join(c if c.isprintable() else "\ufffd" for c in name) if name.strip() else "video"
-
-
-def _native(source: str) -> str:
-    """A path as this system writes it: spreadsheets come from Windows too."""
-    return source.replace("\\", "/") if os.sep == "/" and "/" not in source else source
 
 
 def videos_in(folder: Path, unread: Callable[[OSError], object] | None = None) -> Iterator[str]:

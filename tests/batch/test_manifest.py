@@ -106,6 +106,34 @@ def test_a_quote_that_is_not_closed_is_told(tmp_path: Path, lines: list[str], go
     assert all("quotes of line" in str(error) for error in manifest.errors)
 
 
+@pytest.mark.parametrize("closed", [True, False])
+def test_a_value_without_an_end_stops_no_others(tmp_path: Path, closed: bool) -> None:
+    long = "a line of a description\n" * 50_000
+    text = f'source,description\na.mp4,A\nb.mp4,"{long}{chr(34) if closed else ""}\nc.mp4,C\n'
+    manifest = Manifest.read(written(tmp_path, text.encode()))
+    names = [item.metadata.name for item in manifest]
+    assert [error.line for error in manifest.errors] == [3]
+    assert "field larger than field limit" in str(manifest.errors[0])
+    # Where the value has no end, what is behind its first part is taken for lines.
+    assert names == ["a", "c"] if closed else names[-1] == "c"
+
+
+def test_values_that_no_path_can_hold(tmp_path: Path) -> None:
+    for name, content in (
+        ("a.csv", "source\na\0.mp4\nb.mp4\n"),
+        ("a.jsonl", '{"source": "\\ud800.mp4", "title": "A"}\n'),
+    ):
+        manifest = Manifest.read(written(tmp_path, content.encode(), name))
+        assert [item.metadata.name for item in manifest] == ["b"] * (name == "a.csv")
+        assert [error.column for error in manifest.errors] == ["source"]
+
+
+@pytest.mark.skipif(os.sep != "/", reason="backslashes are separators there anyway")
+def test_a_path_of_windows(tmp_path: Path) -> None:
+    (item,) = Manifest.read(written(tmp_path, b"source\nraces\\final.mp4\n"))
+    assert item == UploadItem(tmp_path / "races" / "final.mp4", Metadata("final"))
+
+
 def test_json_lines(tmp_path: Path) -> None:
     lines = [
         json.dumps({"source": "a.mp4", "title": "A", "tags": ["x", "y"], "category": 9, "other": 1}),
