@@ -97,13 +97,13 @@ class Runner:
 
     async def outcomes(self) -> AsyncGenerator[UploadOutcome, None]:
         """Run, and give each item's outcome as it completes."""
-        await self._claims.ask(self._ledger.clear_stop)
-        await self._claims.ask(self.slot.take)
-        for work in (self._heartbeat.run(), self.slot.run(self._claims.ask), self._run()):
-            helper = self._task(work)
-            self._helpers.append(helper)
-            helper.add_done_callback(self._helper_ended)
         try:
+            await self._claims.ask(self._ledger.clear_stop)
+            await self._claims.ask(self.slot.take)
+            for work in (self._heartbeat.run(), self.slot.run(self._claims.ask), self._run()):
+                helper = self._task(work)
+                self._helpers.append(helper)
+                helper.add_done_callback(self._helper_ended)
             while (outcome := await self._outcomes.get()) is not None:
                 self._changed()
                 yield outcome

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Any
 
+from .._concurrency import run_to_completion
 from ..client import AsyncVideoCloud
 from ..upload.timetable import Timetable
 from .heartbeat import BEATS
@@ -37,7 +38,7 @@ class Slot:
 
     async def take(self) -> None:
         """Take a slot. Its share is nothing until all others know of it."""
-        self._held = await self._ledger.take_slot(self._ttl)
+        await self._take()
         await self._renew()
 
     async def run(self, patiently: Callable[[Callable[[], Awaitable[Any]]], Awaitable[Any]]) -> None:
@@ -55,6 +56,13 @@ class Slot:
         except LedgerError as problem:
             logger.warning("this runner counts as alive until its slot expires: %s", problem)
 
+    async def _take(self) -> None:
+        async def take() -> None:
+            self._held = await self._ledger.take_slot(self._ttl)
+
+        # Even if the run is cancelled meanwhile, what was taken is known, and given back.
+        await run_to_completion(take())
+
     def _pause(self) -> float:
         """Until the next renewal, or until the limit changes."""
         pause = self._ttl / BEATS
@@ -68,7 +76,7 @@ class Slot:
         kept, live, settled = await self._ledger.renew_slot(self._held, self._ttl)
         if not kept:
             # It was not renewed in time, and perhaps taken: this runner is a newcomer again.
-            self._held = await self._ledger.take_slot(self._ttl)
+            await self._take()
             settled = live <= 1
         if self._limit is not None:
             most = self._limit.rate_at(datetime.now().astimezone())

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import time
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from iqiyi_async.batch.ledger import LedgerError
 from iqiyi_async.batch.models import Claim, NewItem
 from iqiyi_async.batch.publication import Reviewed, Watchers
 from iqiyi_async.batch.rows import metadata_to_json
+from iqiyi_async.batch.runner import Runner
 from iqiyi_async.batch.settings import COMPLETE, Settings
 from iqiyi_async.batch.slots import Slot
 from iqiyi_async.batch.sqlite_ledger import SqliteLedger
@@ -122,6 +124,20 @@ async def test_a_slot_that_can_not_be_given_back_expires(ledger: Away, caplog: p
         await slot.free()
         assert "counts as alive until its slot expires" in caplog.text
         await slot._renew()
+
+
+async def test_a_slot_that_is_taken_while_its_run_is_cancelled_is_given_back(ledger: Away) -> None:
+    async with cloud("http://127.0.0.1:1") as client:
+        settings = Settings(Path(), lease_seconds=60.0)
+        runner = Runner(client, ledger, settings, concurrency=1, wait=False)
+        for turns in range(6):
+            task = asyncio.ensure_future(anext(runner.outcomes(), None))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+            assert (await ledger.status()).runners == 0
 
 
 async def uploaded(client: AsyncVideoCloud, ledger: Away, film: Path) -> Claim:
