@@ -285,6 +285,7 @@ class Batch:
         Raises:
             LedgerError: the ledger can't be read.
         """
+        await self._opened()
         return await self._ledger.status()
 
     async def retry_failed(self) -> int:
@@ -297,6 +298,7 @@ class Batch:
         Raises:
             LedgerError: the ledger can't be written.
         """
+        await self._opened()
         return await self._ledger.retry_failed()
 
     async def stop(self) -> None:
@@ -306,6 +308,7 @@ class Batch:
         Raises:
             LedgerError: the ledger can't be written.
         """
+        await self._opened()
         await self._ledger.stop()
 
     async def report(self, *, urls: bool = False) -> BatchReport:
@@ -320,6 +323,7 @@ class Batch:
         Raises:
             LedgerError: the ledger can't be read.
         """
+        await self._opened()
         items: list[ReportItem] = []
         after = 0
         while page := await self._ledger.records(after, PAGE):

@@ -22,7 +22,7 @@ import attrs
 from .._concurrency import run_to_completion
 from ..client import AsyncVideoCloud
 from ..errors import VideoCloudError
-from ..models import UploadItem, UploadOutcome, UploadReceipt, VideoState, VideoStatus
+from ..models import UploadItem, UploadOutcome, UploadReceipt, VideoStatus
 from ..upload.finish import boottime
 from ..upload.handle import UploadHandle
 from .claims import FIRST_WAIT, LONGEST_WAIT, Claims
@@ -36,14 +36,12 @@ from .settings import COMPLETE, PUBLISHED, Settings
 from .slots import Slot
 from .sources import close_source, item_of, open_source, shown, upload_key
 from .starting import start, takes_uploads
-from .verdicts import REVIEW_HINT, Verdict, hint_for, never_published, retry_after_of, verdict_of, words
+from .verdicts import REVIEW_HINT, Verdict, hint_for, retry_after_of, review_of, verdict_of, words
 
 logger: logging.Logger = logging.getLogger(__name__)
 
 #: So many items are claimed at once, at the most.
 LOT = 50
-
-_STATES = {VideoState.PUBLISHED: ItemState.PUBLISHED, VideoState.REVIEW_FAILED: ItemState.REVIEW_FAILED}
 
 
 @attrs.frozen
@@ -100,17 +98,27 @@ class Runner:
         try:
             await self._claims.ask(self._ledger.clear_stop)
             await self._claims.ask(self.slot.take)
-            for work in (self._heartbeat.run(), self.slot.run(self._claims.ask), self._run()):
-                helper = self._task(work)
-                self._helpers.append(helper)
-                helper.add_done_callback(self._helper_ended)
-            while (outcome := await self._outcomes.get()) is not None:
-                self._changed()
-                yield outcome
+            self._help(self._heartbeat.run())
+            self._help(self.slot.run(self._claims.ask))
+            more = True
+            while more:
+                self.ended.clear()
+                self._help(self._run())
+                while (outcome := await self._outcomes.get()) is not None:
+                    self._changed()
+                    yield outcome
+                more = await self._left()
             if self._problem is not None:
                 raise self._problem
         finally:
             await run_to_completion(self.aclose())
+
+    async def _left(self) -> bool:
+        """Whether something is to be done after the last outcome: its taker may have added an item, or retried one."""
+        if self._over or self._stopping:
+            return False
+        outlook = await self._claims.ask(self._ledger.outlook)
+        return outlook.waiting > 0 and not outlook.stopping
 
     def stop(self, within: float) -> None:
         """Take no more items; uploads that will not be done within so many seconds end where they can go on."""
@@ -314,14 +322,8 @@ class Runner:
         task = asyncio.current_task()
         running = None if task is None else self._uploads.get(task)
         size = claim.size if running is None else running.handle.progress.total or claim.size
-        ending = Ending(
-            ItemState.DUPLICATE,
-            attempts=claim.attempts + 1,
-            file_id=file_id,
-            size=size,
-            error=words(error),
-            durable=self._settings.tidies,
-        )
+        tries, durable = claim.attempts + 1, self._settings.tidies
+        ending = Ending(ItemState.DUPLICATE, 0.0, tries, file_id, size, error=words(error), durable=durable)
         if not await self._claims.end(claim, ending):
             return None
         safe = PUBLISHED if self._wait else COMPLETE
@@ -331,15 +333,8 @@ class Runner:
 
     async def _reviewed(self, reviewed: Reviewed, outcome: VideoStatus | VideoCloudError) -> None:
         """A video was published, or never will be."""
-        claim, error, status = reviewed.claim, None, None
-        if isinstance(outcome, VideoCloudError):
-            # It may be published all the same: retried, it is looked at, and not uploaded again.
-            state, error = ItemState.FAILED, outcome
-        else:
-            status = outcome
-            state = _STATES.get(status.state, ItemState.PUBLISH_FAILED)
-            if state is not ItemState.PUBLISHED:
-                error = never_published(status)
+        claim, status = reviewed.claim, None if isinstance(outcome, VideoCloudError) else outcome
+        state, error = review_of(outcome)
         said, hint = ("", "") if error is None else (words(error), REVIEW_HINT)
         ending = Ending(state, attempts=claim.attempts, error=said, hint=hint, durable=self._settings.tidies)
         if await self._claims.end(claim, ending):
@@ -391,6 +386,11 @@ class Runner:
         self._change.clear()
         with anyio.move_on_after(seconds):
             await self._change.wait()
+
+    def _help(self, work: Coroutine[Any, Any, None]) -> None:
+        helper = self._task(work)
+        self._helpers.append(helper)
+        helper.add_done_callback(self._helper_ended)
 
     def _task(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         return asyncio.get_running_loop().create_task(work, name="iqiyi-async batch")

@@ -144,8 +144,41 @@ async def test_the_same_bytes_are_a_duplicate(
         assert report.items[1].file_id == first.receipt.file_id
         assert report.items[1].bytes == second.receipt.size == first.receipt.size
         assert DuplicateVideoError.__name__ not in report.items[1].error
+        assert report.items[1].error.endswith("as film 000.mp4: nothing was sent")
         assert (await batch.status()).failures == 0
     assert len(emulator.published()) == 1
+
+
+async def test_what_comes_with_the_last_outcome_is_done_too(
+    emulator: ThreadedEmulatorServer, films: Films, ledger_url: str, name: str
+) -> None:
+    folder = films(1)
+    missing = folder / "missing.mp4"
+    seen = []
+    async with cloud(emulator.endpoint_url) as client, quick(client, ledger_url, name, folder) as batch:
+        await batch.add([UploadItem(missing, NAME)])
+        async for outcome in batch.run():
+            seen.append(outcome.ok)
+            # The runner has seen that nothing is left.
+            await asyncio.sleep(0.3)
+            if not outcome.ok:
+                missing.write_bytes(b"here it is")
+                await batch.retry_failed()
+            elif len(seen) == 2:
+                await batch.add(Manifest.read(folder))
+    assert seen == [False, True, True]
+
+
+async def test_a_batch_opens_its_ledger_by_itself(films: Films, ledger_url: str, name: str) -> None:
+    folder = films(2)
+    async with quick(None, ledger_url, name, folder) as batch:
+        await batch.add(Manifest.read(folder))
+    for look in (Batch.report, Batch.status, Batch.retry_failed, Batch.stop):
+        batch = quick(None, ledger_url, name, folder)
+        found: Any = await look(batch)
+        assert look is not Batch.report or len(found) == 2
+        assert look is not Batch.status or found.waiting == 2
+        await batch.aclose()
 
 
 async def test_reviews(emulator: ThreadedEmulatorServer, films: Films, ledger_url: str, name: str) -> None:
