@@ -135,7 +135,8 @@ class Batch:
 
     async def add(self, items: Items | Manifest) -> AddResult:
         """Write items into the ledger. Nothing is opened or looked at; items that are there already are left, but that
-        one whose upload was not begun, or has failed without a video, takes the new metadata.
+        one whose upload was not begun, or has failed without a video, takes the new metadata; one that is under way
+        takes a URL that was signed anew.
 
         Args:
             items: a `Manifest`, or `UploadItem` values of a plain or an async iterable; their sources are paths or
@@ -147,6 +148,7 @@ class Batch:
         Raises:
             ConfigurationError: an item whose source can't be found again later (bytes, streams, objects), or a
                 manifest that can't be read. What was read before it is in the ledger.
+            Exception: what the iterable itself raises; likewise.
             LedgerError: the ledger can't be written.
         """
         await self._opened()

@@ -50,12 +50,15 @@ FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text
 ORDER BY t.place
 ON CONFLICT (batch, identity) DO NOTHING
 """
-_CHANGE = """
-UPDATE iqiyi_batch_item AS item SET source = t.source, metadata = t.metadata, file_type = t.file_type
+#: Of what is under way only the source is changed: a URL may have a new signature.
+_FRESH = "(state = 'waiting' AND entry = '' OR state = 'failed' AND phase IN ('', 'sending'))"
+_CHANGE = f"""
+UPDATE iqiyi_batch_item AS item SET source = t.source,
+    metadata = CASE WHEN {_FRESH} THEN t.metadata ELSE item.metadata END,
+    file_type = CASE WHEN {_FRESH} THEN t.file_type ELSE item.file_type END
 FROM unnest($2::text[], $3::text[], $4::text[], $5::text[]) AS t (identity, source, metadata, file_type)
-WHERE batch = $1 AND item.identity = t.identity
-    AND (state = 'waiting' AND entry = '' OR state = 'failed' AND phase IN ('', 'sending'))
-"""
+WHERE batch = $1 AND item.identity = t.identity AND ({_FRESH} OR state IN ('waiting', 'held'))
+"""  # noqa: S608
 _END = f"""
 UPDATE iqiyi_batch_item SET state = $3::text, attempts = $4,
     not_before = CASE WHEN $5::double precision > 0 THEN {_NOW} + $5::double precision * interval '1 second'

@@ -78,6 +78,21 @@ async def test_adding_again_changes_only_what_was_not_begun(ledger: Ledger) -> N
     assert titles == ["A film", "A film", "new", "A film"]
 
 
+async def test_what_is_under_way_takes_a_source_that_was_signed_anew(ledger: Ledger) -> None:
+    """A presigned URL is over long before a big upload is; nothing else of it may change."""
+    old, new = (NewItem("url:x", f"https://host/x.mp4?sig={n}", f'{{"name": "{n}"}}') for n in "12")
+    await ledger.add([old])
+    (claim,) = await ledger.claim(1, LONG)
+    assert await ledger.begin(held(claim), entry())
+    assert await ledger.add([new]) == 0
+    await ledger.release([held(claim)])
+    (again,) = await ledger.claim(1, LONG)
+    assert (again.source, again.metadata) == (new.source, old.metadata)
+    assert await ledger.end(held(again), DONE)
+    assert await ledger.add([old]) == 0
+    assert (await ledger.records(0, 1))[0].source == new.source
+
+
 async def test_what_has_failed_can_be_corrected(ledger: Ledger) -> None:
     """A title that the service has refused is corrected in the spreadsheet; what may be a video keeps its own."""
     await ledger.add([item(1), item(2), item(3)])
