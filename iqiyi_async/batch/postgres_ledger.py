@@ -7,7 +7,7 @@ others are claiming, in small lots; each has an owner of its own, and raises the
 from __future__ import annotations
 
 import uuid
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import attrs
@@ -372,13 +372,10 @@ class PostgresLedger(Ledger):
         return sorted((claim_of(row, uploaded=uploaded) for row in rows), key=lambda claim: claim.number)
 
     async def _rows(self, sql: str, *values: Any) -> list[Any]:
-        return await self._ask(lambda connection: connection.fetch(sql, *values))
+        return await self._pool.run(lambda connection: connection.fetch(sql, *values))
 
     async def _value(self, sql: str, *values: Any) -> Any:
-        return await self._ask(lambda connection: connection.fetchval(sql, *values))
-
-    async def _ask(self, work: Callable[[Any], Awaitable[T]]) -> T:
-        return await self._pool.run(work)
+        return await self._pool.run(lambda connection: connection.fetchval(sql, *values))
 
 
 def _columns(rows: Sequence[tuple[Any, Any]]) -> tuple[list[Any], list[Any]]:
