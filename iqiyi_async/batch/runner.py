@@ -20,6 +20,7 @@ import anyio
 import attrs
 
 from .._concurrency import run_to_completion
+from .._redaction import shown
 from ..client import AsyncVideoCloud
 from ..errors import VideoCloudError
 from ..models import UploadItem, UploadOutcome, UploadReceipt, VideoStatus
@@ -34,7 +35,7 @@ from .outage import OutageWatch
 from .publication import Reviewed, Watchers
 from .settings import COMPLETE, PUBLISHED, Settings
 from .slots import Slot
-from .sources import close_source, item_of, open_source, shown, upload_key
+from .sources import close_source, item_of, open_source, upload_key
 from .starting import start, takes_uploads
 from .verdicts import REVIEW_HINT, Verdict, hint_for, retry_after_of, review_of, verdict_of, words
 
