@@ -13,6 +13,7 @@ from ..client import AsyncVideoCloud
 from ..upload.timetable import Timetable
 from .heartbeat import BEATS
 from .ledger import Held, Ledger, LedgerError
+from .starting import bandwidth_of
 
 logger: logging.Logger = logging.getLogger(__name__)
 
@@ -35,9 +36,11 @@ class Slot:
         #: Bytes a second that this runner may send: None is no limit.
         self.share: int | None = None
         self._held: Held | None = None
+        self._before: int | None = None
 
     async def take(self) -> None:
         """Take a slot. Its share is nothing until all others know of it."""
+        self._before = bandwidth_of(self._cloud)
         await self._take()
         await self._renew()
 
@@ -48,7 +51,9 @@ class Slot:
             await patiently(self._renew)
 
     async def free(self) -> None:
-        """Give it back."""
+        """Give it back. The client has the limit that it had before, unless it was given another one since."""
+        if self._limit is not None and bandwidth_of(self._cloud) == self.share:
+            self._cloud.set_bandwidth(self._before)
         held, self._held = self._held, None
         try:
             if held is not None:

@@ -22,6 +22,7 @@ from iqiyi_async import (
 )
 from iqiyi_async.batch import Batch, Manifest
 from iqiyi_async.batch.ledger import open_ledger
+from iqiyi_async.batch.starting import bandwidth_of
 from iqiyi_async.emulator import EmulatorConfig, Fault, FaultPlan, FileState, ThreadedEmulatorServer
 
 from ..engine.tools import QUICK, cloud, until
@@ -167,6 +168,27 @@ async def test_what_comes_with_the_last_outcome_is_done_too(
             elif len(seen) == 2:
                 await batch.add(Manifest.read(folder))
     assert seen == [False, True, True]
+
+
+async def test_the_limit_of_a_batch_ends_with_its_run(
+    emulator: ThreadedEmulatorServer, films: Films, ledger_url: str, name: str
+) -> None:
+    folder = films(3)
+    async with cloud(emulator.endpoint_url) as client:
+        client.set_bandwidth(50_000_000)
+        async with quick(client, ledger_url, name, folder, max_bandwidth="0") as batch:
+            await batch.add(Manifest.read(folder))
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.5):
+                    async for _ in batch.run():
+                        raise AssertionError("nothing is sent")
+        # An upload of its own is not paused for ever.
+        async with asyncio.timeout(20):
+            await client.upload(folder / "film 000.mp4", NAME)
+        async with quick(client, ledger_url, name, folder, max_bandwidth="20MB") as batch:
+            async for _ in batch.run():
+                client.set_bandwidth(30_000_000)
+        assert bandwidth_of(client) == 30_000_000
 
 
 async def test_a_batch_opens_its_ledger_by_itself(films: Films, ledger_url: str, name: str) -> None:
