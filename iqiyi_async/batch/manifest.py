@@ -13,6 +13,7 @@ from typing import IO, TYPE_CHECKING, Self, cast
 
 import attrs
 
+from .._redaction import shown
 from ..errors import ConfigurationError
 from ..models import Metadata, UploadItem
 from ..protocol.uploads import FILE_TYPES
@@ -128,7 +129,7 @@ class Manifest:
         return check_all(self.entries(), Path.cwd())
 
     def __repr__(self) -> str:
-        return f"<Manifest {self._sources!r}>"
+        return f"<Manifest {[shown(each) if isinstance(each, str) else each for each in self._sources]!r}>"
 
     def _entries(self, make_path: Callable[[str], object]) -> Iterator[UploadItem | ManifestError]:
         self.errors, self.ignored_columns, self.files = [], [], []
