@@ -82,7 +82,7 @@ class Slot:
         if not kept:
             # It was not renewed in time, and perhaps taken: this runner is a newcomer again.
             await self._take()
-            settled = live <= 1
+            _, live, settled = await self._ledger.renew_slot(self._held, self._ttl)
         if self._limit is not None:
             most = self._limit.rate_at(datetime.now().astimezone())
             share = None if most is None else most // max(1, live) if settled else 0

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, closing
 
 import attrs
 import pytest
@@ -13,7 +14,11 @@ from iqiyi_async import ChunkReceipt, Metadata
 from iqiyi_async.batch.ledger import Ledger, open_ledger
 from iqiyi_async.batch.models import Claim, Ending, ItemState, NewItem
 from iqiyi_async.batch.rows import metadata_to_json
+from iqiyi_async.batch.slots import Slot
 from iqiyi_async.models import Fingerprint, JournalEntry, Phase
+from iqiyi_async.upload.timetable import Timetable
+
+from ..engine.tools import cloud
 
 pytestmark = pytest.mark.anyio
 
@@ -300,3 +305,44 @@ async def test_many_runners_claim_each_item_once(ledger_url: str, name: str) -> 
 
         numbers = [number for got in await asyncio.gather(*map(drain, ledgers)) for number in got]
         assert len(numbers) == len(set(numbers)) == 300
+
+
+async def test_play_pages_are_kept(ledger: Ledger) -> None:
+    await ledger.add([item(1), item(2)])
+    first, second = await ledger.records(0, 10)
+    await ledger.set_pages([(first.number, "http://page/1")])
+    assert [each.page_url for each in await ledger.records(0, 10)] == ["http://page/1", ""]
+    assert second.page_url == ""
+
+
+async def test_an_entry_that_can_not_be_read_is_none(
+    ledger: Ledger, ledger_url: str, request: pytest.FixtureRequest
+) -> None:
+    await ledger.add([item(1)])
+    (claim,) = await ledger.claim(1, LONG)
+    assert await ledger.begin(held(claim), entry())
+    if ledger_url.startswith("sqlite"):
+        with closing(sqlite3.connect(ledger_url.removeprefix("sqlite:///"), isolation_level=None)) as database:
+            database.execute("UPDATE item SET entry = 'x'")
+    else:
+        sql = f"UPDATE iqiyi_batch_item SET entry = 'x' WHERE n = {claim.number}"
+        await asyncio.to_thread(request.getfixturevalue("postgres").sql, sql)
+    assert await ledger.load(claim.number, "k") is None
+
+
+async def test_a_slot_that_was_taken_meanwhile_is_taken_anew(ledger: Ledger, another: Ledger) -> None:
+    async with cloud("http://127.0.0.1:1") as client:
+        slot = Slot(client, ledger, 0.1, Timetable.parse("1MB"))
+        await slot.take()
+        await asyncio.sleep(0.15)
+        await another.take_slot(LONG)
+        await slot._renew()
+        assert slot.share == 0, "a newcomer again"
+        assert (await ledger.status()).runners == 2
+        await slot.free()
+        assert (await ledger.status()).runners == 1
+
+
+async def test_many_runners_that_start_together_have_slots_of_their_own(ledger: Ledger, another: Ledger) -> None:
+    slots = await asyncio.gather(*(each.take_slot(LONG) for each in [ledger, another] * 10))
+    assert sorted(slot[0] for slot in slots) == list(range(1, 21))
