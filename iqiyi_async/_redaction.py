@@ -8,7 +8,7 @@ import string
 from collections.abc import Iterable, Iterator
 from enum import Enum
 from typing import Any, Protocol, cast
-from urllib.parse import quote, quote_plus
+from urllib.parse import quote, quote_plus, urlsplit, urlunsplit
 
 __all__ = ["iter_causes", "redact", "strip_tracebacks"]
 
@@ -19,6 +19,8 @@ TELLING = 12
 SHORT = 4
 
 _LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
+#: A source that is no path: everything that begins with a scheme, such as https:// or s3://.
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 
 
 class NamedSecrets(Protocol):
@@ -79,6 +81,14 @@ def redact(text: str, secrets: NamedSecrets) -> str:
         return names.get(seen) or next(names[form] for form in forms if form.startswith(seen))
 
     return re.sub(pattern, name, text, flags=re.IGNORECASE | re.ASCII)
+
+
+def shown(source: str) -> str:
+    """A source for people, reports and logs: of a URL neither user, query nor fragment, which may be secret."""
+    if not _URL.match(source):
+        return source
+    parts = urlsplit(source)
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
 def _whole(form: str) -> str:

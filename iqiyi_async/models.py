@@ -17,6 +17,7 @@ from urllib.parse import quote
 import attrs
 
 from . import _validation
+from ._redaction import shown
 from .errors import ConfigurationError, VideoCloudError
 
 __all__ = [
@@ -355,6 +356,13 @@ class ClientStats:
     bytes_per_second: float
 
 
+def _source_repr(source: object) -> str:
+    """No bytes of a video, and no signature of a URL."""
+    if isinstance(source, bytes | bytearray | memoryview):
+        return f"<{memoryview(cast('bytes', source)).nbytes} bytes>"
+    return repr(shown(source) if isinstance(source, str) else source)
+
+
 @attrs.frozen
 class UploadItem:
     """One of many uploads: what `AsyncVideoCloud.upload` takes, as a value.
@@ -367,7 +375,7 @@ class UploadItem:
         key: the caller's own name for the source (1 to 512 characters), or None.
     """
 
-    source: Any = attrs.field(hash=False)
+    source: Any = attrs.field(hash=False, repr=_source_repr)
     metadata: Metadata
     file_type: str | None = None
     size: int | None = None

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable
-from functools import partial
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable
+from contextlib import aclosing
 from pathlib import Path
 from typing import cast
 
@@ -58,28 +58,32 @@ async def _of_manifest(manifest: Manifest, root: Path) -> AsyncGenerator[list[Ne
 
 
 async def _of_iterable(items: Iterable[UploadItem], root: Path) -> AsyncGenerator[list[NewItem], None]:
-    entries = iter(items)
-    make = partial(new_item, root=root)
-    lot: list[NewItem] = []
-    while piece := [make(item) for item in itertools.islice(entries, TURN)]:
-        lot += piece
-        if len(lot) >= LOT:
+    async def each() -> AsyncGenerator[UploadItem, None]:
+        for number, item in enumerate(items, 1):
+            yield item
+            if number % TURN == 0:
+                await asyncio.sleep(0)
+
+    async with aclosing(_of_async(each(), root)) as lots:
+        async for lot in lots:
             yield lot
-            lot = []
-        await asyncio.sleep(0)
-    if lot:
-        yield lot
 
 
 async def _of_async(items: AsyncIterable[UploadItem], root: Path) -> AsyncGenerator[list[NewItem], None]:
     lot: list[NewItem] = []
-    async for item in cast("AsyncIterator[UploadItem]", items):
-        lot.append(new_item(item, root))
-        if len(lot) >= LOT:
-            yield lot
-            lot = []
+    problem: Exception | None = None
+    try:
+        async for item in items:
+            lot.append(new_item(item, root))
+            if len(lot) >= LOT:
+                yield lot
+                lot = []
+    except Exception as error:  # noqa: BLE001 - raised again, once what was read before it is in the ledger
+        problem = error
     if lot:
         yield lot
+    if problem is not None:
+        raise problem
 
 
 def _tolerant(entry: UploadItem | ManifestError, root: Path) -> NewItem:

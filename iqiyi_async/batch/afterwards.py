@@ -49,7 +49,7 @@ class OnSuccess:
         return self if self.folder is None else attrs.evolve(self, folder=self.folder.absolute())
 
     def apply(self, path: Path, root: Path, uploaded: JournalEntry) -> str:
-        """Do it. Blocks.
+        """Delete it, or move it. Blocks.
 
         Args:
             path: the file.
@@ -62,9 +62,9 @@ class OnSuccess:
         try:
             if not _unchanged(path, uploaded):
                 return f"{path} has changed since it was uploaded, and was left as it is"
-            if self.action == "delete":
+            if self.folder is None:
                 path.unlink()
-            elif self.folder is not None:
+            else:
                 _move(path, self.folder, path.relative_to(root) if path.is_relative_to(root) else Path(path.name))
         except OSError as error:
             return f"{path}: {error.strerror or error}"

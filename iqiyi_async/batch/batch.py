@@ -135,7 +135,8 @@ class Batch:
 
     async def add(self, items: Items | Manifest) -> AddResult:
         """Write items into the ledger. Nothing is opened or looked at; items that are there already are left, but that
-        one whose upload was not begun, or has failed without a video, takes the new metadata.
+        one whose upload was not begun, or has failed without a video, takes the new metadata; one that is under way
+        takes a URL that was signed anew.
 
         Args:
             items: a `Manifest`, or `UploadItem` values of a plain or an async iterable; their sources are paths or
@@ -147,6 +148,7 @@ class Batch:
         Raises:
             ConfigurationError: an item whose source can't be found again later (bytes, streams, objects), or a
                 manifest that can't be read. What was read before it is in the ledger.
+            Exception: what the iterable itself raises; likewise.
             LedgerError: the ledger can't be written.
         """
         await self._opened()
@@ -285,6 +287,7 @@ class Batch:
         Raises:
             LedgerError: the ledger can't be read.
         """
+        await self._opened()
         return await self._ledger.status()
 
     async def retry_failed(self) -> int:
@@ -297,6 +300,7 @@ class Batch:
         Raises:
             LedgerError: the ledger can't be written.
         """
+        await self._opened()
         return await self._ledger.retry_failed()
 
     async def stop(self) -> None:
@@ -306,6 +310,7 @@ class Batch:
         Raises:
             LedgerError: the ledger can't be written.
         """
+        await self._opened()
         await self._ledger.stop()
 
     async def report(self, *, urls: bool = False) -> BatchReport:
@@ -320,6 +325,7 @@ class Batch:
         Raises:
             LedgerError: the ledger can't be read.
         """
+        await self._opened()
         items: list[ReportItem] = []
         after = 0
         while page := await self._ledger.records(after, PAGE):

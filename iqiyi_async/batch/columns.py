@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
@@ -124,6 +125,11 @@ def stem_of(source: str) -> str:
     return PurePath(path).stem or source
 
 
+def native(source: str) -> str:
+    """A path as this system writes it: spreadsheets come from Windows too."""
+    return source.replace("\\", "/") if os.sep == "/" and "/" not in source else source
+
+
 def is_text(name: str) -> bool:
     """Whether the name of a file can be written as text: on some systems names are any bytes."""
     try:
@@ -151,7 +157,9 @@ def make_item(values: Mapping[str, object], locate: Callable[[str], object] = st
     source = _text(values, "source")
     if not source:
         raise ColumnError("source", "no source: give the path of a file, or a URL")
-    title = _text(values, "title") or stem_of(source)
+    if "\0" in source or not is_text(source):
+        raise ColumnError("source", "source holds a control character or half a surrogate pair")
+    title = _text(values, "title") or stem_of(native(source))
     tags = tags_of(values.get("tags") or "")
     category = category_of(values.get("category") or "")
     metadata = _metadata(title, _text(values, "description"), tags, category)

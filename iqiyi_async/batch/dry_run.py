@@ -10,13 +10,14 @@ from urllib.parse import urlsplit
 
 import attrs
 
+from .._redaction import shown
 from ..errors import ConfigurationError
 from ..models import UploadItem
 from ..protocol.uploads import check_file_type, doubt_about
 from ..sources.object_source import SCHEMES
 from .columns import URL
 from .manifest import ManifestError
-from .sources import new_item, shown
+from .sources import new_item
 
 
 @attrs.frozen

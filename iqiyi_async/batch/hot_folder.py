@@ -44,7 +44,8 @@ class HotFolder:
         now = self._clock()
         ready: list[UploadItem] = []
         seen: dict[str, tuple[int, int, float]] = {}
-        for path in videos_in(self.folder, self._unread):
+        # Whole paths: a batch takes relative ones from its own root, which may be another folder.
+        for path in videos_in(self.folder.absolute(), self._unread):
             if not is_text(path):
                 self._leave(path, "the name is no text: rename the file")
                 continue

@@ -31,6 +31,8 @@ class ItemJournal:
         self.shared: bool = ledger.shared
         #: The ledger did not take a write: what the upload ends with is not the item's fault.
         self.refused: bool = False
+        #: Finished uploads of other items that may have the same bytes, by their file_id.
+        self.found: dict[str, JournalEntry] = {}
         self._ledger = ledger
         self._held = (number, fence)
         self._heartbeat = heartbeat
@@ -90,7 +92,9 @@ class ItemJournal:
 
     async def find(self, size: int, digest: str) -> tuple[JournalEntry, ...]:
         """Finished uploads of other items that may have the same bytes."""
-        return await self._kept(lambda: self._ledger.find(self._held[0], size, digest))
+        entries = await self._kept(lambda: self._ledger.find(self._held[0], size, digest))
+        self.found.update((each.file_id, each) for each in entries)
+        return entries
 
     async def aclose(self) -> None:
         """The ledger stays open."""

@@ -13,10 +13,11 @@ from typing import IO, TYPE_CHECKING, Self, cast
 
 import attrs
 
+from .._redaction import shown
 from ..errors import ConfigurationError
 from ..models import Metadata, UploadItem
 from ..protocol.uploads import FILE_TYPES
-from .columns import URL, ColumnError, is_text, make_item, readable, stem_of
+from .columns import URL, ColumnError, is_text, make_item, native, readable, stem_of
 from .tables import csv_lines, json_lines
 
 if TYPE_CHECKING:
@@ -128,7 +129,7 @@ class Manifest:
         return check_all(self.entries(), Path.cwd())
 
     def __repr__(self) -> str:
-        return f"<Manifest {self._sources!r}>"
+        return f"<Manifest {[shown(each) if isinstance(each, str) else each for each in self._sources]!r}>"
 
     def _entries(self, make_path: Callable[[str], object]) -> Iterator[UploadItem | ManifestError]:
         self.errors, self.ignored_columns, self.files = [], [], []
@@ -155,10 +156,10 @@ class Manifest:
                 lines = suffix not in ("csv", "tsv", "txt")
                 yield from self._table(file, readable(str(path)), path.absolute().parent, make_path, lines=lines)
         elif path.exists():
-            yield from self._named(str(path), [str(path)])
+            yield from self._named(str(path), [str(path.absolute())])
         elif glob.has_magic(source):
             self.files.append(readable(source))
-            yield from self._named(source, self._matching(source))
+            yield from self._named(source, map(os.path.abspath, self._matching(source)))
         else:
             raise ConfigurationError(f"{source}: there is no such file or folder")
 
@@ -166,7 +167,8 @@ class Manifest:
         """The videos of a folder, and which of its folders can't be read."""
         unread: list[OSError] = []
         self.files.append(readable(str(folder)))
-        yield from self._named(str(folder), videos_in(folder, unread.append))
+        # Whole paths: a batch takes relative ones from its own root, which may be another folder.
+        yield from self._named(str(folder), videos_in(folder.absolute(), unread.append))
         for error in unread:
             where = readable(str(error.filename))
             yield ManifestError(readable(str(folder)), 0, "", f"it can't be read: {error.strerror}", where)
@@ -208,7 +210,7 @@ class Manifest:
         def locate(source: str) -> object:
             if URL.match(source):
                 return source
-            path = _native(source)
+            path = native(source)
             return make_path(path if os.path.isabs(path) else base + path)  # noqa: PTH117 - once for each line
 
         for line in (json_lines if lines else csv_lines)(file, name, self.ignored_columns):
@@ -231,11 +233,6 @@ def item_of_path(source: str) -> UploadItem:
 def _printable(name: str) -> str:
     """A title for a file whose name no text can hold."""
     return "".join(c if c.isprintable() else "\ufffd" for c in name) if name.strip() else "video"
-
-
-def _native(source: str) -> str:
-    """A path as this system writes it: spreadsheets come from Windows too."""
-    return source.replace("\\", "/") if os.sep == "/" and "/" not in source else source
 
 
 def videos_in(folder: Path, unread: Callable[[OSError], object] | None = None) -> Iterator[str]:

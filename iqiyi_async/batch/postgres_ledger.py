@@ -7,7 +7,7 @@ others are claiming, in small lots; each has an owner of its own, and raises the
 from __future__ import annotations
 
 import uuid
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import attrs
@@ -50,12 +50,15 @@ FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text
 ORDER BY t.place
 ON CONFLICT (batch, identity) DO NOTHING
 """
-_CHANGE = """
-UPDATE iqiyi_batch_item AS item SET source = t.source, metadata = t.metadata, file_type = t.file_type
+#: Of what is under way only the source is changed: a URL may have a new signature.
+_FRESH = "(state = 'waiting' AND entry = '' OR state = 'failed' AND phase IN ('', 'sending'))"
+_CHANGE = f"""
+UPDATE iqiyi_batch_item AS item SET source = t.source,
+    metadata = CASE WHEN {_FRESH} THEN t.metadata ELSE item.metadata END,
+    file_type = CASE WHEN {_FRESH} THEN t.file_type ELSE item.file_type END
 FROM unnest($2::text[], $3::text[], $4::text[], $5::text[]) AS t (identity, source, metadata, file_type)
-WHERE batch = $1 AND item.identity = t.identity
-    AND (state = 'waiting' AND entry = '' OR state = 'failed' AND phase IN ('', 'sending'))
-"""
+WHERE batch = $1 AND item.identity = t.identity AND ({_FRESH} OR state IN ('waiting', 'held'))
+"""  # noqa: S608
 _END = f"""
 UPDATE iqiyi_batch_item SET state = $3::text, attempts = $4,
     not_before = CASE WHEN $5::double precision > 0 THEN {_NOW} + $5::double precision * interval '1 second'
@@ -369,13 +372,10 @@ class PostgresLedger(Ledger):
         return sorted((claim_of(row, uploaded=uploaded) for row in rows), key=lambda claim: claim.number)
 
     async def _rows(self, sql: str, *values: Any) -> list[Any]:
-        return await self._ask(lambda connection: connection.fetch(sql, *values))
+        return await self._pool.run(lambda connection: connection.fetch(sql, *values))
 
     async def _value(self, sql: str, *values: Any) -> Any:
-        return await self._ask(lambda connection: connection.fetchval(sql, *values))
-
-    async def _ask(self, work: Callable[[Any], Awaitable[T]]) -> T:
-        return await self._pool.run(work)
+        return await self._pool.run(lambda connection: connection.fetchval(sql, *values))
 
 
 def _columns(rows: Sequence[tuple[Any, Any]]) -> tuple[list[Any], list[Any]]:

@@ -12,9 +12,9 @@ from typing import Any
 
 import attrs
 
+from .._redaction import shown
 from ..errors import ConfigurationError
 from .models import BatchStatus, ItemRecord
-from .sources import shown
 
 COLUMNS = (
     "source",

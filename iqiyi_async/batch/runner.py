@@ -20,9 +20,10 @@ import anyio
 import attrs
 
 from .._concurrency import run_to_completion
+from .._redaction import shown
 from ..client import AsyncVideoCloud
 from ..errors import VideoCloudError
-from ..models import UploadItem, UploadOutcome, UploadReceipt, VideoState, VideoStatus
+from ..models import UploadItem, UploadOutcome, UploadReceipt, VideoStatus
 from ..upload.finish import boottime
 from ..upload.handle import UploadHandle
 from .claims import FIRST_WAIT, LONGEST_WAIT, Claims
@@ -32,18 +33,16 @@ from .ledger import Ledger, LedgerError
 from .models import Claim, Ending, ItemState
 from .outage import OutageWatch
 from .publication import Reviewed, Watchers
-from .settings import Settings
+from .settings import COMPLETE, PUBLISHED, Settings
 from .slots import Slot
-from .sources import close_source, item_of, open_source, shown, upload_key
+from .sources import close_source, item_of, open_source, upload_key
 from .starting import start, takes_uploads
-from .verdicts import REVIEW_HINT, Verdict, hint_for, never_published, retry_after_of, verdict_of, words
+from .verdicts import REVIEW_HINT, Verdict, hint_for, retry_after_of, review_of, verdict_of, words
 
 logger: logging.Logger = logging.getLogger(__name__)
 
 #: So many items are claimed at once, at the most.
 LOT = 50
-
-_STATES = {VideoState.PUBLISHED: ItemState.PUBLISHED, VideoState.REVIEW_FAILED: ItemState.REVIEW_FAILED}
 
 
 @attrs.frozen
@@ -97,20 +96,30 @@ class Runner:
 
     async def outcomes(self) -> AsyncGenerator[UploadOutcome, None]:
         """Run, and give each item's outcome as it completes."""
-        await self._claims.ask(self._ledger.clear_stop)
-        await self._claims.ask(self.slot.take)
-        for work in (self._heartbeat.run(), self.slot.run(self._claims.ask), self._run()):
-            helper = self._task(work)
-            self._helpers.append(helper)
-            helper.add_done_callback(self._helper_ended)
         try:
-            while (outcome := await self._outcomes.get()) is not None:
-                self._changed()
-                yield outcome
+            await self._claims.ask(self._ledger.clear_stop)
+            await self._claims.ask(self.slot.take)
+            self._help(self._heartbeat.run())
+            self._help(self.slot.run(self._claims.ask))
+            more = True
+            while more:
+                self.ended.clear()
+                self._help(self._run())
+                while (outcome := await self._outcomes.get()) is not None:
+                    self._changed()
+                    yield outcome
+                more = await self._left()
             if self._problem is not None:
                 raise self._problem
         finally:
             await run_to_completion(self.aclose())
+
+    async def _left(self) -> bool:
+        """Whether something is to be done after the last outcome: its taker may have added an item, or retried one."""
+        if self._over or self._stopping:
+            return False
+        outlook = await self._claims.ask(self._ledger.outlook)
+        return outlook.waiting > 0 and not outlook.stopping
 
     def stop(self, within: float) -> None:
         """Take no more items; uploads that will not be done within so many seconds end where they can go on."""
@@ -255,7 +264,7 @@ class Runner:
             self._watchers.add(Reviewed(done, receipt))
             return None
         if not self._wait:
-            await self._settings.tidy(self._cloud, self._ledger, done, published=False)
+            await self._settings.tidy(self._cloud, self._ledger, done, COMPLETE)
             return UploadOutcome(item, receipt)
         return None
 
@@ -292,7 +301,7 @@ class Runner:
             await self._claims.give_back(claim)
             return None
         if verdict is Verdict.DUPLICATE:
-            return await self._duplicate(claim, item, error)
+            return await self._duplicate(claim, item, journal, error)
         attempts = claim.attempts + 1
         again = verdict is not Verdict.FAIL and attempts < self._settings.max_attempts
         ending = Ending(
@@ -306,41 +315,32 @@ class Runner:
             return None
         return UploadOutcome(item, error=error)
 
-    async def _duplicate(self, claim: Claim, item: UploadItem, error: Exception) -> UploadOutcome | None:
+    async def _duplicate(
+        self, claim: Claim, item: UploadItem, journal: ItemJournal, error: Exception
+    ) -> UploadOutcome | None:
         """The bytes are a video already: the outcome has its receipt."""
         file_id = getattr(error, "file_id", None) or ""
         task = asyncio.current_task()
         running = None if task is None else self._uploads.get(task)
         size = claim.size if running is None else running.handle.progress.total or claim.size
-        ending = Ending(
-            ItemState.DUPLICATE,
-            attempts=claim.attempts + 1,
-            file_id=file_id,
-            size=size,
-            error=words(error),
-            durable=self._settings.tidies,
-        )
+        tries, durable = claim.attempts + 1, self._settings.tidies
+        ending = Ending(ItemState.DUPLICATE, 0.0, tries, file_id, size, error=words(error), durable=durable)
         if not await self._claims.end(claim, ending):
             return None
-        await self._settings.tidy(self._cloud, self._ledger, attrs.evolve(claim, file_id=file_id), published=False)
+        safe = PUBLISHED if self._wait else COMPLETE
+        done = attrs.evolve(claim, file_id=file_id)
+        await self._settings.tidy(self._cloud, self._ledger, done, safe, journal.found.get(file_id))
         return UploadOutcome(item, UploadReceipt(file_id, size, 0, 0, 0, 0.0), duplicate=True)
 
     async def _reviewed(self, reviewed: Reviewed, outcome: VideoStatus | VideoCloudError) -> None:
         """A video was published, or never will be."""
-        claim, error, status = reviewed.claim, None, None
-        if isinstance(outcome, VideoCloudError):
-            # It may be published all the same: retried, it is looked at, and not uploaded again.
-            state, error = ItemState.FAILED, outcome
-        else:
-            status = outcome
-            state = _STATES.get(status.state, ItemState.PUBLISH_FAILED)
-            if state is not ItemState.PUBLISHED:
-                error = never_published(status)
+        claim, status = reviewed.claim, None if isinstance(outcome, VideoCloudError) else outcome
+        state, error = review_of(outcome)
         said, hint = ("", "") if error is None else (words(error), REVIEW_HINT)
         ending = Ending(state, attempts=claim.attempts, error=said, hint=hint, durable=self._settings.tidies)
         if await self._claims.end(claim, ending):
             if error is None:
-                await self._settings.tidy(self._cloud, self._ledger, claim, published=True)
+                await self._settings.tidy(self._cloud, self._ledger, claim, ())
             receipt = reviewed.receipt or UploadReceipt(claim.file_id, claim.size, 0, 0, claim.size, 0.0)
             item = item_of(claim, self._settings.root)
             self._outcomes.put_nowait(UploadOutcome(item, receipt, status, error))
@@ -387,6 +387,11 @@ class Runner:
         self._change.clear()
         with anyio.move_on_after(seconds):
             await self._change.wait()
+
+    def _help(self, work: Coroutine[Any, Any, None]) -> None:
+        helper = self._task(work)
+        self._helpers.append(helper)
+        helper.add_done_callback(self._helper_ended)
 
     def _task(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         return asyncio.get_running_loop().create_task(work, name="iqiyi-async batch")

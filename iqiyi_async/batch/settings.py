@@ -12,7 +12,7 @@ import attrs
 
 from ..client import AsyncVideoCloud
 from ..errors import VideoCloudError
-from ..models import VideoState
+from ..models import JournalEntry, VideoState
 from ..upload.timetable import Timetable
 from .afterwards import OnSuccess
 from .columns import URL
@@ -21,6 +21,12 @@ from .models import Claim
 from .sources import OpenSource
 
 logger: logging.Logger = logging.getLogger(__name__)
+
+#: States in which a video is safe.
+SafeStates = tuple[VideoState, ...]
+#: The service has the whole video; it is on its way or published.
+COMPLETE: SafeStates = (VideoState.PUBLISHING, VideoState.PUBLISHED)
+PUBLISHED: SafeStates = (VideoState.PUBLISHED,)
 
 
 @attrs.frozen
@@ -65,25 +71,35 @@ class Settings:
         most = min(self.max_backoff, self.first_backoff * 2.0 ** min(failures - 1, 32))
         return most * (0.5 + 0.5 * random())
 
-    async def tidy(self, cloud: AsyncVideoCloud, ledger: Ledger, claim: Claim, *, published: bool) -> None:
-        """Move or delete the file of an item whose video is safe. A file that can't be is left, and the log says so."""
+    async def tidy(
+        self, cloud: AsyncVideoCloud, ledger: Ledger, claim: Claim, safe: SafeStates, entry: JournalEntry | None = None
+    ) -> None:
+        """Move or delete the file of an item whose video is safe. A file that can't be is left, and the log says so.
+
+        Args:
+            cloud: asked for the state of the video.
+            ledger: asked for what was uploaded.
+            claim: of the item, with the file_id of its video.
+            safe: the states in which the video is safe; empty if it is known to be.
+            entry: what was uploaded, if it is not the item's own upload: the file is compared with it as a whole.
+        """
         if not self.tidies or URL.match(claim.source):
             return
         try:
-            if not published and not await _is_safe(cloud, claim.file_id):
+            if safe and (await cloud.get_status(claim.file_id)).state not in safe:
                 logger.warning("video %s could not be verified: %s is left", claim.file_id, claim.source)
                 return
-            entry = await ledger.load(claim.number, "")
+            uploaded = await ledger.load(claim.number, "") if entry is None else _to_be_compared(entry)
         except (VideoCloudError, LedgerError) as error:
             logger.warning("%s is left where it is: %s", claim.source, error)
             return
-        if entry is not None:
+        if uploaded is not None:
             apply, path = self.on_success.apply, self.root / claim.source
-            problem = await asyncio.to_thread(apply, path, self.root, entry)
+            problem = await asyncio.to_thread(apply, path, self.root, uploaded)
             if problem:
                 logger.warning("%s", problem)
 
 
-async def _is_safe(cloud: AsyncVideoCloud, file_id: str) -> bool:
-    """Whether the service has the whole video."""
-    return (await cloud.get_status(file_id)).state in (VideoState.PUBLISHING, VideoState.PUBLISHED)
+def _to_be_compared(entry: JournalEntry) -> JournalEntry:
+    """The upload of another file: its time says nothing about this one."""
+    return attrs.evolve(entry, fingerprint=attrs.evolve(entry.fingerprint, mtime_ns=0))

@@ -8,8 +8,9 @@ import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, cast
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
+from .._redaction import shown
 from ..errors import ConfigurationError
 from ..models import UploadItem
 from .columns import URL, is_text, readable
@@ -80,14 +81,6 @@ def source_text(source: object, root: Path) -> str:
     path = os.path.normpath(text if os.path.isabs(text) else os.path.join(base, text))  # noqa: PTH117, PTH118
     below = base if base.endswith(os.sep) else base + os.sep
     return path[len(below) :].replace(os.sep, "/") if path.startswith(below) else path
-
-
-def shown(source: str) -> str:
-    """A source for people, reports and logs: a URL without user, query and fragment."""
-    if not URL.match(source):
-        return source
-    parts = urlsplit(source)
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
 def item_of(claim: Claim, root: Path) -> UploadItem:

@@ -35,8 +35,8 @@ WHERE batch = :batch AND state = 'uploaded' AND (owner IS NULL OR expires <= :no
 
 
 def add(database: sqlite3.Connection, batch: int, items: Sequence[NewItem]) -> int:
-    """Write items; those that are known and not begun, or that have failed without a video, are changed. Gives how many
-    are new."""
+    """Write items; those that are known and not begun, or that have failed without a video, are changed. Of one that is
+    under way only the source is: a URL may have a new signature. Gives how many are new."""
     before = database.total_changes
     database.executemany(
         "INSERT OR IGNORE INTO item (batch, identity, source, metadata, file_type, key, manifest, state, error)"
@@ -45,9 +45,11 @@ def add(database: sqlite3.Connection, batch: int, items: Sequence[NewItem]) -> i
     )
     added = database.total_changes - before
     if added < len(items):
+        fresh = "(state = 'waiting' AND entry = '' OR state = 'failed' AND phase IN ('', 'sending'))"
         database.executemany(
-            "UPDATE item SET source = ?, metadata = ?, file_type = ? WHERE batch = ? AND identity = ?"
-            " AND (state = 'waiting' AND entry = '' OR state = 'failed' AND phase IN ('', 'sending'))",
+            f"UPDATE item SET source = ?, metadata = CASE WHEN {fresh} THEN ? ELSE metadata END,"  # noqa: S608
+            f" file_type = CASE WHEN {fresh} THEN ? ELSE file_type END"
+            f" WHERE batch = ? AND identity = ? AND ({fresh} OR state IN ('waiting', 'held'))",
             [(item.source, item.metadata, item.file_type, batch, item.identity) for item in items if not item.problem],
         )
     return added

@@ -18,3 +18,8 @@ def start(cloud: AsyncVideoCloud, item: UploadItem, journal: ItemJournal, lease_
 def takes_uploads(cloud: AsyncVideoCloud) -> bool:
     """Whether the client is neither closed nor about to be."""
     return cloud._runtime.state == "open"  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+
+
+def bandwidth_of(cloud: AsyncVideoCloud) -> int | None:
+    """The limit that a client has, in bytes a second."""
+    return cloud._runtime.pool.bandwidth.rate  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]

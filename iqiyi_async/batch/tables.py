@@ -15,6 +15,8 @@ from .columns import COLUMNS, column_of
 
 #: Bytes that are read at a time to find out how a text is written.
 PIECE = 1024 * 1024
+#: The end of a value that is too long is looked for within so many characters.
+LONGEST = 16 * 1024 * 1024
 _DELIMITERS = ",;\t"
 
 
@@ -72,14 +74,52 @@ def _csv_lines(text: TextIOWrapper, name: str, ignored: list[str]) -> Iterator[L
     if first.lower().startswith("sep=") and len(first.strip()) == 5:
         delimiter = first.strip()[-1]
     _rewind(text)
+    lines = _Lines(text)
     # Strict: otherwise a quote that is not closed would make the lines behind it part of a description, unseen.
-    reader = csv.reader(text, delimiter=delimiter, strict=True)
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
     columns = _columns(reader, name, ignored)
-    for number, cells, problem in _rows(reader):
+    for number, cells, problem in _rows(reader, lines):
         if problem:
             yield Line(number, {}, problem)
         elif any(map(str.strip, cells)):
             yield _line(number, cells, columns)
+
+
+class _Lines:
+    """The lines of a text, one after the other.
+
+    Attributes:
+        number: how many were read.
+    """
+
+    def __init__(self, text: TextIOWrapper) -> None:
+        self._text = text
+        self.number: int = 0
+        self._quotes = 0
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        line = self._text.readline()
+        if not line:
+            raise StopIteration
+        self.number += 1
+        self._quotes += line.count('"')
+        return line
+
+    def begin(self) -> None:
+        """A row begins."""
+        self._quotes = 0
+
+    def leave_value(self) -> None:
+        """Go on behind the quote that ends a value, or stay if there is none within reach."""
+        start, number, reach = self._text.tell(), self.number, LONGEST
+        while self._quotes % 2 and reach > 0:
+            reach -= len(next(self, "")) or reach
+        if self._quotes % 2:
+            self._text.seek(start)
+            self.number = number
 
 
 def json_lines(file: IO[bytes], name: str, ignored: list[str]) -> Iterator[Line]:
@@ -98,7 +138,7 @@ def _json_lines(text: TextIOWrapper, ignored: list[str]) -> Iterator[Line]:
             yield Line(number, {}, f"no JSON ({error})")
             continue
         if not isinstance(value, dict):
-            yield Line(number, {}, "no JSON object")
+            yield Line(number, {}, "no JSON object: each line holds one")
             continue
         yield _object(number, cast("dict[str, object]", value), ignored)
 
@@ -163,15 +203,19 @@ def _is_separator(row: Sequence[str]) -> bool:
     return row[0].lower().startswith("sep=")
 
 
-def _rows(reader: Any) -> Iterator[tuple[int, list[str], str]]:
+def _rows(reader: Any, lines: _Lines) -> Iterator[tuple[int, list[str], str]]:
     while True:
-        number = reader.line_num + 1
+        number = lines.number + 1
+        lines.begin()
         try:
             yield number, next(reader), ""
         except StopIteration:
             return
         except csv.Error as error:
-            last = f"-{reader.line_num}" if reader.line_num > number else ""
+            if "field limit" in str(error):
+                # Otherwise the rest of a long description would be taken for lines.
+                lines.leave_value()
+            last = f"-{lines.number}" if lines.number > number else ""
             yield number, [], f"no CSV ({error}): look at the quotes of line {number}{last}"
 
 

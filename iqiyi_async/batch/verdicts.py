@@ -19,11 +19,14 @@ from ..errors import (
     UploadError,
     VideoCloudError,
 )
-from ..models import VideoStatus
+from ..models import VideoState, VideoStatus
 from .ledger import LedgerError
+from .models import ItemState
 
 #: What to do about a video that will not be published.
 REVIEW_HINT = "look at the video in the console; retrying the item uploads it once more"
+
+_STATES = {VideoState.PUBLISHED: ItemState.PUBLISHED, VideoState.REVIEW_FAILED: ItemState.REVIEW_FAILED}
 
 
 class Verdict(Enum):
@@ -93,11 +96,24 @@ def hint_for(error: BaseException) -> str:
 
 
 def words(error: BaseException) -> str:
-    """An error on one line."""
-    return " ".join((str(error) or type(error).__name__).split())
+    """An error on one line, without what only a single upload can do about it."""
+    return " ".join((str(error) or type(error).__name__).split()).removesuffix("; again=True uploads it once more")
 
 
-def never_published(status: VideoStatus) -> ServiceError:
+def review_of(outcome: VideoStatus | VideoCloudError) -> tuple[ItemState, VideoCloudError | None]:
+    """The state of an item whose publication was waited for, and its error.
+
+    Args:
+        outcome: where its video stands, or the error with which the waiting was given up.
+    """
+    if isinstance(outcome, VideoCloudError):
+        # It may be published all the same: retried, it is looked at, and not uploaded again.
+        return ItemState.FAILED, outcome
+    state = _STATES.get(outcome.state, ItemState.PUBLISH_FAILED)
+    return state, None if state is ItemState.PUBLISHED else _never_published(outcome)
+
+
+def _never_published(status: VideoStatus) -> ServiceError:
     """The error of a video that was refused, or that failed at the service."""
     state = status.state.value.replace("_", " ")
     said = f": {status.message}" if status.message else ""

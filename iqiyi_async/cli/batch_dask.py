@@ -30,6 +30,7 @@ async def run_on_dask(
     async with connect(address) as client:
         kept = {name: value for name, value in settings.items() if name != "name" and value is not None}
         kept["root"] = str((options.root or Path()).absolute())
+        kept["on_success"] = _located(options.on_success)
         await run_batch(
             client,
             ledger=ledger,
@@ -41,3 +42,9 @@ async def run_on_dask(
         )
     for task in stopping:
         await task
+
+
+def _located(on_success: str) -> str:
+    """The same with a whole path."""
+    action, found, folder = on_success.partition("move:")
+    return f"{action}{found}{Path(folder).absolute()}" if folder else on_success

@@ -122,7 +122,8 @@ class BatchRun:
         self._summary(status)
         if self._signals.number:
             return self._signals.exit_code
-        return FAILED if status.failures or status.unfinished else 0
+        left = status.unfinished or (self._options.wait and status.uploaded)
+        return FAILED if status.failures or left else 0
 
     async def _once(self) -> None:
         async for outcome in self._batch.run(self._options.concurrency, self._options.wait):

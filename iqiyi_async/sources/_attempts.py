@@ -12,11 +12,11 @@ from ..errors import UploadError, VideoCloudError
 
 T = TypeVar("T")
 
-#: Less patient than an upload: whoever waits for the range may hold others up.
+#: Less patient than an upload: what waits for the range may hold others up.
 POLICY = RetryPolicy(max_attempts=5, initial_backoff=0.25, max_backoff=5.0, retry_after_cap=30.0)
 
 
-class PassingError(UploadError):
+class PassingError(Exception):
     """The source can't be read now, but perhaps later.
 
     Attributes:
@@ -24,7 +24,7 @@ class PassingError(UploadError):
     """
 
     def __init__(self, message: str, *, retry_after: float | None = None) -> None:
-        super().__init__(message, operation="read_source", resumable=True, retryable=True)
+        super().__init__(message)
         self.retry_after = retry_after
 
 
@@ -48,10 +48,11 @@ class Attempts:
         self._sleep = sleep
 
     async def run(self, attempt: Callable[[], Awaitable[T]]) -> T:
-        """Call `attempt` until it succeeds, or has failed often enough; then its last error leaves.
+        """Call `attempt` until it succeeds, or has failed often enough.
 
         Raises:
-            VideoCloudError: what `attempt` raised; only a `PassingError` is followed by another try.
+            UploadError: it failed to the last in a way that may pass (`PassingError`).
+            VideoCloudError: what else `attempt` raised, at once.
         """
         for repetition in range(self._policy.max_attempts - 1):
             try:
@@ -59,7 +60,11 @@ class Attempts:
             except PassingError as error:
                 wait = self._wait(repetition, error.retry_after)
             await self._sleep(wait)
-        return await attempt()
+        try:
+            return await attempt()
+        except PassingError as error:
+            message = str(error)
+        raise UploadError(message, operation="read_source", resumable=True, retryable=True)
 
     def _wait(self, repetition: int, asked: float | None) -> float:
         if asked:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import csv
 import json
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from iqiyi_async import Metadata, UploadItem
 from iqiyi_async.batch import Batch, Manifest
 from iqiyi_async.emulator import ThreadedEmulatorServer
 
@@ -45,3 +46,20 @@ async def test_from_a_folder_to_published_videos(
     rows = list(csv.DictReader(text.decode("utf-8-sig").splitlines()))
     assert {row["state"] for row in rows} == {"published"}
     assert len(json.loads((tmp_path / "report.json").read_text("utf-8"))["items"]) == 12
+
+
+@pytest.mark.parametrize("kind", ["plain", "async"])
+async def test_what_was_read_before_an_error_is_in_the_ledger(kind: str, tmp_path: Path) -> None:
+    def plain() -> Iterator[UploadItem]:
+        yield UploadItem("a.mp4", Metadata("A"))
+        yield UploadItem("b.mp4", Metadata("B"))
+        raise ValueError("the database went away")
+
+    async def asynchronous() -> AsyncIterator[UploadItem]:
+        for item in plain():
+            yield item
+
+    async with Batch(None, tmp_path / "spring.ledger") as batch:
+        with pytest.raises(ValueError, match="went away"):
+            await batch.add(plain() if kind == "plain" else asynchronous())
+        assert (await batch.status()).waiting == 2

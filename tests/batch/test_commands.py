@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from iqiyi_async.emulator import Fault, FaultPlan, ThreadedEmulatorServer
+from iqiyi_async.emulator import Fault, FaultPlan, FileState, ThreadedEmulatorServer
 
 from ..cli.program import APP_KEY, APP_SECRET, run, started
 from ..cli.terminal import terminal
@@ -212,6 +212,19 @@ def test_stop_from_elsewhere(service: ThreadedEmulatorServer, films: Films) -> N
         done = running.finish()
     assert done.code == 1
     assert "waiting" in done.out
+
+
+def test_what_waits_for_its_publication_is_left(service: ThreadedEmulatorServer, films: Films) -> None:
+    folder = films(1)
+    assert run(service, *command(folder, "run", folder)).code == 0
+    service.set_outcome(service.published()[0].file_id, FileState.PUBLISHING)
+    with started(service, *command(folder, "run", "--wait")) as running:
+        running.read_err(lambda line: "1 uploaded" in line or "1 of 1" in line)
+        assert run(None, *command(folder, "stop")).code == 0
+        done = running.finish()
+    assert "1 uploaded" in done.out
+    assert "the same command goes on" in done.err
+    assert done.code == 1
 
 
 def test_a_hot_folder(service: ThreadedEmulatorServer, films: Films) -> None:

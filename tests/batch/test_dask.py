@@ -150,7 +150,7 @@ def test_the_command_line_with_scheduler_and_workers_as_processes(
             time.sleep(0.05)
         processes += [start("dask_worker", "--nthreads", "1", "--no-dashboard") for _ in range(2)]
         address = json.loads(described.read_text())["address"]
-        words = ["batch", "run", "films", "--ledger", "sqlite:///spring.ledger"]
+        words = ["batch", "run", "films", "--ledger", "sqlite:///spring.ledger", "--on-success", "move:done"]
         done = subprocess.run(
             [sys.executable, "-m", "iqiyi_async", *words, "--dask", address, "--workers", "2", "--json"],
             env=environment,
@@ -168,3 +168,4 @@ def test_the_command_line_with_scheduler_and_workers_as_processes(
     summary = json.loads(done.stdout.splitlines()[-1])
     assert (summary["uploaded"], summary["waiting"]) == (20, 0)
     assert len(emulator.published()) == 20
+    assert len(list((tmp_path / "done" / "films").iterdir())) == 20

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import time
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,8 @@ from iqiyi_async.batch.ledger import LedgerError
 from iqiyi_async.batch.models import Claim, NewItem
 from iqiyi_async.batch.publication import Reviewed, Watchers
 from iqiyi_async.batch.rows import metadata_to_json
-from iqiyi_async.batch.settings import Settings
+from iqiyi_async.batch.runner import Runner
+from iqiyi_async.batch.settings import COMPLETE, Settings
 from iqiyi_async.batch.slots import Slot
 from iqiyi_async.batch.sqlite_ledger import SqliteLedger
 from iqiyi_async.models import Fingerprint, JournalEntry, Phase
@@ -124,6 +126,20 @@ async def test_a_slot_that_can_not_be_given_back_expires(ledger: Away, caplog: p
         await slot._renew()
 
 
+async def test_a_slot_that_is_taken_while_its_run_is_cancelled_is_given_back(ledger: Away) -> None:
+    async with cloud("http://127.0.0.1:1") as client:
+        settings = Settings(Path(), lease_seconds=60.0)
+        runner = Runner(client, ledger, settings, concurrency=1, wait=False)
+        for turns in range(6):
+            task = asyncio.ensure_future(anext(runner.outcomes(), None))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+            assert (await ledger.status()).runners == 0
+
+
 async def uploaded(client: AsyncVideoCloud, ledger: Away, film: Path) -> Claim:
     claim = await claimed(ledger, film.name)
     receipt = await client.upload(film, NAME)
@@ -148,7 +164,7 @@ async def test_a_file_is_removed_only_when_its_video_is_safe(
     async with cloud(service.url) as client:
         claim = await uploaded(client, ledger, film)
         service.hooks["get_status"] = look
-        await settings.tidy(client, ledger, claim, published=False)
+        await settings.tidy(client, ledger, claim, COMPLETE)
     assert film.exists() is (state is not VideoState.PUBLISHED)
     assert ("could not be verified" in caplog.text) is (state is VideoState.ABSENT)
     assert ("is left where it is" in caplog.text) is (state is None)
@@ -163,14 +179,14 @@ async def test_a_file_is_left_when_the_ledger_can_not_say_what_was_sent(
     async with cloud(service.url) as client:
         claim = await uploaded(client, ledger, film)
         ledger.away = frozenset({"load"})
-        await settings.tidy(client, ledger, claim, published=True)
+        await settings.tidy(client, ledger, claim, ())
         assert "is left where it is: the ledger is away" in caplog.text
         ledger.away = frozenset()
         film.write_bytes(b"another")
-        await settings.tidy(client, ledger, claim, published=True)
+        await settings.tidy(client, ledger, claim, ())
         assert film.exists()
         assert "has changed" in caplog.text
-        await Settings(tmp_path).tidy(client, ledger, claim, published=True)
+        await Settings(tmp_path).tidy(client, ledger, claim, ())
     assert film.exists()
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, closing
 from pathlib import Path
 
 import attrs
@@ -15,7 +16,11 @@ from iqiyi_async import ChunkReceipt, Metadata
 from iqiyi_async.batch.ledger import Ledger, LedgerError, open_ledger
 from iqiyi_async.batch.models import Claim, Ending, ItemState, NewItem
 from iqiyi_async.batch.rows import metadata_to_json
+from iqiyi_async.batch.slots import Slot
 from iqiyi_async.models import Fingerprint, JournalEntry, Phase
+from iqiyi_async.upload.timetable import Timetable
+
+from ..engine.tools import cloud
 
 pytestmark = pytest.mark.anyio
 
@@ -78,6 +83,21 @@ async def test_adding_again_changes_only_what_was_not_begun(ledger: Ledger) -> N
     assert await ledger.add([item(1, "new"), item(2, "new"), item(3, "new"), item(4)]) == 1
     titles = [each.title for each in await ledger.records(0, 10)]
     assert titles == ["A film", "A film", "new", "A film"]
+
+
+async def test_what_is_under_way_takes_a_source_that_was_signed_anew(ledger: Ledger) -> None:
+    """A presigned URL is over long before a big upload is; nothing else of it may change."""
+    old, new = (NewItem("url:x", f"https://host/x.mp4?sig={n}", f'{{"name": "{n}"}}') for n in "12")
+    await ledger.add([old])
+    (claim,) = await ledger.claim(1, LONG)
+    assert await ledger.begin(held(claim), entry())
+    assert await ledger.add([new]) == 0
+    await ledger.release([held(claim)])
+    (again,) = await ledger.claim(1, LONG)
+    assert (again.source, again.metadata) == (new.source, old.metadata)
+    assert await ledger.end(held(again), DONE)
+    assert await ledger.add([old]) == 0
+    assert (await ledger.records(0, 1))[0].source == new.source
 
 
 async def test_what_has_failed_can_be_corrected(ledger: Ledger) -> None:
@@ -305,3 +325,44 @@ async def test_a_file_that_goes_under_a_running_batch_is_noticed(tmp_path: Path,
     with pytest.raises(LedgerError, match="removed or replaced"):
         await ledger.begin(held(claim), entry())
     await ledger.aclose()
+
+
+async def test_play_pages_are_kept(ledger: Ledger) -> None:
+    await ledger.add([item(1), item(2)])
+    first, second = await ledger.records(0, 10)
+    await ledger.set_pages([(first.number, "http://page/1")])
+    assert [each.page_url for each in await ledger.records(0, 10)] == ["http://page/1", ""]
+    assert second.page_url == ""
+
+
+async def test_an_entry_that_can_not_be_read_is_none(
+    ledger: Ledger, ledger_url: str, request: pytest.FixtureRequest
+) -> None:
+    await ledger.add([item(1)])
+    (claim,) = await ledger.claim(1, LONG)
+    assert await ledger.begin(held(claim), entry())
+    if ledger_url.startswith("sqlite"):
+        with closing(sqlite3.connect(ledger_url.removeprefix("sqlite:///"), isolation_level=None)) as database:
+            database.execute("UPDATE item SET entry = 'x'")
+    else:
+        sql = f"UPDATE iqiyi_batch_item SET entry = 'x' WHERE n = {claim.number}"
+        await asyncio.to_thread(request.getfixturevalue("postgres").sql, sql)
+    assert await ledger.load(claim.number, "k") is None
+
+
+async def test_a_slot_that_was_taken_meanwhile_is_taken_anew(ledger: Ledger, another: Ledger) -> None:
+    async with cloud("http://127.0.0.1:1") as client:
+        slot = Slot(client, ledger, 0.1, Timetable.parse("1MB"))
+        await slot.take()
+        await asyncio.sleep(0.15)
+        await another.take_slot(LONG)
+        await slot._renew()
+        assert slot.share == 0, "a newcomer again"
+        assert (await ledger.status()).runners == 2
+        await slot.free()
+        assert (await ledger.status()).runners == 1
+
+
+async def test_many_runners_that_start_together_have_slots_of_their_own(ledger: Ledger, another: Ledger) -> None:
+    slots = await asyncio.gather(*(each.take_slot(LONG) for each in [ledger, another] * 10))
+    assert sorted(slot[0] for slot in slots) == list(range(1, 21))

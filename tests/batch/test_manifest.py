@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import codecs
 import io
 import json
@@ -14,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from iqiyi_async import Category, ConfigurationError, Metadata, UploadItem
-from iqiyi_async.batch import Batch, Manifest
+from iqiyi_async.batch import Batch, HotFolder, Manifest
 from iqiyi_async.batch.columns import CATEGORY_NAMES, ColumnError, category_of, tags_of
 
 ROWS = "文件,标题,描述,标签,分类,类型\n三亚.mp4,三亚的海,海边的一天,海滩，海南,旅游,mp4\n"
@@ -103,6 +104,34 @@ def test_a_quote_that_is_not_closed_is_told(tmp_path: Path, lines: list[str], go
     assert [item.metadata.name for item in manifest] == good
     assert [error.line for error in manifest.errors] == ([] if bad is None else [bad])
     assert all("quotes of line" in str(error) for error in manifest.errors)
+
+
+@pytest.mark.parametrize("closed", [True, False])
+def test_a_value_without_an_end_stops_no_others(tmp_path: Path, closed: bool) -> None:
+    long = "a line of a description\n" * 50_000
+    text = f'source,description\na.mp4,A\nb.mp4,"{long}{chr(34) if closed else ""}\nc.mp4,C\n'
+    manifest = Manifest.read(written(tmp_path, text.encode()))
+    names = [item.metadata.name for item in manifest]
+    assert [error.line for error in manifest.errors] == [3]
+    assert "field larger than field limit" in str(manifest.errors[0])
+    # Where the value has no end, what is behind its first part is taken for lines.
+    assert names == ["a", "c"] if closed else names[-1] == "c"
+
+
+def test_values_that_no_path_can_hold(tmp_path: Path) -> None:
+    for name, content in (
+        ("a.csv", "source\na\0.mp4\nb.mp4\n"),
+        ("a.jsonl", '{"source": "\\ud800.mp4", "title": "A"}\n'),
+    ):
+        manifest = Manifest.read(written(tmp_path, content.encode(), name))
+        assert [item.metadata.name for item in manifest] == ["b"] * (name == "a.csv")
+        assert [error.column for error in manifest.errors] == ["source"]
+
+
+@pytest.mark.skipif(os.sep != "/", reason="backslashes are separators there anyway")
+def test_a_path_of_windows(tmp_path: Path) -> None:
+    (item,) = Manifest.read(written(tmp_path, b"source\nraces\\final.mp4\n"))
+    assert item == UploadItem(tmp_path / "races" / "final.mp4", Metadata("final"))
 
 
 def test_json_lines(tmp_path: Path) -> None:
@@ -275,3 +304,30 @@ async def test_bad_lines_in_the_ledger(tmp_path: Path) -> None:
         result = await batch.add(Manifest.read(path))
         assert (result.added, result.known, result.invalid) == (1, 1, 0)
         assert (await batch.status()).invalid == 0
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("source", ["films", "films/*.mp4", "films/a.mp4"])
+async def test_what_is_named_from_the_current_folder_keeps_its_place(
+    source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A batch takes relative paths from its root, which here is another folder than the current one.
+    (tmp_path / "films").mkdir()
+    (tmp_path / "films" / "a.mp4").write_bytes(b"x")
+    monkeypatch.chdir(tmp_path)
+    async with Batch(None, tmp_path / "spring.ledger", root="films") as batch:
+        await batch.add(Manifest.read(source))
+        assert [item.source for item in await batch.report()] == ["a.mp4"]
+
+
+@pytest.mark.anyio
+async def test_a_hot_folder_that_is_named_from_the_current_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "hot").mkdir()
+    (tmp_path / "hot" / "a.mp4").write_bytes(b"x")
+    monkeypatch.chdir(tmp_path)
+    async with Batch(None, tmp_path / "spring.ledger", root="hot") as batch:
+        found = await asyncio.to_thread(HotFolder(Path("hot"), settle_seconds=0).look)
+        await batch.add(found)
+        assert [item.source for item in await batch.report()] == ["a.mp4"]

@@ -24,15 +24,17 @@ from iqiyi_async import (
     TransportError,
     UploadError,
     UploadItem,
+    UploadOutcome,
     VideoCloudError,
 )
+from iqiyi_async._redaction import shown
 from iqiyi_async.batch import Batch, HotFolder, Manifest
 from iqiyi_async.batch.afterwards import OnSuccess
 from iqiyi_async.batch.ledger import LedgerError, open_ledger
 from iqiyi_async.batch.outage import OutageWatch
 from iqiyi_async.batch.settings import Settings
 from iqiyi_async.batch.slots import Slot
-from iqiyi_async.batch.sources import new_item, shown, source_text
+from iqiyi_async.batch.sources import new_item, source_text
 from iqiyi_async.batch.verdicts import Verdict, hint_for, retry_after_of, verdict_of
 from iqiyi_async.models import Fingerprint, JournalEntry
 from iqiyi_async.upload.timetable import Timetable
@@ -252,3 +254,18 @@ def test_a_manifest_of_many_sources() -> None:
     manifest = Manifest.read(items, items)
     assert list(manifest) == items * 2
     assert list(manifest) == items * 2, "it is read anew each time"
+
+
+@pytest.mark.parametrize(
+    ("source", "told"),
+    [
+        ("https://user:secret@host/a.mp4?sig=secret#secret", "'https://host/a.mp4'"),
+        ("films/a?b.mp4", "'films/a?b.mp4'"),
+        (b"secret", "<6 bytes>"),
+        (Path("a.mp4"), repr(Path("a.mp4"))),
+    ],
+)
+def test_an_item_tells_no_secret(source: object, told: str) -> None:
+    item = UploadItem(source, Metadata("A"))
+    assert repr(UploadOutcome(item)).startswith(f"UploadOutcome(item=UploadItem(source={told}, metadata=")
+    assert item.source == source

@@ -22,6 +22,7 @@ from iqiyi_async import (
 )
 from iqiyi_async.batch import Batch, Manifest
 from iqiyi_async.batch.ledger import open_ledger
+from iqiyi_async.batch.starting import bandwidth_of
 from iqiyi_async.emulator import EmulatorConfig, Fault, FaultPlan, FileState, ThreadedEmulatorServer
 
 from ..engine.tools import QUICK, cloud, until
@@ -144,8 +145,62 @@ async def test_the_same_bytes_are_a_duplicate(
         assert report.items[1].file_id == first.receipt.file_id
         assert report.items[1].bytes == second.receipt.size == first.receipt.size
         assert DuplicateVideoError.__name__ not in report.items[1].error
+        assert report.items[1].error.endswith("as film 000.mp4: nothing was sent")
         assert (await batch.status()).failures == 0
     assert len(emulator.published()) == 1
+
+
+async def test_what_comes_with_the_last_outcome_is_done_too(
+    emulator: ThreadedEmulatorServer, films: Films, ledger_url: str, name: str
+) -> None:
+    folder = films(1)
+    missing = folder / "missing.mp4"
+    seen = []
+    async with cloud(emulator.endpoint_url) as client, quick(client, ledger_url, name, folder) as batch:
+        await batch.add([UploadItem(missing, NAME)])
+        async for outcome in batch.run():
+            seen.append(outcome.ok)
+            # The runner has seen that nothing is left.
+            await asyncio.sleep(0.3)
+            if not outcome.ok:
+                missing.write_bytes(b"here it is")
+                await batch.retry_failed()
+            elif len(seen) == 2:
+                await batch.add(Manifest.read(folder))
+    assert seen == [False, True, True]
+
+
+async def test_the_limit_of_a_batch_ends_with_its_run(
+    emulator: ThreadedEmulatorServer, films: Films, ledger_url: str, name: str
+) -> None:
+    folder = films(3)
+    async with cloud(emulator.endpoint_url) as client:
+        client.set_bandwidth(50_000_000)
+        async with quick(client, ledger_url, name, folder, max_bandwidth="0") as batch:
+            await batch.add(Manifest.read(folder))
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.5):
+                    async for _ in batch.run():
+                        raise AssertionError("nothing is sent")
+        # An upload of its own is not paused for ever.
+        async with asyncio.timeout(20):
+            await client.upload(folder / "film 000.mp4", NAME)
+        async with quick(client, ledger_url, name, folder, max_bandwidth="20MB") as batch:
+            async for _ in batch.run():
+                client.set_bandwidth(30_000_000)
+        assert bandwidth_of(client) == 30_000_000
+
+
+async def test_a_batch_opens_its_ledger_by_itself(films: Films, ledger_url: str, name: str) -> None:
+    folder = films(2)
+    async with quick(None, ledger_url, name, folder) as batch:
+        await batch.add(Manifest.read(folder))
+    for look in (Batch.report, Batch.status, Batch.retry_failed, Batch.stop):
+        batch = quick(None, ledger_url, name, folder)
+        found: Any = await look(batch)
+        assert look is not Batch.report or len(found) == 2
+        assert look is not Batch.status or found.waiting == 2
+        await batch.aclose()
 
 
 async def test_reviews(emulator: ThreadedEmulatorServer, films: Films, ledger_url: str, name: str) -> None:
@@ -319,6 +374,42 @@ async def test_what_becomes_of_files(
     assert list(folder.rglob("*.mp4")) == []
     left = sorted(str(each.relative_to(done)) for each in done.rglob("*.mp4"))
     assert left == ([] if after == "delete" else ["film 000.mp4", "film 002.mp4", "sub/film 001.mp4"])
+
+
+@pytest.mark.parametrize("wait", [False, True])
+async def test_the_file_of_a_duplicate_is_tidied_up_too(
+    emulator: ThreadedEmulatorServer, films: Films, ledger_url: str, name: str, wait: bool, tmp_path: Path
+) -> None:
+    folder = films(2)
+    async with cloud(emulator.endpoint_url) as client:
+        async with quick(client, ledger_url, name, folder, on_success=f"move:{tmp_path / 'done'}") as batch:
+            await batch.add(Manifest.read(folder))
+            shutil.copy(folder / "film 000.mp4", tmp_path / "kept.mp4")
+            await outcomes_of(batch, wait_until_published=wait)
+            shutil.move(tmp_path / "kept.mp4", folder / "again.mp4")
+            await batch.add(Manifest.read(folder))
+            (outcome,) = await outcomes_of(batch, wait_until_published=wait)
+    assert outcome.duplicate
+    assert list(folder.iterdir()) == []
+    assert len(emulator.published()) == 2
+
+
+async def test_the_file_of_a_duplicate_is_left_while_its_video_is_not_published(
+    emulator: ThreadedEmulatorServer, films: Films, ledger_url: str, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = films(1)
+    async with cloud(emulator.endpoint_url) as client:
+        async with quick(client, ledger_url, name, folder, on_success="delete") as batch:
+            shutil.copy(folder / "film 000.mp4", folder / "again.mp4")
+            await batch.add([UploadItem(folder / "film 000.mp4", NAME)])
+            (first,) = await outcomes_of(batch)
+            assert first.receipt is not None
+            await asyncio.to_thread(emulator.set_outcome, first.receipt.file_id, FileState.PUBLISHING)
+            await batch.add([UploadItem(folder / "again.mp4", NAME)])
+            async with aclosing(batch.run(wait_until_published=True)) as outcomes:
+                assert (await anext(outcomes)).duplicate
+    assert "could not be verified" in caplog.text
+    assert [each.name for each in folder.iterdir()] == ["again.mp4"]
 
 
 async def test_a_file_that_arrives_under_the_name_of_one_that_is_done(

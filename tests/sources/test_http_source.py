@@ -217,6 +217,7 @@ async def test_no_server_at_all() -> None:
         port = free.getsockname()[1]
     with pytest.raises(UploadError, match="did not answer") as caught:
         await source(f"http://127.0.0.1:{port}/film.mp4").identity()
+    assert type(caught.value) is UploadError, "a class that users know"
     assert caught.value.retryable
 
 
