@@ -11,7 +11,7 @@ from .leases import Hold
 from .tus import Checksum, Hash, TusError
 
 #: What of a refused body is read, so that the client gets to see the answer: bytes, and seconds.
-DISCARD, DISCARD_SECONDS = 256 * 1024, 0.5
+DISCARD, DISCARD_SECONDS = 8 * 1024 * 1024, 0.5
 
 #: A body that gives nothing for so long has ended, in seconds: nobody may be there any more.
 IDLE_SECONDS = 60.0
