@@ -22,7 +22,7 @@ from . import tus
 from .ending import OnFinish
 from .events import events
 from .leases import Hold, stored
-from .receiving import Body
+from .receiving import Body, Turns
 from .records import BrowserUpload, Details, UploadGrant, check_kind, check_number, check_size, file_type_of, granted
 from .running import Running
 from .spool import Spool
@@ -94,6 +94,7 @@ class TusGateway:
         self._expires = float(expires)
         self._spool = spool
         self._clock: Callable[[], float] = time.time
+        self._turns = Turns()
         self._running: Running | None = None
         self._closed = False
 
@@ -110,7 +111,7 @@ class TusGateway:
         if scope["type"] != "http":
             raise RuntimeError(f"TusGateway serves http, not {scope['type']}")
         request = Request(scope, receive)
-        body = Body(receive)
+        body = Body(receive, turns=self._turns)
         failure: Exception | None = None
         try:
             response = await self._answer(request, body)
