@@ -63,6 +63,11 @@ class GatewayRecord:
     problem: str = ""
     releases: int = 0
 
+    @property
+    def untold(self) -> bool:
+        """Whether it is a video that the application does not know yet. One that expired so is told all the same."""
+        return self.state is GatewayState.FINISHED or (self.state is GatewayState.EXPIRED and self.file_id != "")
+
 
 @runtime_checkable
 class GatewayStore(Protocol):

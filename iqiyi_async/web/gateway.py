@@ -229,7 +229,7 @@ class TusGateway:
 
     async def _look(self, running: Running, hold: Hold) -> int:
         """Where the client goes on. What only lacks its end is ended."""
-        if hold.record.state is GatewayState.FINISHED:
+        if hold.record.untold:
             await running.ending.tell(hold)
         if hold.record.state is GatewayState.OPEN:
             way = await running.way(hold)
@@ -323,7 +323,7 @@ class TusGateway:
         if record.state is GatewayState.REFUSED:
             raise TusError(422, record.problem)
         expired = record.state is GatewayState.OPEN and record.expires < self._clock()
-        if expired or record.state in (GatewayState.CANCELLED, GatewayState.EXPIRED):
+        if expired or (record.state in (GatewayState.CANCELLED, GatewayState.EXPIRED) and not record.untold):
             raise TusError(410, "the upload is gone")
 
     def _state(self, offset: int, expires: float) -> dict[str, str]:
