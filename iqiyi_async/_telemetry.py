@@ -112,6 +112,18 @@ class Telemetry:
             return _SILENCE
         return self._upload(instruments, size, file_type)
 
+    @contextmanager
+    def active(self) -> Generator[None, None, None]:
+        """Count an upload as under way while the block lasts."""
+        instruments = self._instruments
+        if instruments is not None:
+            instruments.active.add(1)
+        try:
+            yield
+        finally:
+            if instruments is not None:
+                instruments.active.add(-1)
+
     def range(self, first: int, size: int) -> AbstractContextManager[Span]:
         """A span for one range, with all of its attempts, if spans of ranges are on.
 
@@ -186,13 +198,9 @@ class Telemetry:
 
     @contextmanager
     def _upload(self, instruments: _Instruments, size: int, file_type: str) -> Generator[Span, None, None]:
-        instruments.active.add(1)
-        try:
-            attributes: dict[str, str | int | float | bool] = {"iqiyi.size": size, "iqiyi.file_type": file_type}
-            with self._span(instruments, "upload", attributes) as span:
-                yield span
-        finally:
-            instruments.active.add(-1)
+        attributes: dict[str, str | int | float | bool] = {"iqiyi.size": size, "iqiyi.file_type": file_type}
+        with self.active(), self._span(instruments, "upload", attributes) as span:
+            yield span
 
     @contextmanager
     def _span(

@@ -10,8 +10,16 @@ from typing import Any
 import attrs
 import pytest
 
-from iqiyi_async import AsyncVideoCloud, Endpoints, Metadata, RetryPolicy, ServiceError, UploadOptions
+from iqiyi_async import (
+    AsyncVideoCloud,
+    Endpoints,
+    Metadata,
+    RetryPolicy,
+    ServiceError,
+    UploadOptions,
+)
 from iqiyi_async.emulator import DEFAULT_APP_KEY, DEFAULT_APP_SECRET, Fault, ThreadedEmulatorServer
+from iqiyi_async.models import ClientStats
 
 pytest.importorskip("opentelemetry.sdk")
 from opentelemetry import metrics, trace
@@ -201,3 +209,35 @@ def test_an_sdk_that_is_set_up_later_is_told() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=30)
     assert done.stdout.strip() == "[{'iqiyi.size': 2, 'iqiyi.file_type': 'mp4', 'iqiyi.file_id': 'x'}]"
+
+
+async def test_an_upload_through_the_gateway(iqiyi_emulator: ThreadedEmulatorServer, told: Told) -> None:
+    pytest.importorskip("starlette")
+    import httpx
+
+    from iqiyi_async.web import TusGateway
+
+    seen: list[ClientStats] = []
+
+    async def on_create(request: Any, upload: Any) -> Metadata:
+        return Metadata("Film")
+
+    async def on_finish(upload: Any, receipt: Any) -> None:
+        seen.append(client.stats())
+
+    film, tus = b"x" * (3 * CHUNK), {"Tus-Resumable": "1.0.0"}
+    async with cloud(iqiyi_emulator, trace_ranges=True) as client:
+        gateway = TusGateway(client, on_create=on_create, on_finish=on_finish)
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(gateway), base_url="http://here") as browser:
+            made = await browser.post("/", headers={**tus, "Upload-Length": str(len(film))})
+            body = {"Content-Type": "application/offset+octet-stream", "Upload-Offset": "0"}
+            with trace.get_tracer("test", tracer_provider=trace.get_tracer_provider()).start_as_current_span("PATCH"):
+                answer = await browser.patch(made.headers["Location"], content=film, headers={**tus, **body})
+        await gateway.aclose()
+    assert answer.status_code == 204
+    assert (seen[0].active, seen[0].bytes_per_second > 0) == (1, True)
+    assert sum(point.value for point in told.points("iqiyi.upload.bytes")) == len(film)
+    assert [point.value for point in told.points("iqiyi.upload.active")] == [0]
+    (request,) = told.spans("PATCH")
+    assert sorted((each.attributes or {})["iqiyi.range.size"] for each in told.spans("range")) == [CHUNK] * 3
+    assert {each.context.trace_id for each in told.spans("range")} == {request.context.trace_id}

@@ -77,13 +77,14 @@ def request_release(database: Connection, *, key: str) -> bool:
 
 
 def expire(database: Connection, *, now: float, limit: int) -> tuple[GatewayRecord, ...]:
+    waiting = [state.value for state in GatewayState if not state.ended]
     rows = database.execute(
-        f"SELECT {COLUMNS} FROM gateway WHERE state = ? AND expires < ? ORDER BY expires LIMIT ?",  # noqa: S608
-        (GatewayState.OPEN.value, now, limit),
+        f"SELECT {COLUMNS} FROM gateway WHERE state IN (?, ?) AND expires < ? ORDER BY expires LIMIT ?",  # noqa: S608
+        (*waiting, now, limit),
     ).fetchall()
     database.execute(
-        "DELETE FROM gateway WHERE key IN (SELECT key FROM gateway WHERE state != ? AND expires < ? LIMIT ?)",
-        (GatewayState.OPEN.value, now, limit),
+        "DELETE FROM gateway WHERE key IN (SELECT key FROM gateway WHERE state NOT IN (?, ?) AND expires < ? LIMIT ?)",
+        (*waiting, now, limit),
     )
     database.executemany(
         "UPDATE gateway SET state = ?, expires = ? WHERE key = ?",

@@ -139,12 +139,12 @@ FROM held WHERE record.key = held.key RETURNING 1
 REQUEST_RELEASE = "UPDATE iqiyi_journal_gateway SET releases = releases + 1 WHERE key = $1 RETURNING 1"
 REMOVE_UPLOADS = f"""
 DELETE FROM iqiyi_journal_gateway WHERE key IN (
-    SELECT key FROM iqiyi_journal_gateway WHERE state <> $1 AND expires < {_EPOCH}
+    SELECT key FROM iqiyi_journal_gateway WHERE state <> ALL ($1::text[]) AND expires < {_EPOCH}
     ORDER BY expires LIMIT $2 FOR UPDATE SKIP LOCKED)
 """  # noqa: S608
 EXPIRE_UPLOADS = f"""
 WITH over AS (
-    SELECT key FROM iqiyi_journal_gateway WHERE state = $1 AND expires < {_EPOCH}
+    SELECT key FROM iqiyi_journal_gateway WHERE state = ANY ($1::text[]) AND expires < {_EPOCH}
     ORDER BY expires LIMIT $2 FOR UPDATE SKIP LOCKED)
 UPDATE iqiyi_journal_gateway record SET state = $3, expires = {_EPOCH} + $4::double precision, expired_by = $5
 FROM over WHERE record.key = over.key

@@ -29,8 +29,8 @@ class GatewayState(Enum):
 
     @property
     def ended(self) -> bool:
-        """Whether no byte will be taken any more."""
-        return self is not GatewayState.OPEN
+        """Whether there is nothing left to do: the video is known to the application, or there is none."""
+        return self not in (GatewayState.OPEN, GatewayState.FINISHED)
 
 
 @attrs.frozen
@@ -62,6 +62,11 @@ class GatewayRecord:
     file_id: str = ""
     problem: str = ""
     releases: int = 0
+
+    @property
+    def untold(self) -> bool:
+        """Whether it is a video that the application does not know yet. One that expired so is told all the same."""
+        return self.state is GatewayState.FINISHED or (self.state is GatewayState.EXPIRED and self.file_id != "")
 
 
 @runtime_checkable
@@ -102,8 +107,8 @@ class GatewayStore(Protocol):
         ...
 
     async def expire_uploads(self, limit: int = 50) -> tuple[GatewayRecord, ...]:
-        """End what nobody has gone on with: records in the state OPEN whose time is over become EXPIRED, to be kept for
-        one day more. Records that have ended are removed when their time is over.
+        """End what nobody has gone on with: records in the states OPEN and FINISHED whose time is over become EXPIRED,
+        to be kept for one day more. Other records are removed when their time is over.
 
         Args:
             limit: how many at most are ended, and how many removed.

@@ -248,9 +248,12 @@ class PostgresJournal:
         async def work(attempt: _Attempt) -> tuple[GatewayRecord, ...]:
             earlier = await attempt.rows(tables.EXPIRED_BY, call) if attempt.again else ()
             if not earlier:
-                open_, expired = GatewayState.OPEN.value, GatewayState.EXPIRED.value
-                await attempt.rows(tables.REMOVE_UPLOADS, open_, limit)
-                earlier = await attempt.rows(tables.EXPIRE_UPLOADS, open_, limit, expired, EXPIRED_FOR, call)
+                waiting, expired = (
+                    [state.value for state in GatewayState if not state.ended],
+                    GatewayState.EXPIRED.value,
+                )
+                await attempt.rows(tables.REMOVE_UPLOADS, waiting, limit)
+                earlier = await attempt.rows(tables.EXPIRE_UPLOADS, waiting, limit, expired, EXPIRED_FOR, call)
             found = [tables.gateway_record(row) for row in earlier]
             return tuple(record for record in found if record is not None)
 

@@ -153,6 +153,12 @@ class GatewayStoreContract(Contract[GatewayJournal]):
             assert await store.load_upload(KEY) is None
             assert await store.load_upload(OTHER) is not None
 
+    async def test_a_video_that_the_application_does_not_know_expires(self) -> None:
+        async with self.opened() as store:
+            await store.create_upload(attrs.evolve(record(lives=-1), state=GatewayState.FINISHED, file_id="f"))
+            (found,) = await store.expire_uploads()
+            assert (found.key, found.state, found.file_id) == (KEY, GatewayState.EXPIRED, "f")
+
     async def test_no_more_expire_at_once_than_were_asked_for(self) -> None:
         async with self.opened() as store:
             keys = [f"{number:032x}" for number in range(5)]

@@ -77,6 +77,7 @@ class RangeWriter:
         self._began = time.monotonic()
         self._resumed = 0
         self._retries = 0
+        self._sent = 0
         # The run of bytes that is being handed in.
         self._gathering: Gathering | None = None
         self._at = 0
@@ -124,6 +125,11 @@ class RangeWriter:
         found = self.accepted
         return found[-1].last + 1 if found else 0
 
+    @property
+    def rate(self) -> float:
+        """Bytes a second that the service has accepted of this writer, on the average of its life."""
+        return self._sent / max(time.monotonic() - self._began, 1e-6)
+
     @contextlib.asynccontextmanager
     async def lease(self) -> AsyncGenerator[RangeWriter, None]:
         """Be the only one who writes this upload; what an earlier writer has left is known from then on.
@@ -140,7 +146,8 @@ class RangeWriter:
                     self._journal.resume(entry)
                     self._open(UploadTicket(entry.file_id, entry.upload_url, self.size))
                     self._resumed = self.offset
-                yield self
+                with self._session.telemetry.active():
+                    yield self
             finally:
                 await run_to_completion(self._stop())
                 self._writers.discard(self)
@@ -376,18 +383,21 @@ class RangeWriter:
         assert route is not None
         async with self._window:
             self._journal.check()
-            receipt = await send_range(
-                self._session,
-                self._service.pool,
-                route,
-                ticket,
-                first,
-                view,
-                parameters=self._service.options.parameters,
-                hashed=self._resources.hashed,
-                turn=self._turn,
-                retries=self._session.call_retries,
-            )
+            with self._session.telemetry.range(first, len(view)):
+                receipt = await send_range(
+                    self._session,
+                    self._service.pool,
+                    route,
+                    ticket,
+                    first,
+                    view,
+                    parameters=self._service.options.parameters,
+                    hashed=self._resources.hashed,
+                    turn=self._turn,
+                    retries=self._session.call_retries,
+                )
+        self._session.telemetry.accepted(len(view))
+        self._sent += len(view)
         self._retries += receipt.attempts - 1
         if self._held_back is None:
             await self._record(receipt)

@@ -124,7 +124,7 @@ class Uploads:
     @property
     def rate(self) -> float:
         """Bytes a second that the service accepts of all uploads under way, on the average of each one's life."""
-        return sum(handle.counts.rate for handle in self._handles)
+        return sum(handle.counts.rate for handle in self._handles) + sum(writer.rate for writer in self._writers)
 
     def start(
         self,

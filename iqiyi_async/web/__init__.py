@@ -3,7 +3,7 @@
 from iqiyi_async.web import TusGateway, UploadGrant
 
 async def on_create(request, upload):
-    return UploadGrant(Metadata(upload.metadata["filename"]), owner=request.user.id)
+    return UploadGrant(Metadata(upload.metadata.get("filename", "video")), owner=request.user.id)
 
 app.mount("/uploads", TusGateway(cloud, on_create=on_create))
 """

@@ -92,7 +92,7 @@ class Ending:
             TusError: 503: the service could not be told.
         """
         record = hold.record
-        if record.state is GatewayState.FINISHED:
+        if record.untold:
             await self.tell(hold)
         elif record.state in (GatewayState.OPEN, GatewayState.EXPIRED):
             try:

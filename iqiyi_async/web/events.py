@@ -39,9 +39,9 @@ def events(
     """The answer to ``GET .../events``: one event whenever something has changed.
 
     Each is a JSON object: ``state`` (receiving, publishing, published, failed, refused, cancelled, expired), ``size``,
-    ``received`` (bytes from the browser), ``accepted`` (bytes at the service), ``file_id`` and ``problem``. Three
-    states are not the last: receiving, publishing, and unknown while the store can't be asked. It ends without a last
-    event when the gateway is `closed`, or its client: a browser then asks again, and another worker answers.
+    ``received`` (bytes from the browser), ``accepted`` (bytes at the service), ``file_id`` and ``problem``. All but
+    receiving and publishing are the last. While the store can't be asked nothing is said. It ends without a last event
+    when the gateway is `closed`, or its client: a browser then asks again, and another worker answers.
     """
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     if request.headers.get("last-event-id") == LAST:
@@ -58,8 +58,8 @@ async def _stream(
     said, at = "", clock()
     now: GatewayRecord | None = record
     while now is not None:
-        text = _text(now, _NAMES[now.state])
-        if now.state not in (GatewayState.OPEN, GatewayState.FINISHED, GatewayState.DONE):
+        text = _text(now, "publishing" if now.untold else _NAMES[now.state])
+        if now.state not in (GatewayState.OPEN, GatewayState.DONE) and not now.untold:
             yield _event(text, last=True)
             return
         if text != said:

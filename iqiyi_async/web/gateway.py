@@ -22,7 +22,7 @@ from . import tus
 from .ending import OnFinish
 from .events import events
 from .leases import Hold, stored
-from .receiving import Body
+from .receiving import Body, Turns
 from .records import BrowserUpload, Details, UploadGrant, check_kind, check_number, check_size, file_type_of, granted
 from .running import Running
 from .spool import Spool
@@ -94,6 +94,7 @@ class TusGateway:
         self._expires = float(expires)
         self._spool = spool
         self._clock: Callable[[], float] = time.time
+        self._turns = Turns()
         self._running: Running | None = None
         self._closed = False
 
@@ -110,30 +111,35 @@ class TusGateway:
         if scope["type"] != "http":
             raise RuntimeError(f"TusGateway serves http, not {scope['type']}")
         request = Request(scope, receive)
-        body = Body(receive)
+        body = Body(receive, turns=self._turns)
+        failure: Exception | None = None
         try:
             response = await self._answer(request, body)
         except TusError as error:
             response = PlainTextResponse(f"{error}\n", error.status, dict(error.headers))
         except HTTPException as refusal:
             response = PlainTextResponse(f"{refusal.detail}\n", refusal.status_code, dict(refusal.headers or {}))
+        except Exception as problem:  # noqa: BLE001 - raised again below: a page of another origin gets to see the answer
+            response, failure = PlainTextResponse("the server failed; try again later\n", 500), problem
         response.headers.update(tus.CORS)
         response.headers.setdefault("Tus-Resumable", tus.VERSION)
         response.headers.setdefault("X-Content-Type-Options", "nosniff")
+        response.headers.setdefault("Cache-Control", "no-store")
         whole = not _has_body(request) or await body.ended(read_on=response.status_code >= 300)
         if not whole and scope.get("http_version", "1.1").startswith("1"):
             # The rest of it will not be read. (HTTP/2 knows no such header.)
             response.headers["Connection"] = "close"
         await response(scope, receive, send)
+        if failure is not None:
+            raise failure
 
     async def _answer(self, request: Request, body: Body) -> Response:
-        method = request.method
-        if method == "POST":
-            method = request.headers.get("x-http-method-override", method).upper()
+        # Whatever the method itself is: so the protocol says.
+        method = (tus.only(request.headers, "x-http-method-override") or request.method).upper()
         if method == "OPTIONS":
             return self._options(request)
         key, rest = _parts(request)
-        if method != "GET" and request.headers.get("tus-resumable") != tus.VERSION:
+        if method != "GET" and tus.only(request.headers, "tus-resumable") != tus.VERSION:
             raise TusError(412, f"Tus-Resumable must be {tus.VERSION}", {"Tus-Version": tus.VERSION})
         asks = "" if self._authenticate is None else str(await self._authenticate(request))
         running = self._start()
@@ -159,17 +165,18 @@ class TusGateway:
         if self._max_size is not None:
             headers["Tus-Max-Size"] = str(self._max_size)
         if "access-control-request-method" in request.headers:
-            headers.update(tus.PREFLIGHT)
+            headers.update(tus.preflight(request.headers))
         return Response(status_code=204, headers=headers)
 
     async def _create(self, running: Running, request: Request, body: Body, asks: str) -> Response:
         size = tus.size_of_new(request.headers, deferred=self._spool is not None)
-        said = request.headers.get("upload-metadata", "")
+        said = tus.only(request.headers, "upload-metadata") or ""
         told = tus.metadata(said)
+        checksum = tus.checksum(tus.only(request.headers, "upload-checksum"))
         check_size(size, self._max_size)
         key = secrets.token_hex(16)
         running.check_room()
-        grant = granted(await self._on_create(request, BrowserUpload(key, size, told, asks)))
+        grant = await self._granted(request, BrowserUpload(key, size, told, asks))
         most = min((each for each in (self._max_size, grant.max_size) if each is not None), default=None)
         check_size(size, most)
         owner = grant.owner or asks
@@ -179,18 +186,29 @@ class TusGateway:
         if not await stored(running.store.create_upload(record)):
             raise unavailable("the upload could not be noted; try again")
         offset = 0
-        if request.headers.get("content-type", "") == tus.CONTENT_TYPE:
-            checksum = tus.checksum(request.headers.get("upload-checksum"))
+        if tus.is_bytes(request.headers):
             try:
                 offset = await self._receive(running, request, body, record, 0, checksum)
             except TusError as error:
-                # The upload is there: what could not be taken now comes with the next PATCH.
-                if error.status not in (409, 423, 503):
+                # The upload is there: what could not be taken now, or be told to the application, comes with the next
+                # request. A client that does not get the URL begins a second upload of the same video.
+                if error.status not in (408, 409, 423, 500, 503):
+                    await running.discard(record)
                     raise
                 offset = 0
         location = f"{tus.origin(request.headers, request.url.scheme, request.url.netloc)}{_base(request)}/{key}"
         state = self._state(offset, self._clock() + self._expires)
         return Response(status_code=201, headers={"Location": location, **state})
+
+    async def _granted(self, request: Request, upload: BrowserUpload) -> UploadGrant:
+        """What the application says of a new upload."""
+        try:
+            answer = await self._on_create(request, upload)
+        except ConfigurationError as problem:
+            # Of what the browser said, such as a name that can't be one: it would be the same the next time.
+            logger.warning("an upload of a browser was refused: %s", problem)
+            raise TusError(422, str(problem)) from problem
+        return granted(answer)
 
     async def _head(self, running: Running, request: Request, body: Body, record: GatewayRecord) -> Response:
         self._check_alive(record)
@@ -211,7 +229,7 @@ class TusGateway:
 
     async def _look(self, running: Running, hold: Hold) -> int:
         """Where the client goes on. What only lacks its end is ended."""
-        if hold.record.state is GatewayState.FINISHED:
+        if hold.record.untold:
             await running.ending.tell(hold)
         if hold.record.state is GatewayState.OPEN:
             way = await running.way(hold)
@@ -227,12 +245,12 @@ class TusGateway:
 
     async def _patch(self, running: Running, request: Request, body: Body, record: GatewayRecord) -> Response:
         self._check_alive(record)
-        if request.headers.get("content-type", "") != tus.CONTENT_TYPE:
+        if not tus.is_bytes(request.headers):
             raise TusError(415, f"Content-Type must be {tus.CONTENT_TYPE}")
         offset = tus.number(request.headers, "upload-offset")
         if offset is None:
             raise TusError(400, "Upload-Offset is needed")
-        checksum = tus.checksum(request.headers.get("upload-checksum"))
+        checksum = tus.checksum(tus.only(request.headers, "upload-checksum"))
         offset = await self._receive(running, request, body, record, offset, checksum)
         return Response(status_code=204, headers=self._state(offset, self._clock() + self._expires))
 
@@ -252,6 +270,8 @@ class TusGateway:
         async with running.leases.hold(record) as hold:
             self._check_alive(hold.record)
             if hold.record.state is not GatewayState.OPEN:
+                if length == 0 and offset == hold.record.size:
+                    return await self._look(running, hold)
                 raise TusError(409, "the upload is complete", {"Upload-Offset": str(hold.record.size)})
             await self._take_length(running, request, hold)
             watch = asyncio.create_task(
@@ -274,6 +294,9 @@ class TusGateway:
         check_size(length, Details.of(record).max_size)
         if length == 0:
             raise TusError(400, "an empty file can't become a video")
+        there = await (await running.way(hold)).offset(hold)
+        if length < there:
+            raise TusError(400, f"{there} bytes of the upload have come; its length can't be {length}")
         await running.set_size(hold, length)
 
     async def _delete(self, running: Running, request: Request, body: Body, record: GatewayRecord) -> Response:
@@ -300,7 +323,7 @@ class TusGateway:
         if record.state is GatewayState.REFUSED:
             raise TusError(422, record.problem)
         expired = record.state is GatewayState.OPEN and record.expires < self._clock()
-        if expired or record.state in (GatewayState.CANCELLED, GatewayState.EXPIRED):
+        if expired or (record.state in (GatewayState.CANCELLED, GatewayState.EXPIRED) and not record.untold):
             raise TusError(410, "the upload is gone")
 
     def _state(self, offset: int, expires: float) -> dict[str, str]:

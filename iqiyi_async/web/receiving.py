@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from typing import Any, Protocol
 
 from starlette.types import Receive
@@ -11,7 +12,10 @@ from .leases import Hold
 from .tus import Checksum, Hash, TusError
 
 #: What of a refused body is read, so that the client gets to see the answer: bytes, and seconds.
-DISCARD, DISCARD_SECONDS = 256 * 1024, 0.5
+DISCARD, DISCARD_SECONDS = 8 * 1024 * 1024, 0.5
+
+#: So many bodies take a piece of some 64 KiB in one turn of the event loop: that is about a millisecond.
+AT_ONCE = 8
 
 #: A body that gives nothing for so long has ended, in seconds: nobody may be there any more.
 IDLE_SECONDS = 60.0
@@ -29,12 +33,50 @@ class Sink(Protocol):
         ...
 
 
+class Turns:
+    """Lets only so many bodies take a piece in one turn of the event loop; the others follow in the next ones.
+
+    Whatever else the loop has to do waits for one turn, and a turn with a piece of each of a hundred bodies takes long.
+
+    Args:
+        most: bodies in one turn.
+    """
+
+    def __init__(self, most: int = AT_ONCE) -> None:
+        self._most = most
+        self._left = most
+        self._waiting: deque[asyncio.Future[None]] = deque()
+
+    async def next(self) -> None:
+        """Wait for this turn of the loop, or a later one."""
+        loop = asyncio.get_running_loop()
+        if self._left == self._most:
+            loop.call_soon(self._refill)
+        if self._left:
+            self._left -= 1
+            return
+        place: asyncio.Future[None] = loop.create_future()
+        self._waiting.append(place)
+        await place
+
+    def _refill(self) -> None:
+        self._left = self._most
+        while self._waiting and self._left:
+            place = self._waiting.popleft()
+            if not place.done():
+                place.set_result(None)
+                self._left -= 1
+        if self._left < self._most:
+            asyncio.get_running_loop().call_soon(self._refill)
+
+
 class Body:
     """The body of one request.
 
     Args:
         receive: of ASGI.
         idle: seconds without a byte after which the body has ended.
+        turns: shared by the bodies of this event loop.
 
     Attributes:
         size: bytes that have come.
@@ -42,9 +84,10 @@ class Body:
         disconnected: whether the client has gone.
     """
 
-    def __init__(self, receive: Receive, idle: float = IDLE_SECONDS) -> None:
+    def __init__(self, receive: Receive, idle: float = IDLE_SECONDS, turns: Turns | None = None) -> None:
         self._receive = receive
         self._idle = idle
+        self._turns = turns or Turns()
         self._checksum: Checksum | None = None
         self._hash: Hash | None = None
         self.size: int = 0
@@ -107,6 +150,7 @@ class Body:
     async def _pump(self, hold: Hold, sink: Sink, most: int) -> None:
         while True:
             await sink.room()
+            await self._turns.next()
             try:
                 async with asyncio.timeout(self._idle):
                     piece = await self._next()

@@ -12,7 +12,7 @@ import attrs
 
 from .. import ConfigurationError, Metadata
 from ..stores import GatewayRecord
-from .tus import TusError
+from .tus import MOST, TusError
 
 #: What a video counts as whose name and type say nothing.
 DEFAULT_TYPE = "mp4"
@@ -160,8 +160,8 @@ def check_size(size: int | None, *bounds: int | None) -> None:
     Raises:
         TusError: 413.
     """
-    most = min((bound for bound in bounds if bound is not None), default=None)
-    if size is not None and most is not None and size > most:
+    most = min(bound for bound in (*bounds, MOST) if bound is not None)
+    if size is not None and size > most:
         raise TusError(413, f"the upload has {size} bytes; the most is {most}")
 
 

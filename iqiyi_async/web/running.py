@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 import attrs
 
 from .. import AsyncVideoCloud, VideoCloudError
-from ..stores import GatewayJournal, GatewayState, Phase
+from ..stores import GatewayJournal, GatewayRecord, GatewayState, Phase
 from ._client import check_room, check_usable, store_of, writer_of
 from .ending import Ending, OnFinish
 from .leases import Hold, Leases, stored
@@ -22,6 +22,8 @@ logger: logging.Logger = logging.getLogger(__name__)
 
 #: How often it is looked whether uploads have expired, in seconds.
 SWEEP = 60.0
+#: So long an upload that has expired waits for a request that is still open, in seconds.
+PATIENCE = 2.0
 
 
 class Running:
@@ -52,6 +54,8 @@ class Running:
         self._life = life
         self._piping = Piping(self.store, self.ending, life, clock)
         self._spooling = None if spool is None else Spooling(spool, cloud, self.store, self.ending, life, clock)
+        # Those that could not be cancelled yet.
+        self._expired: dict[str, GatewayRecord] = {}
         self._sweeper = asyncio.create_task(self._sweep(), name="iqiyi-async gateway sweeper")
 
     def check_room(self) -> None:
@@ -91,6 +95,15 @@ class Running:
             raise unavailable("this server has no spool any more", 60.0)
         return self._spooling
 
+    async def discard(self, record: GatewayRecord) -> None:
+        """Throw away an upload whose URL nobody was told."""
+        try:
+            async with self.leases.hold(record) as hold:
+                if hold.record.state is GatewayState.OPEN:
+                    await (await self.way(hold)).cancel(hold)
+        except TusError as problem:
+            logger.warning("an upload whose creation was refused is cancelled only when it expires: %s", problem)
+
     async def set_size(self, hold: Hold, size: int) -> None:
         """The client says how long an upload is."""
         record = attrs.evolve(hold.record, size=size)
@@ -120,12 +133,16 @@ class Running:
             logger.warning("the gateway could not look after old uploads (%s: %s)", type(problem).__name__, problem)
 
     async def _expire(self) -> None:
-        for record in await self.store.expire_uploads():
+        self._expired.update({record.key: record for record in await self.store.expire_uploads()})
+        for record in tuple(self._expired.values()):
             try:
-                async with self.leases.hold(record, 0.0) as hold:
+                async with self.leases.hold(record, PATIENCE) as hold:
                     await (await self.way(hold)).cancel(hold)
             except TusError as problem:
                 logger.warning("an upload that has expired could not be cancelled: %s", problem)
+                if problem.status in (423, 500, 503):
+                    continue  # tried again at the next look
+            del self._expired[record.key]
 
     async def _go_on_with_spool(self) -> None:
         """Upload what an earlier process has left whole in the spool."""

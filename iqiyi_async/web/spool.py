@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Generator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -106,13 +107,16 @@ class Spooling:
             last = _LastByte()
             await body.pipe(hold, last, 1)
             check_whole(hold, body)
-            async with aiofiles.open(path, "rb") as file:
-                await file.seek(offset)
-                if await file.read() != bytes(last.data):
-                    raise TusError(409, "this is not the byte that came before")
+            with _disk():
+                async with aiofiles.open(path, "rb") as file:
+                    await file.seek(offset)
+                    before = await file.read()
+            if before != bytes(last.data):
+                raise TusError(409, "this is not the byte that came before")
         else:
             check_size(offset + (length or 0), Details.of(hold.record).max_size)
-            await self._append(hold, body, path, offset, length)
+            with _disk():
+                await self._append(hold, body, path, offset, length)
         if await self.all_there(hold):
             await self.conclude(hold)
             return hold.record.size or 0
@@ -182,14 +186,16 @@ class Spooling:
         return unavailable("the server has no room for the upload now", 60.0)
 
     async def _used(self) -> int:
-        await aiofiles.os.makedirs(self._spool.path, mode=0o700, exist_ok=True)
+        with _disk():
+            await aiofiles.os.makedirs(self._spool.path, mode=0o700, exist_ok=True)
         return sum([await self._size(key) async for key in self.keys()])
 
     async def _size(self, key: str) -> int:
-        try:
-            return (await aiofiles.os.stat(self._spool.file_of(key))).st_size
-        except FileNotFoundError:
-            return 0
+        with _disk():
+            try:
+                return (await aiofiles.os.stat(self._spool.file_of(key))).st_size
+            except FileNotFoundError:
+                return 0
 
     async def _remove(self, key: str) -> None:
         try:
@@ -198,6 +204,16 @@ class Spooling:
             return
         except OSError as problem:
             logger.warning("a spooled file could not be removed: %s", problem)
+
+
+@contextmanager
+def _disk() -> Generator[None, None, None]:
+    """A disk that is full or broken is an outage: what has come so far counts, and the rest comes later."""
+    try:
+        yield
+    except OSError as problem:
+        logger.warning("the spool of the gateway failed (%s)", problem)
+        raise unavailable("the server can't keep the upload now; try again later", 60.0) from problem
 
 
 class _SpoolFile:

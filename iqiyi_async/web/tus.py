@@ -12,6 +12,7 @@ from email.utils import format_datetime
 from typing import Protocol
 
 import attrs
+from starlette.datastructures import Headers
 
 VERSION = "1.0.0"
 EXTENSIONS = "creation,creation-with-upload,termination,expiration,checksum"
@@ -42,7 +43,8 @@ PREFLIGHT = {
     "Access-Control-Max-Age": "86400",
 }
 
-_NUMBER = re.compile(r"[0-9]{1,16}")
+_NUMBER = re.compile(r"[0-9]{1,40}")
+_NAMES = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~, -]{1,2048}")
 _HOST = re.compile(r"[A-Za-z0-9.-]+(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]+\](:[0-9]{1,5})?")
 
 
@@ -85,18 +87,43 @@ class Checksum:
         return hashlib.new(self.algorithm, usedforsecurity=False)
 
 
-def number(headers: Mapping[str, str], name: str) -> int | None:
+def only(headers: Headers, name: str) -> str | None:
+    """A header that may be there once; None if it is missing.
+
+    Raises:
+        TusError: it is there twice.
+    """
+    values = headers.getlist(name)
+    if len(values) > 1:
+        raise TusError(400, f"{name} may be there once only")
+    return values[0] if values else None
+
+
+def number(headers: Headers, name: str) -> int | None:
     """A header that is a whole number; None if it is missing.
 
     Raises:
-        TusError: it is something else.
+        TusError: it is something else, or there twice.
     """
-    text = headers.get(name)
+    text = only(headers, name)
     if text is None:
         return None
-    if _NUMBER.fullmatch(text) is None or int(text) > MOST:
+    if _NUMBER.fullmatch(text) is None:
         raise TusError(400, f"{name} must be a whole number of at least 0")
     return int(text)
+
+
+def is_bytes(headers: Headers) -> bool:
+    """Whether the body is said to be bytes of an upload."""
+    return headers.get("content-type", "").partition(";")[0].strip().lower() == CONTENT_TYPE
+
+
+def preflight(headers: Headers) -> dict[str, str]:
+    """What a browser is told that asks before it sends. It may send whatever headers it asks for (an application may
+    want some of its own): cookies are not allowed by this."""
+    asked = headers.get("access-control-request-headers", "")
+    more = f", {asked}" if _NAMES.fullmatch(asked) else ""
+    return {**PREFLIGHT, "Access-Control-Allow-Headers": PREFLIGHT["Access-Control-Allow-Headers"] + more}
 
 
 def metadata(text: str) -> dict[str, str]:
@@ -138,13 +165,13 @@ def checksum(text: str | None) -> Checksum | None:
     return Checksum(algorithm, digest)
 
 
-def size_of_new(headers: Mapping[str, str], *, deferred: bool) -> int | None:
+def size_of_new(headers: Headers, *, deferred: bool) -> int | None:
     """The size that a creation names; None if it comes later.
 
     Raises:
         TusError: none, both, or one that can't be.
     """
-    length, later = number(headers, "upload-length"), headers.get("upload-defer-length")
+    length, later = number(headers, "upload-length"), only(headers, "upload-defer-length")
     if "upload-concat" in headers:
         raise TusError(400, "uploads can't be concatenated here")
     if later is not None:

@@ -512,3 +512,25 @@ def test_room_always_comes_back(limit: int, steps: list[tuple[int, int]]) -> Non
         assert memory.used == 0
 
     asyncio.run(play())
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("meanwhile", ["release", "withdraw"])
+async def test_room_comes_back_while_a_task_that_waits_for_it_is_being_cancelled(meanwhile: str) -> None:
+    memory = StreamMemory(CHUNK, lambda: 0)
+    holder, waiter, other = _Stream(memory), _Stream(memory), _Stream(memory)
+    assert memory.take_now(holder, CHUNK) == CHUNK
+    memory.hand_over(holder, CHUNK)
+    waiting = [asyncio.create_task(memory.take(each, TURN, CHUNK)) for each in (waiter, other)]
+    await asyncio.sleep(0)
+    # Its future is cancelled at once, and its task runs only later.
+    waiting[0].cancel()
+    if meanwhile == "withdraw":
+        memory.withdraw(waiter)
+    memory.release(CHUNK)
+    with pytest.raises(asyncio.CancelledError):
+        await waiting[0]
+    assert await in_time(waiting[1]) == CHUNK
+    memory.drop(other)
+    assert memory.used == 0
+    assert memory.take_now(waiter, CHUNK) == CHUNK

@@ -101,6 +101,83 @@ async def test_a_creation_whose_bytes_could_not_be_taken_stands(gateways: Gatewa
     assert stored(gateways) == [FILM]
 
 
+async def test_a_creation_whose_end_the_application_could_not_note_stands(gateways: Gateways) -> None:
+    told: list[str] = []
+
+    async def on_finish(upload: Any, receipt: Any) -> None:
+        told.append(receipt.file_id)
+        if len(told) == 1:
+            raise RuntimeError("the database is down")
+
+    tus = await gateways(on_finish=on_finish)
+    answer = await tus.request("POST", tus.endpoint, FILM, **BODY, Upload_Length=str(SIZE))
+    # A client without the URL would create a second upload, and the video would be there twice.
+    assert (answer.status_code, answer.headers["Upload-Offset"]) == (201, "0")
+    assert await tus.offset(answer.headers["Location"]) == SIZE
+    assert len(videos(gateways)) == 1
+    assert len(told) == 2
+
+
+async def test_a_creation_with_a_wrong_body_leaves_nothing(gateways: Gateways) -> None:
+    tus = await gateways()
+    wrong = f"sha1 {base64.b64encode(hashlib.sha1(b'other').digest()).decode()}"
+    for headers, status in (({"Upload_Checksum": wrong}, 460), ({"Upload_Checksum": "crc32 x"}, 400), ({}, 413)):
+        body = FILM + b"x" if status == 413 else FILM
+        answer = await tus.request("POST", tus.endpoint, body, **BODY, Upload_Length=str(SIZE), **headers)
+        assert answer.status_code == status
+        assert gateways.emulator.open_uploads() == ()
+
+
+async def test_headers_that_are_there_twice_are_refused(gateways: Gateways) -> None:
+    tus = await gateways()
+    url = await tus.new(SIZE)
+    twice: list[tuple[str, str, list[tuple[str, str]]]] = [
+        ("POST", tus.endpoint, [("Upload-Length", "1"), ("Upload-Length", "2")]),
+        ("POST", tus.endpoint, [("Upload-Length", "1"), ("Upload-Metadata", "a"), ("Upload-Metadata", "b")]),
+        ("PATCH", url, [*BODY.items(), ("Upload-Offset", "0"), ("Upload-Offset", "5")]),
+        ("HEAD", url, [("Tus-Resumable", "1.0.0")]),
+    ]
+    for method, where, headers in twice:
+        answer = await tus.http.request(method, where, headers=[*VERSION.items(), *headers])
+        assert answer.status_code == 400, headers
+    assert await tus.offset(url) == 0
+
+
+async def test_an_empty_body_at_the_end_is_none_too_many(gateways: Gateways) -> None:
+    tus = await gateways()
+    url = await tus.new(SIZE)
+    await tus.patch(url, 0, FILM)
+    answer = await tus.patch(url, SIZE, b"")
+    assert (answer.status_code, answer.headers["Upload-Offset"]) == (204, str(SIZE))
+    assert (await tus.patch(url, SIZE, b"x")).status_code == 409
+    assert (await tus.patch(url, 0, b"")).status_code == 409
+
+
+async def test_no_answer_may_be_kept_by_a_cache(gateways: Gateways) -> None:
+    tus = await gateways()
+    for answer in (await tus.head(f"{tus.endpoint}{'0' * 32}"), await tus.head(await tus.new(SIZE))):
+        assert answer.headers["Cache-Control"] == "no-store"
+
+
+@pytest.mark.parametrize("fails", ["authenticate", "on_create"])
+async def test_a_page_of_another_origin_sees_that_the_application_failed(gateways: Gateways, fails: str) -> None:
+    async def fail(*_: Any) -> Any:
+        raise RuntimeError("the database is down")
+
+    tus = await gateways(**{fails: fail})
+    answer = await tus.create(SIZE)
+    assert answer.status_code == 500
+    assert (answer.headers["Access-Control-Allow-Origin"], answer.headers["Tus-Resumable"]) == ("*", "1.0.0")
+    assert "database" not in answer.text
+
+
+async def test_a_name_that_can_be_no_video_is_refused(gateways: Gateways) -> None:
+    tus = await gateways()
+    answer = await tus.create(SIZE, "nul\0.mp4")
+    assert answer.status_code == 422
+    assert "name" in answer.text
+
+
 @pytest.mark.parametrize("algorithm", ["sha1", "md5", "sha256", "sha512"])
 async def test_a_body_is_held_against_its_checksum(gateways: Gateways, algorithm: str) -> None:
     tus = await gateways()
@@ -163,7 +240,8 @@ async def test_what_can_be_no_creation(gateways: Gateways) -> None:
         ({"Upload-Length": "0"}, 400),
         ({"Upload-Length": "-1"}, 400),
         ({"Upload-Length": "1e3"}, 400),
-        ({"Upload-Length": "9" * 17}, 400),
+        ({"Upload-Length": "9" * 17}, 413),
+        ({"Upload-Length": "9" * 41}, 400),
         ({"Upload-Defer-Length": "1"}, 400),
         ({"Upload-Length": "5", "Upload-Concat": "partial"}, 400),
         ({"Upload-Length": "5", "Upload-Metadata": "filename !!"}, 400),
@@ -208,10 +286,11 @@ async def test_a_body_in_pieces_of_unknown_number(gateways: Gateways) -> None:
     assert (answer.status_code, answer.headers["Upload-Offset"]) == (204, str(SIZE))
 
 
-async def test_a_method_may_be_overridden(gateways: Gateways) -> None:
+@pytest.mark.parametrize("method", ["POST", "GET", "PUT"])
+async def test_a_method_may_be_overridden(gateways: Gateways, method: str) -> None:
     tus = await gateways()
     url = await tus.new(SIZE)
-    answer = await tus.request("POST", url, FILM[:10], **BODY, Upload_Offset="0", X_HTTP_Method_Override="PATCH")
+    answer = await tus.request(method, url, FILM[:10], **BODY, Upload_Offset="0", X_HTTP_Method_Override="patch")
     assert (answer.status_code, answer.headers["Upload-Offset"]) == (204, "10")
     answer = await tus.request("POST", url, X_HTTP_Method_Override="HEAD")
     assert (answer.status_code, answer.headers["Upload-Offset"]) == (200, "10")
@@ -247,6 +326,52 @@ async def test_an_upload_expires(gateways: Gateways) -> None:
     await until(lambda: not gateways.emulator.open_uploads())
     assert (await tus.head(url)).status_code == 410
     assert (await tus.patch(url, 100_000, FILM[100_000:])).status_code == 410
+
+
+async def test_an_upload_that_expires_in_an_outage_is_cancelled_after_it(gateways: Gateways) -> None:
+    tus = await gateways(expires=0.5)
+    url = await tus.new(SIZE)
+    await tus.patch(url, 0, FILM[:100_000])
+    faults(gateways, Fault(operation="cancel_upload", status=503))
+    await until(lambda: any(each.operation == "cancel_upload" for each in gateways.emulator.history))
+    faults(gateways)
+    await until(lambda: not gateways.emulator.open_uploads())
+    assert (await tus.head(url)).status_code == 410
+
+
+async def test_an_upload_expires_although_a_body_is_open(gateways: Gateways) -> None:
+    tus = await gateways(expires=0.5)
+    url = await tus.new(SIZE)
+    raw = await tus.begin_patch(url, 0, SIZE)
+    await raw.send(FILM[:100_000])
+    await until(lambda: bool(gateways.emulator.open_uploads()))
+    await until(lambda: not gateways.emulator.open_uploads(), seconds=10)
+    assert (await tus.head(url)).status_code == 410
+    await raw.aclose()
+
+
+async def test_the_application_is_told_of_a_video_although_its_browser_never_came_back(gateways: Gateways) -> None:
+    told: list[str] = []
+    working = False
+
+    async def on_finish(upload: Any, receipt: Any) -> None:
+        told.append(receipt.file_id)
+        if not working:
+            raise RuntimeError("the database is down")
+
+    tus = await gateways(on_finish=on_finish, expires=0.5)
+    url = await tus.new(SIZE)
+    assert (await tus.patch(url, 0, FILM)).status_code == 500
+    await until(lambda: len(told) == 2)
+    # Who comes back in between does not upload the film again.
+    assert (await tus.head(url)).status_code == 500
+    working = True
+    assert await tus.offset(url) == SIZE
+    (video,) = videos(gateways)
+    assert set(told) == {video.file_id}
+    count = len(told)
+    await asyncio.sleep(0.6)
+    assert len(told) == count
 
 
 async def test_an_upload_is_its_owners(gateways: Gateways) -> None:

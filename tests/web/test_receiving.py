@@ -10,7 +10,7 @@ import pytest
 
 from iqiyi_async.stores import GatewayRecord
 from iqiyi_async.web.leases import Hold
-from iqiyi_async.web.receiving import Body
+from iqiyi_async.web.receiving import Body, Turns
 from iqiyi_async.web.tus import TusError
 
 pytestmark = pytest.mark.anyio
@@ -74,3 +74,25 @@ async def test_an_interrupted_body_ends_at_once() -> None:
     async with asyncio.timeout(1):
         await body.pipe(held, kept, 10)
     assert (kept.data, body.complete, held.received) == (b"abc", False, 3)
+
+
+async def test_few_bodies_take_a_piece_in_one_turn_of_the_loop() -> None:
+    turns, taken, most = Turns(3), [0] * 20, 0
+    now: list[int] = []
+
+    async def take(who: int) -> None:
+        for _ in range(5):
+            await turns.next()
+            now.append(who)
+            taken[who] += 1
+
+    tasks = [asyncio.create_task(take(who)) for who in range(len(taken))]
+    # One that is cancelled while it waits takes no place away.
+    await asyncio.sleep(0)
+    tasks[-1].cancel()
+    while not all(task.done() for task in tasks):
+        now.clear()
+        await asyncio.sleep(0)
+        most = max(most, len(now))
+    assert taken[:-1] == [5] * 19
+    assert most == 3

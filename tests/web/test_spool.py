@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+from pathlib import Path
 
 import pytest
 
@@ -55,6 +56,31 @@ async def test_the_length_is_said_once(gateways: Gateways) -> None:
     assert (await tus.patch(url, 0, FILM[:10], Upload_Length=str(SIZE))).status_code == 204
     assert (await tus.patch(url, 10, FILM[10:20], Upload_Length=str(SIZE - 1))).status_code == 400
     assert (await tus.head(url)).headers["Upload-Length"] == str(SIZE)
+
+
+async def test_a_length_that_is_less_than_what_has_come_is_refused(gateways: Gateways) -> None:
+    tus = await gateways(spool=spool(gateways))
+    url = await tus.new(None)
+    await tus.patch(url, 0, FILM[:1000])
+    assert (await tus.patch(url, 1000, b"", Upload_Length="999")).status_code == 400
+    assert (await tus.patch(url, 1000, FILM[1000:], Upload_Length=str(SIZE))).status_code == 204
+    assert stored(gateways) == [FILM]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="left out: it needs a disk that is full")
+async def test_a_full_disk_is_an_outage(gateways: Gateways) -> None:
+    tus = await gateways(spool=spool(gateways))
+    url = await tus.new(None)
+    await tus.patch(url, 0, FILM[:1000])
+    (file,) = (gateways.folder / "spool").iterdir()
+    kept = file.rename(gateways.folder / "kept")
+    file.symlink_to("/dev/full")
+    answer = await tus.patch(url, 0, FILM)
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "60")
+    file.unlink()
+    kept.rename(file)
+    assert (await tus.patch(url, 1000, FILM[1000:], Upload_Length=str(SIZE))).status_code == 204
+    assert stored(gateways) == [FILM]
 
 
 async def test_no_more_is_kept_than_was_allowed(gateways: Gateways) -> None:

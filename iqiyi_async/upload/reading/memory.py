@@ -95,7 +95,8 @@ class StreamMemory:
         place = self._places.get(who)
         if place is not None:
             self._leave(place)
-            place.granted.set_result(0)
+            if not place.granted.done():
+                place.granted.set_result(0)
             self._serve()
 
     def hand_over(self, who: Gatherer, size: int) -> None:
@@ -166,6 +167,9 @@ class StreamMemory:
             self._gathered[place.who] -= size
 
     def _leave(self, place: _Place) -> None:
+        if place.left:
+            return
+        place.left = True
         self._wanted -= place.size
         if self._first is place:
             self._first = None
@@ -177,6 +181,10 @@ class StreamMemory:
     def _serve(self) -> None:
         while self._first is not None or len(self._waiting):
             place = self._first = self._first or self._waiting.pop()
+            if place.granted.cancelled():
+                # Its task is being cancelled, and has not run since.
+                self._leave(place)
+                continue
             free = self.most - self.used
             # One larger than everything is let through once nothing else is held.
             enough = min(place.size, self.most) if place.who is None else min(place.size, LEAST_ROOM, self.most)
@@ -201,3 +209,4 @@ class _Place:
         self.turn = turn
         self.size = size
         self.granted: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self.left = False
