@@ -151,11 +151,24 @@ class AsyncVideoCloud:
     ) -> Self:
         """A client for ``IQIYI_APP_KEY`` and ``IQIYI_APP_SECRET``, at ``IQIYI_ENDPOINT_URL`` if that is set.
 
+        All parameters are those of `AsyncVideoCloud`.
+
         Args:
-            token_store: as for the class, like all others; `endpoints` goes before the environment.
+            token_store: where access tokens are kept; in memory unless given.
+            journal: what lets an upload go on after a crash; none unless given.
+            endpoints: where the service lives; in place of ``IQIYI_ENDPOINT_URL``.
+            options: how files are cut and sent.
+            retry: when a request of an upload is sent again.
+            call_retry: when a call outside of an upload is sent again.
+            transport: carries all requests in place of the library's own connections.
+            ssl_context: a company's authorities and client certificates.
+            pool: a client whose workers are shared.
+
+        Returns:
+            A client.
 
         Raises:
-            ConfigurationError: a variable is missing or wrong.
+            ConfigurationError: a variable is missing, or an argument is wrong.
         """
         for name in ("IQIYI_APP_KEY", "IQIYI_APP_SECRET"):
             if not os.environ.get(name):
@@ -231,7 +244,7 @@ class AsyncVideoCloud:
             file_type: such as ``"mp4"``; taken from the name of the source if there is one.
             size: bytes of the source; needed for streams only.
             on_progress: called with an `UploadProgress` up to ten times a second, and once at the end. It must not
-                block. What it raises before finish is said ends the upload; from then on it is logged.
+                block. An exception of it ends the upload; once the service was asked to finish, it is only logged.
             key: the caller's own name for the source (1 to 512 characters), in place of its path; a stream that is
                 given again under its key goes on.
             again: upload it although its bytes are a video already.
@@ -271,8 +284,17 @@ class AsyncVideoCloud:
     ) -> UploadHandle:
         """Start an upload and take it in hand: a plain function, within a running event loop.
 
+        All parameters are those of `upload`; progress is told by the handle's events.
+
         Args:
-            source: as for `upload`, like all others.
+            source: where the bytes come from.
+            metadata: what the video is called and about.
+            file_type: such as ``"mp4"``; from the source's name unless given.
+            size: bytes; needed for streams only.
+            key: your own name for the source, in place of its path.
+            again: upload it although its bytes are a video already.
+            group: whose upload it is; workers are shared between groups first.
+            priority: within a group, a higher one goes first.
 
         Returns:
             The upload: awaited, watched, paused, cancelled. It belongs to the client: `drain` and `aclose` end it.
@@ -345,6 +367,9 @@ class AsyncVideoCloud:
 
         `cancel_upload` ends one at the service; the same `upload` goes on with it.
 
+        Returns:
+            The uploads, from the journal.
+
         Raises:
             ConfigurationError: there is no journal.
             OSError: the journal can't be read.
@@ -354,7 +379,11 @@ class AsyncVideoCloud:
             yield each
 
     def stats(self) -> ClientStats:
-        """What the client is doing at this moment; cheap enough for every request of a readiness probe."""
+        """What the client is doing at this moment; cheap enough for every request of a readiness probe.
+
+        Returns:
+            Counts of uploads and workers, bytes a second, and whether the service is down.
+        """
         return self._runtime.stats()
 
     async def request_upload(self, file_type: str, file_size: int) -> UploadTicket:

@@ -119,6 +119,12 @@ class Endpoints:
     def single(cls, base: str) -> Self:
         """Everything on one address: an emulator, a proxy of your own.
 
+        Args:
+            base: the address, such as ``http://127.0.0.1:8765``.
+
+        Returns:
+            Endpoints without other hosts to fall back to.
+
         Raises:
             ConfigurationError: not an http(s) address.
         """
