@@ -17,6 +17,8 @@ _NAME = re.compile(r"(?<![`\[])`([A-Za-z_][\w.]*)`(?![`\]])")
 PACKAGES = {
     "iqiyi_async": ("ClientStats", "UnfinishedUpload", "UploadHandle"),
     "iqiyi_async.batch": (),
+    "iqiyi_async.stores": (),
+    "iqiyi_async.web": (),
     "iqiyi_async.testing": (),
     "iqiyi_async.emulator": (),
 }
@@ -120,22 +122,27 @@ class Members(griffe.Extension):
 
 
 class Added(griffe.Extension):
-    """Says since which version a name is there."""
+    """Says since which version a name, or a parameter of it, is there."""
 
     def __init__(self) -> None:
         super().__init__()
         versions = tomllib.loads(Path(__file__).with_name("added.toml").read_text("utf-8"))
-        self._versions = {name: version for version, names in versions.items() for name in names}
+        parameters = versions.pop("parameters")
+        self._notes = {name: f"*Added in version {version}.*" for version, names in versions.items() for name in names}
+        for version, owners in parameters.items():
+            for owner, names in owners.items():
+                listed = ", ".join(f"`{name}`" for name in names)
+                self._notes[owner] = f"*Added in version {version}: {listed}.*"
 
     def on_object(self, *, obj: griffe.Object, **_: Any) -> None:
         """Put the version behind the first paragraph."""
-        version = self._versions.get(obj.path)
-        if version is None or obj.docstring is None:
+        note = self._notes.get(obj.path)
+        if note is None or obj.docstring is None:
             return
         first, _, rest = obj.docstring.value.partition("\n\n")
-        obj.docstring.value = f"{first}\n\n*Added in version {version}.*\n\n{rest}".rstrip()
+        obj.docstring.value = f"{first}\n\n{note}\n\n{rest}".rstrip()
 
     def on_package(self, *, pkg: griffe.Module, **_: Any) -> None:
         """A name of the list that is gone would be shown nowhere, and nobody would notice."""
-        for name in self._versions:
+        for name in self._notes:
             pkg[name.removeprefix(f"{pkg.name}.")]
