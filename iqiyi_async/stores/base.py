@@ -80,8 +80,8 @@ class UploadJournal(Protocol):
         shared: whether machines share it. An upload whose lease can't be renewed is then stopped before it is over. A
             journal without this attribute counts as shared.
 
-    A journal may also have ``async unfinished(account)``, which returns the keys and entries of an account's uploads that
-    are not finished, as a tuple of pairs: `iter_unfinished` needs it.
+    A journal may also have ``async unfinished(account)``, which returns the keys and entries of an account's uploads
+    that are not finished, as a tuple of pairs: `iter_unfinished` needs it.
 
     A journal may have an attribute `ordered`, which is True where calls that are made at the same time take effect in
     the order in which they were made. An upload then makes some of them without waiting for the one before.
