@@ -19,7 +19,7 @@ from typing import Any, Generic, TypeVar, cast
 
 import anyio
 
-__all__ = ["BackgroundThread", "Batches", "settle", "told_anew"]
+__all__ = ["BackgroundThread", "Batches", "raise_clean", "settle"]
 
 T = TypeVar("T")
 C = TypeVar("C")
@@ -47,7 +47,7 @@ async def settle(work: asyncio.Future[Any]) -> None:
         raise asyncio.CancelledError
 
 
-async def told_anew(work: Coroutine[Any, Any, T], failure: Callable[[BaseException], BaseException]) -> T:
+async def raise_clean(work: Coroutine[Any, Any, T], failure: Callable[[BaseException], BaseException]) -> T:
     """Carry `work` out in a task of its own, whose frames no error that leaves here shows: they may hold secrets.
 
     A caller that is cancelled cancels it, and waits for its end.
@@ -85,7 +85,7 @@ class BackgroundThread:
         self._starting = threading.Lock()
 
     async def run(self, job: Callable[[], T]) -> T:
-        """Do a job in the thread. Whoever is cancelled waits for the end of a job that has started."""
+        """Do a job in the thread. A caller that is cancelled waits for the end of a job that has started."""
         ticket = self.submit(job)
         done = asyncio.wrap_future(ticket)
         try:

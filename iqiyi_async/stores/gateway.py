@@ -141,7 +141,7 @@ class GatewayStore(Protocol):
             limit: how many at most are ended, and how many removed.
 
         Returns:
-            Those that have become EXPIRED by this call: each is returned once, whoever asks.
+            Those that have become EXPIRED by this call: each is returned once, to one caller.
         """
         ...
 

@@ -149,7 +149,7 @@ class HttpClient:
                 fresh, told = True, body.told
                 on_resend()
             except BaseException as problem:  # noqa: BLE001 - raised again at once
-                # Cancellations too: whoever prints one with its frames would print the request.
+                # Cancellations too: a traceback with local variables would show the request.
                 raise strip_tracebacks(problem, outside)  # noqa: B904 - the same exception
             else:
                 return _answer(response, asked_at, self._clock())
