@@ -76,6 +76,29 @@ class Links(griffe.Extension):
         obj.docstring.value = _NAME.sub(link, obj.docstring.value)
 
 
+class SameParameters(griffe.Extension):
+    """Repeats the descriptions of parameters where a docstring only says that they are those of another object."""
+
+    _SENTENCE = re.compile(r"^All parameters are those of `(\w+)`", re.MULTILINE)
+    _SECTION = re.compile(r"^Args:\n((?:    .*\n?|\n(?=    ))+)", re.MULTILINE)
+    _ENTRY = re.compile(r"^    (\w+):.*\n?(?:^     +.*\n?)*", re.MULTILINE)
+
+    def on_class(self, *, cls: griffe.Class, **_: Any) -> None:
+        """Look through the methods of a class that was read as a whole."""
+        for function in cls.functions.values():
+            found = self._SENTENCE.search(function.docstring.value) if function.docstring else None
+            if found is None or function.docstring is None:
+                continue
+            other = cls if found[1] == cls.name else cls.functions[found[1]]
+            section = self._SECTION.search(other.docstring.value) if other.docstring else None
+            if section is None:
+                raise ValueError(f"{other.path} describes no parameters")
+            entries = {match[1]: match[0] for match in self._ENTRY.finditer(section[1])}
+            own = [entries[each.name] for each in function.parameters if each.name in entries]
+            before, heading, after = function.docstring.value.partition("Returns:\n")
+            function.docstring.value = f"{before}Args:\n{''.join(own)}\n{heading}{after}"
+
+
 class Signatures(griffe.Extension):
     """Gives classes made by attrs the `__init__` that they have, so that their fields are shown with their defaults."""
 

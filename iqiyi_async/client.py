@@ -151,18 +151,7 @@ class AsyncVideoCloud:
     ) -> Self:
         """A client for ``IQIYI_APP_KEY`` and ``IQIYI_APP_SECRET``, at ``IQIYI_ENDPOINT_URL`` if that is set.
 
-        All parameters are those of `AsyncVideoCloud`.
-
-        Args:
-            token_store: where access tokens are kept; in memory unless given.
-            journal: what lets an upload go on after a crash; none unless given.
-            endpoints: where the service lives; in place of ``IQIYI_ENDPOINT_URL``.
-            options: how files are cut and sent.
-            retry: when a request of an upload is sent again.
-            call_retry: when a call outside of an upload is sent again.
-            transport: carries all requests in place of the library's own connections.
-            ssl_context: a company's authorities and client certificates.
-            pool: a client whose workers are shared.
+        All parameters are those of `AsyncVideoCloud`; `endpoints` takes precedence over the environment.
 
         Returns:
             A client.
@@ -282,19 +271,9 @@ class AsyncVideoCloud:
         group: str | None = None,
         priority: int = 0,
     ) -> UploadHandle:
-        """Start an upload and take it in hand: a plain function, within a running event loop.
+        """Start an upload and return its handle: a plain function, within a running event loop.
 
-        All parameters are those of `upload`; progress is told by the handle's events.
-
-        Args:
-            source: where the bytes come from.
-            metadata: what the video is called and about.
-            file_type: such as ``"mp4"``; from the source's name unless given.
-            size: bytes; needed for streams only.
-            key: your own name for the source, in place of its path.
-            again: upload it although its bytes are a video already.
-            group: whose upload it is; workers are shared between groups first.
-            priority: within a group, a higher one goes first.
+        All parameters are those of `upload`; the handle's events tell the progress.
 
         Returns:
             The upload: awaited, watched, paused, cancelled. It belongs to the client: `drain` and `aclose` end it.
