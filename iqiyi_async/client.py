@@ -507,7 +507,7 @@ class AsyncVideoCloud:
 
         Args:
             file_id: the video.
-            timeout: seconds to wait at most; for ever if None; with 0 there is one look.
+            timeout: seconds to wait at most; forever if None; with 0 there is one look.
 
         Returns:
             The status of the published video, with its play URLs.
@@ -536,7 +536,7 @@ class AsyncVideoCloud:
 
         Args:
             file_ids: the videos; each is given once, in the order in which they end.
-            timeout: seconds to wait at most; for ever if None; with 0 there is one round of looks.
+            timeout: seconds to wait at most; forever if None; with 0 there is one round of looks.
 
         Returns:
             The status of each, of unknown and failed videos too: look at its ``state``.

@@ -163,7 +163,7 @@ class RetryPolicy:
     outage_patience: float = attrs.field(default=600.0, validator=_validation.field(_validation.seconds))
 
     def for_calls(self) -> RetryPolicy:
-        """The policy of calls that somebody waits for: three attempts within a few seconds, and no more than this one
+        """The policy of interactive calls: three attempts within a few seconds, and no more than this one
         allows."""
         return attrs.evolve(
             self,

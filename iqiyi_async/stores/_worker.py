@@ -75,7 +75,7 @@ class BackgroundThread:
     """One thread that does one job after the other; it starts with the first one.
 
     It belongs to no event loop and may serve several, one after the other or at once. In a forked child, where the
-    thread is missing, it starts anew.
+    thread is missing, it starts again.
     """
 
     def __init__(self, name: str) -> None:

@@ -43,7 +43,7 @@ class TokenStore(Protocol):
             token: what to write. Its version is greater than any before it.
 
         Returns:
-            What was written, or None if somebody else has written meanwhile; then nothing has changed.
+            What was written, or None if another holder has written since; then nothing has changed.
         """
         ...
 
@@ -183,7 +183,7 @@ class UploadJournal(Protocol):
             fence: of the claim. None is for removal by hand, which is refused while anybody holds the key.
 
         Returns:
-            Whether it may be removed. False: the claim is lost, or somebody holds the key; then nothing has changed.
+            Whether it may be removed. False: the claim is lost, or another owner holds the key.
         """
         ...
 

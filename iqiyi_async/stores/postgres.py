@@ -1,7 +1,7 @@
 """The upload journal in PostgreSQL, for any number of machines.
 
 The database's clock is the only one (`clock_timestamp()`: `now()` is the beginning of a transaction). Each write locks
-the row of the lease whose fence it carries, so that a claim of somebody else comes either before it or after it.
+the row of the lease whose fence it carries, so that another claim comes either before it or after it.
 """
 
 from __future__ import annotations

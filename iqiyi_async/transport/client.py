@@ -49,7 +49,7 @@ class Deadlines:
         """The waits of an exchange whose body has so many bytes.
 
         They may still be in the system's buffers when the last write is done; and a peer that sends single bytes must
-        not hold a connection for ever.
+        not hold a connection forever.
         """
         read = self.stall + min(body_size, _MOST_BUFFERED) / SLOWEST_DRAIN
         total = self.connect + self.stall * (2 + body_size // PIECE) + 2 * read

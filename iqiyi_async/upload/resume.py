@@ -56,7 +56,7 @@ class Resumption:
         entry: what it would be in the journal: account, group, name, metadata.
         journal: the upload's page.
         finisher: asks the service where an upload stands.
-        cancel: cancels an upload at the service; False if that could not be said, or came too late.
+        cancel: cancels an upload at the service; False if that failed, or came too late.
         again: whether a video with the same bytes is wanted once more.
         clock: seconds since 1970.
     """

@@ -246,7 +246,7 @@ class Transfer:
     async def _send_until_accepted(  # noqa: C901 - one attempt in one frame: each costs time for each range
         self, attempt: RangeAttempt, chunk: Chunk | None
     ) -> None:
-        """One range until it is accepted. What a stream gave is held; the rest is read anew each time."""
+        """One range until it is accepted. What a stream gave is held; the rest is read again each time."""
         part = attempt.range
         source = self._source
 
@@ -368,7 +368,7 @@ class Transfer:
         self._progress.retries += 1
 
     def _got_on(self) -> int:
-        """Grows when the upload as a whole gets on: the attempts of a range are counted anew then."""
+        """Grows when the upload as a whole gets on: the count of attempts of a range is reset then."""
         return self._progress.chunks + self._route.moves
 
     def _call(self, part: Range, data: Chunk, address: str) -> Call[uploads.RangeAnswer]:

@@ -324,7 +324,7 @@ class PathSource(UploadSource):
             self._judge(opened.look)
 
     def _judge(self, look: Look) -> None:
-        """The file was opened anew: is it the one that was looked at first?"""
+        """The file was opened again: is it the one that was looked at first?"""
         if look.size != self.size:
             raise self._resized(look.size)
         if look != self._reference:

@@ -278,7 +278,7 @@ class StreamSource(UploadSource):
 
     async def _next_piece(self) -> None:
         """The next piece that is not empty; b"" only ever ends a stream of the reading kind."""
-        # Let go of the last piece: its owner may want to fill its memory anew.
+        # Let go of the last piece: its owner may want to use its memory again.
         self._rest = _NOTHING
         piece = await self._ask()
         while piece is not _END and not _has_bytes(piece):
