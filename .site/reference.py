@@ -77,26 +77,25 @@ class Links(griffe.Extension):
 
 
 class SameParameters(griffe.Extension):
-    """Repeats the descriptions of parameters where a docstring only says that they are those of another object."""
+    """Repeats the descriptions of parameters where a docstring only says that they are as for another object."""
 
-    _SENTENCE = re.compile(r"^All parameters are those of `(\w+)`", re.MULTILINE)
+    _SENTENCE = re.compile(r"^    \w+: as for (?:the class|`(\w+)`), like all others.*\n?", re.MULTILINE)
     _SECTION = re.compile(r"^Args:\n((?:    .*\n?|\n(?=    ))+)", re.MULTILINE)
     _ENTRY = re.compile(r"^    (\w+):.*\n?(?:^     +.*\n?)*", re.MULTILINE)
 
     def on_class(self, *, cls: griffe.Class, **_: Any) -> None:
         """Look through the methods of a class that was read as a whole."""
         for function in cls.functions.values():
-            found = self._SENTENCE.search(function.docstring.value) if function.docstring else None
-            if found is None or function.docstring is None:
+            if function.docstring is None or not (found := self._SENTENCE.search(function.docstring.value)):
                 continue
-            other = cls if found[1] == cls.name else cls.functions[found[1]]
+            other = cls.functions[found[1]] if found[1] else cls
             section = self._SECTION.search(other.docstring.value) if other.docstring else None
             if section is None:
                 raise ValueError(f"{other.path} describes no parameters")
             entries = {match[1]: match[0] for match in self._ENTRY.finditer(section[1])}
-            own = [entries[each.name] for each in function.parameters if each.name in entries]
-            before, heading, after = function.docstring.value.partition("Returns:\n")
-            function.docstring.value = f"{before}Args:\n{''.join(own)}\n{heading}{after}"
+            same = "".join(entries[each.name] for each in function.parameters if each.name in entries)
+            text = function.docstring.value
+            function.docstring.value = f"{text[: found.start()]}{same.rstrip()}\n{text[found.end() :]}"
 
 
 class Signatures(griffe.Extension):

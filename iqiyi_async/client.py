@@ -151,7 +151,8 @@ class AsyncVideoCloud:
     ) -> Self:
         """A client for ``IQIYI_APP_KEY`` and ``IQIYI_APP_SECRET``, at ``IQIYI_ENDPOINT_URL`` if that is set.
 
-        All parameters are those of `AsyncVideoCloud`; `endpoints` takes precedence over the environment.
+        Args:
+            token_store: as for the class, like all others; `endpoints` takes precedence over the environment.
 
         Returns:
             A client.
@@ -273,7 +274,8 @@ class AsyncVideoCloud:
     ) -> UploadHandle:
         """Start an upload and return its handle: a plain function, within a running event loop.
 
-        All parameters are those of `upload`; the handle's events tell the progress.
+        Args:
+            source: as for `upload`, like all others.
 
         Returns:
             The upload: awaited, watched, paused, cancelled. It belongs to the client: `drain` and `aclose` end it.
