@@ -93,7 +93,7 @@ class StreamMemory:
     def withdraw(self, who: Gatherer) -> None:
         """`who` does not wait for room any more."""
         place = self._places.get(who)
-        if place is not None:
+        if place is not None and not place.granted.cancelled():
             self._leave(place)
             place.granted.set_result(0)
             self._serve()
@@ -177,6 +177,10 @@ class StreamMemory:
     def _serve(self) -> None:
         while self._first is not None or len(self._waiting):
             place = self._first = self._first or self._waiting.pop()
+            if place.granted.cancelled():
+                # Its task has been cancelled, and leaves when it runs.
+                self._first = None
+                continue
             free = self.most - self.used
             # One larger than everything is let through once nothing else is held.
             enough = min(place.size, self.most) if place.who is None else min(place.size, LEAST_ROOM, self.most)
