@@ -151,8 +151,6 @@ class Resumption:
         return True
 
     async def _of_candidates(self) -> ResumePoint | Finished | None:
-        if not self._journal.active:
-            return None
         for entry in await self._journal.candidates(await self._source.fingerprint()):
             if (entry.account, entry.group) != (self._wanted.account, self._wanted.group):
                 continue

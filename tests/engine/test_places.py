@@ -13,6 +13,7 @@ import pytest
 
 from iqiyi_async import UploadError, UploadOptions
 from iqiyi_async._fair_queue import Turn
+from iqiyi_async.upload.reading.gathering import Gathering
 from iqiyi_async.upload.reading.memory import StreamMemory
 from iqiyi_async.upload.reading.open_files import LEAST_FILES, MOST_FILES, OpenFiles, default_limit
 from iqiyi_async.upload.reading.resources import SourceResources
@@ -129,6 +130,34 @@ async def test_a_stream_that_is_cancelled_and_withdraws() -> None:
     memory.withdraw(stream)
     memory.release(64 * KIB)
     assert memory.used == 0
+
+
+async def test_memory_that_was_given_back_before_its_task_is_cancelled() -> None:
+    memory = StreamMemory(64 * KIB, lambda: 0)
+    await memory.reserve(TURN, 64 * KIB)
+    stream = Stream(memory)
+    waiting = asyncio.create_task(stream.take(32 * KIB))
+    await begun(waiting)
+    memory.release(64 * KIB)
+    memory.drop(stream)
+    waiting.cancel()
+    await cancelled(waiting)
+    assert memory.used == 0
+
+
+async def test_what_a_gateway_has_gathered_is_thrown_away() -> None:
+    sent: list[bytes] = []
+    memory = StreamMemory(64 * KIB, lambda: 0)
+    gathering = Gathering(
+        memory, TURN, 100, most=lambda: 50, flush_after=60.0, send=lambda view: sent.append(bytes(view))
+    )
+    await gathering.room()
+    await gathering.write(memoryview(bytes(70)))
+    assert sent == [bytes(50)]
+    gathering.drop()
+    memory.release(50)
+    assert memory.used == 0
+    assert sent == [bytes(50)]
 
 
 # Open files

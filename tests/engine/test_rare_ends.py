@@ -366,6 +366,10 @@ async def test_a_listener_s_base_exception_leaves_even_after_finish(service: Ser
         if service.count("finish_upload"):
             raise Stop
 
+    async def slow(asked: Asked) -> None:
+        await asyncio.sleep(0.3)
+
+    service.hooks["finish_upload"] = slow
     async with cloud(service.url) as client:
         with pytest.raises(Stop):
             await in_time(client.upload(content(SIZE), NAME, file_type="mp4", on_progress=listen))

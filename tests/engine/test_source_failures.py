@@ -6,7 +6,9 @@ import asyncio
 import os
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
@@ -16,7 +18,7 @@ import pytest
 from iqiyi_async import ChunkReceipt, MemoryJournal, SourceChangedError, UploadError, UploadOptions
 from iqiyi_async.upload.ranges import Range
 from iqiyi_async.upload.reading.file_source import WORTH_WAITING
-from iqiyi_async.upload.reading.resources import SourceResources
+from iqiyi_async.upload.reading.resources import SourceResources, digest
 from iqiyi_async.upload.reading.sources import UploadSource, make_source
 
 from .servers import Service
@@ -143,11 +145,20 @@ async def test_a_file_that_has_grown_when_its_turn_comes(files: Files) -> None:
     await source.aclose()
 
 
-async def test_a_file_that_is_cut_while_it_is_read_again(files: Files) -> None:
-    """Between the look and the reading: the end is met too early."""
+@pytest.mark.parametrize("number", [1, 2])
+async def test_a_file_that_is_cut_while_it_is_read_again(files: Files, number: int) -> None:
+    """After it was looked at, or after it was opened: the end is met too early."""
     source = await files.source()
     accepted = await files.sent(source)
-    files.on_look = lambda: os.truncate(files.path, SIZE // 2)
+    looks = 0
+
+    def cut() -> None:
+        nonlocal looks
+        looks += 1
+        if looks == number:
+            os.truncate(files.path, SIZE // 2)
+
+    files.on_look = cut
     with pytest.raises(SourceChangedError):
         await source.conclude(accepted, read_all=True)
     await source.aclose()
@@ -285,6 +296,24 @@ async def test_a_range_source_of_another_size_is_another_one(files: Files) -> No
 # Streams
 
 
+@contextmanager
+def no_hashing(resources: SourceResources) -> Iterator[ThreadPoolExecutor]:
+    """All threads that hash are busy until the end of the block."""
+    release, executor = threading.Event(), resources.reading.executor
+    for _ in range(executor._max_workers):
+        executor.submit(release.wait)
+    try:
+        yield executor
+    finally:
+        release.set()
+
+
+async def slow_end(data: bytes) -> AsyncIterator[bytes]:
+    """A stream that gives some bytes, and then nothing."""
+    yield data
+    await asyncio.Event().wait()
+
+
 async def stream_of(given: object, size: int, **options: Any) -> tuple[UploadSource, SourceResources]:
     resources = SourceResources(UploadOptions(chunk_size=256 * 1024, **options))
     return await make_source(given, size=size, file_type="mp4", resources=resources), resources
@@ -352,21 +381,79 @@ async def test_a_stream_in_large_pieces_is_compared_in_threads(service: Service)
 async def test_a_stream_that_is_cancelled_while_a_range_of_it_is_hashed() -> None:
     """Its memory is there again."""
     source, resources = await stream_of(pieces(content(SIZE), SIZE), SIZE)
-    release = threading.Event()
-    hold = resources.reading.executor
-    blockers = [hold.submit(release.wait) for _ in range(hold._max_workers)]
-    await source.begin()
-    gathering = asyncio.create_task(source.gather(200_000))
-    await until(lambda: resources.memory.used == 200_000)
+    with no_hashing(resources):
+        await source.begin()
+        gathering = asyncio.create_task(source.gather(200_000))
+        await until(lambda: resources.memory.used == 200_000)
+        for _ in range(5):
+            await asyncio.sleep(0)
+        gathering.cancel()
+        await in_time(asyncio.wait([gathering]))
+        assert gathering.cancelled()
+        assert resources.memory.used == 0
+    await source.aclose()
+    await resources.aclose()
+
+
+async def test_a_stream_whose_comparing_is_cancelled_while_it_hashes() -> None:
+    """The task of the stream finds nobody who wants what it has hashed."""
+    source, resources = await stream_of(pieces(content(SIZE), SIZE), SIZE)
+    with no_hashing(resources) as executor:
+        await source.begin()
+        comparing = asyncio.create_task(source.compare([ChunkReceipt(0, 199_999, "md5")]))
+        await until(lambda: executor._work_queue.qsize() == 1)
+        comparing.cancel()
+        await in_time(asyncio.wait([comparing]))
+        assert comparing.cancelled()
+    await resources.reading.run(lambda: None)
     for _ in range(5):
         await asyncio.sleep(0)
+    await source.aclose()
+    await resources.aclose()
+
+
+async def test_a_stream_that_is_flushed_as_its_range_is_cancelled() -> None:
+    source, resources = await stream_of(slow_end(content(1000)), 2000)
+    await source.begin()
+    gathering = asyncio.create_task(source.gather(1500))
+    await until(lambda: resources.memory.used > 0)
+    source.pause()
     gathering.cancel()
     await in_time(asyncio.wait([gathering]))
     assert gathering.cancelled()
     assert resources.memory.used == 0
-    release.set()
-    for blocker in blockers:
-        await asyncio.wrap_future(blocker)
+    await source.aclose()
+    await resources.aclose()
+
+
+async def test_overlapping_ranges_of_a_stream_are_compared_once() -> None:
+    data = content(1000)
+    source, resources = await stream_of(pieces(data, 300), len(data))
+    await source.begin()
+    known = [ChunkReceipt(0, 499, digest(data[:500], "md5")), ChunkReceipt(100, 299, "of no interest")]
+    await in_time(source.compare(known))
+    rest = await in_time(source.gather(1000))
+    assert rest.size == 500
+    rest.release()
+    await source.aclose()
+    await resources.aclose()
+
+
+async def test_a_stream_that_is_paused_before_its_first_piece() -> None:
+    go = asyncio.Event()
+
+    async def late() -> AsyncIterator[bytes]:
+        await go.wait()
+        yield bytes(10)
+
+    source, resources = await stream_of(late(), 10, source_timeout=0.1)
+    source.pause()
+    beginning = asyncio.create_task(source.begin())
+    await asyncio.sleep(0.25)
+    assert not beginning.done(), "its silence does not count"
+    source.resume()
+    go.set()
+    await in_time(beginning)
     await source.aclose()
     await resources.aclose()
 

@@ -11,6 +11,7 @@ import attrs
 from ...errors import SourceChangedError, UploadError, VideoCloudError
 from ...models import Bottleneck, ChunkReceipt, Fingerprint
 from ..ranges import Range
+from .memory import allocate
 
 
 def _nothing() -> None:
@@ -182,7 +183,7 @@ class UploadSource(ABC):
         for chunk in known:
             if not 0 <= chunk.first <= chunk.last < self.size:
                 return False
-            found = await self.read(Range(chunk.first, chunk.size), _fresh)
+            found = await self.read(Range(chunk.first, chunk.size), allocate)
             found.release()
             if found.md5 != chunk.md5:
                 return False
@@ -190,10 +191,6 @@ class UploadSource(ABC):
 
     def _changed(self, how: str) -> SourceChangedError:
         return SourceChangedError(f"{self.name} changed while it was uploaded: {how}; nothing was published")
-
-
-def _fresh(size: int) -> memoryview:
-    return memoryview(bytearray(size))
 
 
 def latest(accepted: Iterable[ChunkReceipt]) -> list[ChunkReceipt]:

@@ -268,6 +268,7 @@ class PathSource(UploadSource):
                 look_sample_and_close, file, self._place, self._reference, self._samples, resources.wall_clock
             )
             await resources.opening.finish(lambda: job(closed.append))
+            return bool(closed)
         except OSError as problem:
             raise self._unreadable(problem) from None
         finally:
@@ -277,7 +278,6 @@ class PathSource(UploadSource):
             elif file is not None:
                 self._file = file
                 resources.files.rest(self)
-        return bool(closed)
 
     async def _look(self) -> Look:
         """What is in the file's place by now; or, if nothing can be seen there, the open file: it may have been

@@ -202,8 +202,7 @@ class StreamSource(UploadSource):
         if not gathering.exact:
             self._memory.hand_over(self, gathering.filled)
             gathering.handed_over = True
-        if not gathering.done.done():
-            gathering.done.set_result(None)
+        gathering.done.set_result(None)
 
     @property
     def _begun(self) -> bool:
