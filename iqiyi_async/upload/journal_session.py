@@ -343,8 +343,8 @@ class JournalSession:
                 resumable=True,
                 retryable=True,
             )
-            if self._lease is not None:
-                self._lease.give_up()
+            assert self._lease is not None  # there is nothing else to lose
+            self._lease.give_up()
             self._on_lost(self._lost)
 
     async def _close(self, lease: Lease) -> None:

@@ -88,8 +88,7 @@ class Lease:
 
     async def _renew(self) -> None:
         fence = self.fence
-        if fence is None:
-            return
+        assert fence is not None  # only what is held is kept
         began = self._clock()
         pause = self.seconds * RENEW_AFTER
         try:

@@ -241,6 +241,76 @@ async def test_a_lease_that_is_lost_twice_is_told_once() -> None:
     assert len(lost) == 1
 
 
+class SlowToRenew(MemoryJournal):
+    """A journal whose answer to a renewal takes as long as the test wants, and is a failure where that is wanted."""
+
+    def __init__(self, *, shared: bool = False, failure: OSError | None = None) -> None:
+        super().__init__()
+        self.shared = shared
+        self.failure = failure
+        self.asked, self.go = asyncio.Event(), asyncio.Event()
+
+    async def renew(self, key: str, fence: int, ttl: float) -> bool:
+        kept = await super().renew(key, fence, ttl)
+        self.asked.set()
+        await self.go.wait()
+        if self.failure is not None:
+            raise self.failure
+        return kept
+
+
+async def test_a_renewal_whose_lease_was_claimed_again_meanwhile() -> None:
+    """The journal was removed and written again while the answer was on its way."""
+    journal = SlowToRenew()
+    page = session(journal, lease_seconds=0.3)
+    async with page.lease():
+        await page.begin(ENTRY)
+        await in_time(journal.asked.wait())
+        old = page.fence
+        await journal.forget(KEY, old)
+        await journal.release(KEY, old)
+        await page.record(RECORDED)
+        assert page.fence != old
+        journal.go.set()
+        journal.asked.clear()
+        await in_time(journal.asked.wait())
+        page.check()
+    assert not page.lost
+
+
+async def test_a_renewal_that_fails_when_the_lease_is_lost_already() -> None:
+    clock, lost = Clock(), list[UploadError]()
+    journal = SlowToRenew(shared=True, failure=OSError("no way"))
+    page = session(journal, lease_seconds=0.3, clock=clock, on_lost=lost.append)
+    async with page.lease():
+        await page.begin(ENTRY)
+        await in_time(journal.asked.wait())
+        clock.now = 1000.0
+        with pytest.raises(UploadError, match="could not be renewed in time"):
+            page.check()
+        journal.go.set()
+        await asyncio.sleep(0.01)
+    assert len(lost) == 1
+
+
+async def test_a_lease_that_ends_while_a_stream_is_silent(service: Service) -> None:
+    """What the stream gives afterwards is not sent, and its memory is there again."""
+    data = content(SIZE)
+
+    async def stream() -> Any:
+        yield data[:PART]
+        await asyncio.sleep(0.4)
+        yield data[PART:]
+
+    journal = SlowToRenew(shared=True)
+    async with cloud(service.url, journal=journal, lease_seconds=0.3, max_workers=1) as client:
+        with pytest.raises(UploadError, match="could not be renewed in time") as caught:
+            await in_time(client.upload(stream(), NAME, file_type="mp4", size=SIZE, key="film"))
+        assert caught.value.resumable
+        assert client._runtime.pool.resources.memory.used == 0
+    assert service.count("upload_chunk") <= 1
+
+
 # Pauses, drains, failures of the cleaning up
 
 
