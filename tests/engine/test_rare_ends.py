@@ -446,6 +446,32 @@ async def test_a_listener_s_base_exception_leaves_even_after_finish(service: Ser
     assert service.published == ["file0"]
 
 
+async def test_a_late_range_whose_second_sending_arrives_while_the_first_backs_off(service: Service) -> None:
+    """The first is not sent a third time."""
+    count = 24
+    data = content(count * PART)
+    last, second, sent = f"{(count - 1) * PART}-{count * PART - 1}", asyncio.Event(), 0
+
+    async def chunk(asked: Asked) -> bytes | None:
+        nonlocal sent
+        if asked.headers["range"] != last:
+            return None
+        sent += 1
+        if sent == 1:
+            await second.wait()
+            return answer({}, status="503 Busy", headers="Retry-After: 1\r\n")
+        second.set()
+        await asyncio.sleep(0.1)
+        return None
+
+    service.hooks["upload_chunk"] = chunk
+    async with cloud(service.url, max_workers=2) as client:
+        receipt = await in_time(client.upload(data, NAME, file_type="mp4"), 10)
+    assert sent == 2
+    assert receipt.retries == 2
+    assert service.files[receipt.file_id] == data
+
+
 # Words of the engine
 
 
