@@ -113,7 +113,7 @@ async def test_leaving_while_ranges_are_under_way(service: Service) -> None:
         reached.set()
         await never.wait()
 
-    service.hooks["upload_chunk"] = hold
+    service.hooks |= {"upload_chunk": hold, "set_metadata": hold}
     async with cloud(service.url) as client:
         with pytest.raises(RuntimeError, match="the browser is gone"):
             async with writer_of(client, MemoryJournal()).lease() as writer:

@@ -431,9 +431,14 @@ class Stop(BaseException):
     """What nobody may swallow."""
 
 
-async def test_a_listener_s_base_exception_leaves_even_after_finish(service: Service) -> None:
+@pytest.mark.parametrize("most", [1, 100])
+async def test_a_listener_s_base_exception_leaves_even_after_finish(service: Service, most: int) -> None:
+    raised = 0
+
     def listen(progress: object) -> None:
-        if service.count("finish_upload"):
+        nonlocal raised
+        if service.count("finish_upload") and raised < most:
+            raised += 1
             raise Stop
 
     async def slow(asked: Asked) -> None:

@@ -17,7 +17,7 @@ import pytest
 
 from iqiyi_async import ChunkReceipt, MemoryJournal, SourceChangedError, UploadError, UploadOptions
 from iqiyi_async.upload.ranges import Range
-from iqiyi_async.upload.reading.file_source import WORTH_WAITING
+from iqiyi_async.upload.reading.file_source import WORTH_WAITING, _Visitor
 from iqiyi_async.upload.reading.resources import SourceResources, digest
 from iqiyi_async.upload.reading.sources import UploadSource, make_source
 
@@ -192,6 +192,12 @@ async def test_ranges_that_the_source_does_not_have_are_not_its_own(files: Files
     assert not await source.matches(fingerprint, [ChunkReceipt(0, SIZE, "md5")], all_ranges=True)
     assert not await source.matches(attrs.evolve(fingerprint, size=1), [])
     await source.aclose()
+
+
+def test_a_file_that_is_being_checked_is_not_given_up_for_another() -> None:
+    visitor = _Visitor()
+    assert visitor.in_use
+    assert visitor.give_up() is None
 
 
 async def test_a_failure_between_opening_and_looking_leaves_nothing_open(files: Files) -> None:

@@ -156,7 +156,8 @@ class UploadSource(ABC):
             SourceChangedError: it differs.
             UploadError: it can't be read.
         """
-        await self._compare(accepted)
+        if not await self._equal(latest(accepted)):
+            raise self._changed("bytes of it are not those that were sent")
 
     async def conclude(self, accepted: Sequence[ChunkReceipt], *, read_all: bool = False) -> None:
         """Everything was sent: is the source still what was sent of it?
@@ -169,14 +170,10 @@ class UploadSource(ABC):
             SourceChangedError: it is not.
         """
         if read_all and self.rereadable:
-            await self._compare(accepted)
+            await self.compare(accepted)
 
     async def aclose(self) -> None:  # noqa: B027 - nor is there anything to close
         """Let go of the source, as far as it was opened here. What fails is logged."""
-
-    async def _compare(self, accepted: Sequence[ChunkReceipt]) -> None:
-        if not await self._equal(latest(accepted)):
-            raise self._changed("bytes of it are not those that were sent")
 
     async def _equal(self, known: Sequence[ChunkReceipt]) -> bool:
         """Whether ranges still have the MD5s under which they were accepted."""
