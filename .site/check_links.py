@@ -34,7 +34,7 @@ class Page(HTMLParser):
 def problems(site: Path) -> list[str]:
     """What is wrong, one line for each link."""
     # What was copied from docs/ is no page of the site: an example's own page, with addresses of its own server.
-    copied = {site / path.relative_to(DOCS) for path in DOCS.rglob("*.html")}
+    copied = {half / path.relative_to(DOCS) for path in DOCS.rglob("*.html") for half in (site, site / "zh")}
     built = (path for path in site.rglob("*.html") if path.name != "404.html" and path not in copied)
     pages = {path.resolve(): Page(path) for path in built}
     found: list[str] = []

@@ -17,6 +17,8 @@ _NAME = re.compile(r"(?<![`\[])`([A-Za-z_][\w.]*)`(?![`\]])")
 PACKAGES = {
     "iqiyi_async": ("ClientStats", "UnfinishedUpload", "UploadHandle"),
     "iqiyi_async.batch": (),
+    "iqiyi_async.stores": (),
+    "iqiyi_async.web": (),
     "iqiyi_async.testing": (),
     "iqiyi_async.emulator": (),
 }
@@ -74,6 +76,28 @@ class Links(griffe.Extension):
         obj.docstring.value = _NAME.sub(link, obj.docstring.value)
 
 
+class SameParameters(griffe.Extension):
+    """Repeats the descriptions of parameters where a docstring only says that they are as for another object."""
+
+    _SENTENCE = re.compile(r"^    \w+: as for (?:the class|`(\w+)`), like all others.*\n?", re.MULTILINE)
+    _SECTION = re.compile(r"^Args:\n((?:    .*\n?|\n(?=    ))+)", re.MULTILINE)
+    _ENTRY = re.compile(r"^    (\w+):.*\n?(?:^     +.*\n?)*", re.MULTILINE)
+
+    def on_class(self, *, cls: griffe.Class, **_: Any) -> None:
+        """Look through the methods of a class that was read as a whole."""
+        for function in cls.functions.values():
+            if function.docstring is None or not (found := self._SENTENCE.search(function.docstring.value)):
+                continue
+            other = cls.functions[found[1]] if found[1] else cls
+            section = self._SECTION.search(other.docstring.value) if other.docstring else None
+            if section is None:
+                raise ValueError(f"{other.path} describes no parameters")
+            entries = {match[1]: match[0] for match in self._ENTRY.finditer(section[1])}
+            same = "".join(entries[each.name] for each in function.parameters if each.name in entries)
+            text = function.docstring.value
+            function.docstring.value = f"{text[: found.start()]}{same.rstrip()}\n{text[found.end() :]}"
+
+
 class Signatures(griffe.Extension):
     """Gives classes made by attrs the `__init__` that they have, so that their fields are shown with their defaults."""
 
@@ -120,22 +144,27 @@ class Members(griffe.Extension):
 
 
 class Added(griffe.Extension):
-    """Says since which version a name is there."""
+    """Says since which version a name, or a parameter of it, is there."""
 
     def __init__(self) -> None:
         super().__init__()
         versions = tomllib.loads(Path(__file__).with_name("added.toml").read_text("utf-8"))
-        self._versions = {name: version for version, names in versions.items() for name in names}
+        parameters = versions.pop("parameters")
+        self._notes = {name: f"*Added in version {version}.*" for version, names in versions.items() for name in names}
+        for version, owners in parameters.items():
+            for owner, names in owners.items():
+                listed = ", ".join(f"`{name}`" for name in names)
+                self._notes[owner] = f"*Added in version {version}: {listed}.*"
 
     def on_object(self, *, obj: griffe.Object, **_: Any) -> None:
         """Put the version behind the first paragraph."""
-        version = self._versions.get(obj.path)
-        if version is None or obj.docstring is None:
+        note = self._notes.get(obj.path)
+        if note is None or obj.docstring is None:
             return
         first, _, rest = obj.docstring.value.partition("\n\n")
-        obj.docstring.value = f"{first}\n\n*Added in version {version}.*\n\n{rest}".rstrip()
+        obj.docstring.value = f"{first}\n\n{note}\n\n{rest}".rstrip()
 
     def on_package(self, *, pkg: griffe.Module, **_: Any) -> None:
         """A name of the list that is gone would be shown nowhere, and nobody would notice."""
-        for name in self._versions:
+        for name in self._notes:
             pkg[name.removeprefix(f"{pkg.name}.")]

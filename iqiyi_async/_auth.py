@@ -1,9 +1,9 @@
 """A fresh access token for everyone, asked for once.
 
-Two windows: in the soft one the token is renewed in the background while everybody goes on with the old one; in the
-hard one everybody waits. All waiters share one flight, and the flight belongs to the client, so that cancelling any
+Two windows: in the soft one the token is renewed in the background while all tasks go on with the old one; in the
+hard one all tasks wait. All waiters share one flight, and the flight belongs to the client, so that cancelling any
 of them disturbs no other. Between processes the store's lease makes one of them renew and its compare-and-set keeps
-the newest token; whoever waited finds the new token in the store and asks for none.
+the newest token; a task that waited finds the new token in the store and asks for none.
 """
 
 from __future__ import annotations

@@ -88,7 +88,7 @@ class Threads:
 
         A caller that is cancelled waits for the end of a job that has begun; one that has not is never begun. With
         `discard` the caller waits for a moment only, and what the job returns later is given to it, in the thread: for
-        jobs that a dead file system may hold for ever.
+        jobs that a dead file system may hold forever.
         """
         running = self.executor.submit(job)
         done = asyncio.wrap_future(running)

@@ -49,7 +49,7 @@ class FairQueue(Generic[T]):
 
     Within a group the highest priority is next, and first come, first served among equals. Of any `CYCLE` turns of a
     group the last goes to its lowest priority at the latest; where priorities lie in between, one more goes to the
-    item of these that has waited longest, so that nothing waits for ever.
+    item of these that has waited longest, so that nothing waits forever.
 
     All operations take O(log n) steps, but for the turn that looks at the priorities in between.
     """

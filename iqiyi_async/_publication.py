@@ -1,4 +1,4 @@
-"""Waiting until videos are published: one poller for everybody of a client who waits.
+"""Waiting until videos are published: one poller for all tasks of a client.
 
 The list shows published videos only. So a round asks for all videos by pages of 100, looks once at each that turned
 up there (for its URLs), and at ten of the others, for those that failed: the ones least recently looked at. A few
@@ -35,7 +35,7 @@ LONG = 600.0
 
 @attrs.define(eq=False)
 class Watch:
-    """A video that somebody waits for.
+    """A video that a task waits for.
 
     Attributes:
         file_id: which.
@@ -67,7 +67,7 @@ class Watch:
 
 
 class Publication:
-    """The poller of one client. Its task runs while somebody waits.
+    """The poller of one client. Its task runs while a task waits.
 
     Args:
         status: looks at one video (section 4).
@@ -105,7 +105,7 @@ class Publication:
 
         Args:
             file_ids: which; each is given once.
-            timeout: seconds to wait at most; for ever if None; with 0 there is one round of looks.
+            timeout: seconds to wait at most; forever if None; with 0 there is one round of looks.
 
         Raises:
             TimeoutError: not all of them have, after those that have.
@@ -191,7 +191,7 @@ class Publication:
                 self._task = None
 
     async def _pause(self, seconds: float) -> None:
-        """Wait, but no longer than until somebody else begins to wait."""
+        """Wait, but no longer than until another task begins to wait."""
         self._joined.clear()
         joined = asyncio.ensure_future(self._joined.wait())
         slept = asyncio.ensure_future(self._sleep(seconds))

@@ -57,7 +57,7 @@ class Retries:
         Args:
             attempt: one try.
             repeatable: whether another try may follow this error.
-            progress: a number that grows when the work as a whole gets on; then the count of attempts starts anew.
+            progress: a number that grows when the work as a whole gets on; then the count of attempts is reset.
             on_retry: called with each error that will be followed by another try, and the seconds until then.
         """
         caller = Caller(self.policy.outage_patience if self.policy.max_attempts > 1 else 0.0)

@@ -48,7 +48,7 @@ class Session:
         http: sends requests.
         outage: the gates that its calls wait at while the service is down.
         retries: the policy of uploads, and of the renewal of the token.
-        call_retries: the policy of calls that somebody waits for.
+        call_retries: the policy of interactive calls.
         make_auth: makes the keeper of the token, which sends its own calls over this session.
         telemetry: is told of each call.
     """
@@ -76,7 +76,7 @@ class Session:
 
         Args:
             call: what to do.
-            interactive: somebody waits for it: a few attempts within seconds, by the policy ``call_retry``.
+            interactive: a user waits for it: a few attempts within seconds, by the policy ``call_retry``.
             patience: seconds for which even a cancelled caller waits for the answer to a request that is on its way.
                 The call decodes it then, and its value is lost.
 
@@ -130,7 +130,7 @@ class Session:
             allow: awaited with a number of bytes of the body before they are written; how many may be: a limit of
                 bytes a second. Waiting for it is not being late.
             fresh: use a new connection.
-            interactive: somebody waits for it, and for the token too.
+            interactive: a user waits for it, and for the token too.
 
         Raises:
             VideoCloudError: what the answer means, or that there was none. It says which operation and which upload

@@ -152,10 +152,10 @@ class AsyncVideoCloud:
         """A client for ``IQIYI_APP_KEY`` and ``IQIYI_APP_SECRET``, at ``IQIYI_ENDPOINT_URL`` if that is set.
 
         Args:
-            token_store: as for the class, like all others; `endpoints` goes before the environment.
+            token_store: as for the class, like all others; `endpoints` takes precedence over the environment.
 
         Raises:
-            ConfigurationError: a variable is missing or wrong.
+            ConfigurationError: a variable is missing, or an argument is wrong.
         """
         for name in ("IQIYI_APP_KEY", "IQIYI_APP_SECRET"):
             if not os.environ.get(name):
@@ -231,7 +231,7 @@ class AsyncVideoCloud:
             file_type: such as ``"mp4"``; taken from the name of the source if there is one.
             size: bytes of the source; needed for streams only.
             on_progress: called with an `UploadProgress` up to ten times a second, and once at the end. It must not
-                block. What it raises before finish is said ends the upload; from then on it is logged.
+                block. An exception of it ends the upload; once the service was asked to finish, it is only logged.
             key: the caller's own name for the source (1 to 512 characters), in place of its path; a stream that is
                 given again under its key goes on.
             again: upload it although its bytes are a video already.
@@ -269,7 +269,7 @@ class AsyncVideoCloud:
         group: str | None = None,
         priority: int = 0,
     ) -> UploadHandle:
-        """Start an upload and take it in hand: a plain function, within a running event loop.
+        """Start an upload and return its handle: a plain function, within a running event loop.
 
         Args:
             source: as for `upload`, like all others.
@@ -343,7 +343,7 @@ class AsyncVideoCloud:
     async def iter_unfinished(self) -> AsyncIterator[UnfinishedUpload]:
         """What was begun by this account and is neither finished nor cancelled: what ``on_failure="keep"`` left.
 
-        `cancel_upload` ends one at the service; the same `upload` goes on with it.
+        `cancel_upload` ends one at the service; the same `upload` goes on with it. They are read from the journal.
 
         Raises:
             ConfigurationError: there is no journal.
@@ -368,7 +368,7 @@ class AsyncVideoCloud:
             The ticket that `upload_chunk` takes; its ``file_id`` is what `finish_upload` and `cancel_upload` take.
 
         Raises:
-            ConfigurationError: a type that is no file's ending, or no bytes.
+            ConfigurationError: the type is not a file extension, or the size is 0.
             AuthorizationError: the application may not upload (yet).
             QuotaExceededError: the application has no room left.
         """
@@ -380,7 +380,7 @@ class AsyncVideoCloud:
     async def upload_chunk(
         self, ticket: UploadTicket, first: int, data: bytes | bytearray | memoryview
     ) -> ChunkReceipt:
-        """Send one range (section 1.2) with a worker of the pool, and check its MD5; again if it has to be.
+        """Send one range (section 1.2) with a worker of the pool, check its MD5, and repeat it if necessary.
 
         Args:
             ticket: of `request_upload`.
@@ -391,7 +391,7 @@ class AsyncVideoCloud:
             What the service holds now, after its MD5 and its count were compared with those of `data`.
 
         Raises:
-            ConfigurationError: an empty range, or one outside of the file.
+            ConfigurationError: the range is empty or outside of the file.
             UnknownFileError: the service does not know the upload.
             IntegrityError: the service kept storing other bytes.
         """
@@ -417,15 +417,15 @@ class AsyncVideoCloud:
         await self._runtime.session.send(uploads.set_metadata(self._endpoints, file_id, metadata), interactive=True)
 
     async def finish_upload(self, file_id: str) -> None:
-        """Say that every range is there (section 1.3). If the answer is lost, the video's status is asked before it
-        is said again.
+        """Finish an upload: every range has been sent (section 1.3). If the answer is lost, the status is asked for
+        before the request is repeated.
 
         Args:
             file_id: the upload. Its metadata must be set before (`set_metadata`).
 
         Raises:
             ServiceError: the service refused, for instance because a range is missing.
-            TransportError: neither an answer nor a status could be had: the upload may be finished or not.
+            TransportError: neither an answer nor a status came: the upload may be finished or not.
         """
         self._runtime.check_usable()
         _validation.file_id(file_id)
@@ -435,7 +435,7 @@ class AsyncVideoCloud:
             raise doubt.error from doubt.error.__cause__
 
     async def cancel_upload(self, file_id: str) -> None:
-        """Call an upload off (section 1.4). Its ranges are dropped; it can't be gone on with.
+        """Cancel an upload (section 1.4). Its ranges are dropped; it can't be resumed.
 
         Args:
             file_id: the upload.
@@ -478,7 +478,7 @@ class AsyncVideoCloud:
     # Sections 4 to 7: videos
 
     async def get_status(self, file_id: str) -> VideoStatus:
-        """Where a video stands (section 4). A video that is absent or was refused is a state, not an error.
+        """The status of a video (section 4). A video that is absent or was refused is a state, not an error.
 
         Args:
             file_id: the video, or the upload that is to become one.
@@ -495,11 +495,11 @@ class AsyncVideoCloud:
     async def wait_until_published(self, file_id: str, *, timeout: float | None = None) -> VideoStatus:
         """Look at a video's status (section 4), ever less often, until it is published.
 
-        Looks that fail are outlived for the policy's ``outage_patience``. All waits of a client share one poller.
+        Failed requests are repeated for up to ``outage_patience``. All waits of a client share one poller.
 
         Args:
             file_id: the video.
-            timeout: seconds to wait at most; for ever if None; with 0 there is one look.
+            timeout: seconds to wait at most; forever if None; with 0 there is one look.
 
         Returns:
             The status of the published video, with its play URLs.
@@ -521,14 +521,14 @@ class AsyncVideoCloud:
     async def wait_all_published(
         self, file_ids: Iterable[str], *, timeout: float | None = None
     ) -> AsyncIterator[VideoStatus]:
-        """Videos as they are published, or as it turns out that they never will be (sections 4 and 5).
+        """Wait for several videos: each is given when it is published, or will never be (sections 4 and 5).
 
-        One poller serves all who wait with one client: it asks for the published ones by pages of 100, and looks at
-        ten others in each round, so that one that failed is noticed later than one that was published.
+        One poller serves all tasks of a client: it lists the published videos by pages of 100, and looks at ten
+        others in each round, so that one that failed is noticed later than one that was published.
 
         Args:
             file_ids: the videos; each is given once, in the order in which they end.
-            timeout: seconds to wait at most; for ever if None; with 0 there is one round of looks.
+            timeout: seconds to wait at most; forever if None; with 0 there is one round of looks.
 
         Returns:
             The status of each, of unknown and failed videos too: look at its ``state``.
@@ -575,15 +575,15 @@ class AsyncVideoCloud:
     async def iter_videos(self, file_ids: Iterable[str] | None = None, *, page_size: int = 100) -> AsyncIterator[Video]:
         """Every video of the list (section 5), page after page, each once.
 
-        Videos may be deleted while the list is read. Pages that could not be had are asked for again, for as long as
-        the policy's ``outage_patience``.
+        Videos may be deleted while the list is read. Pages that fail are asked for again, for up to the policy's
+        ``outage_patience``.
 
         Args:
             file_ids: only these, any number. None is all of the user's; an empty collection is none.
             page_size: entries asked for at once, 1 to 100.
 
         Returns:
-            An async iterator of videos; pages are asked for as it gets to them.
+            An async iterator of videos; each page is requested when it is reached.
 
         Raises:
             ConfigurationError: a number outside of its bounds.

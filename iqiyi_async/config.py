@@ -119,6 +119,12 @@ class Endpoints:
     def single(cls, base: str) -> Self:
         """Everything on one address: an emulator, a proxy of your own.
 
+        Args:
+            base: the address, such as ``http://127.0.0.1:8765``.
+
+        Returns:
+            Endpoints without other hosts to fall back to.
+
         Raises:
             ConfigurationError: not an http(s) address.
         """
@@ -157,7 +163,7 @@ class RetryPolicy:
     outage_patience: float = attrs.field(default=600.0, validator=_validation.field(_validation.seconds))
 
     def for_calls(self) -> RetryPolicy:
-        """The policy of calls that somebody waits for: three attempts within a few seconds, and no more than this one
+        """The policy of interactive calls: three attempts within a few seconds, and no more than this one
         allows."""
         return attrs.evolve(
             self,
@@ -199,7 +205,8 @@ def _auto_or_whole(name: str, value: object, *, most: int, unit: str = "") -> No
 class UploadOptions:
     """How files are cut and sent.
 
-    A client needs ``max_workers x chunk_size`` bytes for its buffers, whatever the size or number of the files.
+    A client needs at most ``(max_workers + max_waiting_buffers) x chunk_size`` bytes for its buffers, for files of any
+    size and number.
 
     Attributes:
         max_workers: chunks in flight at once, over all uploads of the client (1 to 256); ``"auto"`` finds out how
@@ -211,19 +218,18 @@ class UploadOptions:
             underscores (nginx does by default).
         on_failure: what becomes of a failed or cancelled upload at the service: ``"keep"`` it, to resume later, or
             ``"cancel"`` it.
-        max_control_connections: connections for everything that is not a range (1 to 1024); as many as callers keep
-            busy, kept per host.
-        source_timeout: the longest time in which a source may give nothing, in seconds.
+        max_control_connections: connections for everything but ranges, at most (1 to 1024); they are kept per host.
+        source_timeout: the longest time for which a source may give nothing, in seconds.
         max_waiting_buffers: how many chunks may wait in memory for a worker, beside those under way; as many as
             there are workers if None. The memory bound is ``(max_workers + max_waiting_buffers) x chunk_size``.
         flush_after: after so many seconds without a piece, what a stream has given is sent as a short range.
         max_open_files: files held open at once; by default from the limit of the process.
-        journal_required: whether an upload fails if its journal can't be asked before anything was sent; otherwise it
-            goes on without, and a warning says so.
+        journal_required: whether an upload fails if its journal fails before anything was sent; otherwise it goes on
+            without the journal, and logs a warning.
         remember: how long a finished upload is remembered, so that it is not published twice, in seconds (or a
             `datetime.timedelta`); 30 days by default.
         lease_seconds: how long a process that died keeps others from its uploads, in seconds.
-        doubt_patience: how long the status of a finish of unknown outcome is asked for, in seconds.
+        doubt_patience: how long the status is asked for after a finish of unknown outcome, in seconds.
         verify: what of an unchanged file is read again before finish: ``"samples"``, or everything (``"end"``), for
             file systems whose caches hide changes.
         max_bandwidth: bytes a second over all uploads of the client; no limit if None, a pause if 0.

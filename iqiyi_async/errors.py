@@ -58,8 +58,8 @@ class VideoCloudError(Exception):
         self, message: str, *, operation: str | None = None, file_id: str | None = None, retryable: bool | None = None
     ) -> None:
         super().__init__(message)
-        self.operation = operation
-        self.file_id = file_id
+        self.operation: str | None = operation
+        self.file_id: str | None = file_id
         if retryable is not None:
             self.retryable = retryable
 
@@ -88,7 +88,7 @@ class AuthorizationError(VideoCloudError):
 
     def __init__(self, message: str, *, code: str | None = None, operation: str | None = None) -> None:
         super().__init__(message, operation=operation)
-        self.code = code
+        self.code: str | None = code
 
 
 class ServiceError(VideoCloudError):
@@ -110,8 +110,8 @@ class ServiceError(VideoCloudError):
         retryable: bool | None = None,
     ) -> None:
         super().__init__(text, operation=operation, file_id=file_id, retryable=retryable)
-        self.code = code
-        self.message = message
+        self.code: str = code
+        self.message: str = message
 
 
 class QuotaExceededError(ServiceError):
@@ -146,7 +146,7 @@ class ServiceUnavailableError(ServiceError):
         file_id: str | None = None,
     ) -> None:
         super().__init__(text, code=code, message=message, operation=operation, file_id=file_id)
-        self.retry_after = retry_after
+        self.retry_after: float | None = retry_after
 
 
 class TransportError(VideoCloudError):
@@ -163,7 +163,7 @@ class TransportError(VideoCloudError):
 
     def __init__(self, message: str, *, sent: bool, operation: str | None = None, file_id: str | None = None) -> None:
         super().__init__(message, operation=operation, file_id=file_id)
-        self.sent = sent
+        self.sent: bool = sent
 
 
 class ResponseError(VideoCloudError):
@@ -185,8 +185,8 @@ class ResponseError(VideoCloudError):
         retryable: bool | None = None,
     ) -> None:
         super().__init__(message, operation=operation, file_id=file_id, retryable=retryable)
-        self.status = status
-        self.excerpt = excerpt
+        self.status: int = status
+        self.excerpt: str = excerpt
 
 
 class DuplicateVideoError(VideoCloudError):
@@ -215,8 +215,8 @@ class UploadError(VideoCloudError):
         retryable: bool | None = None,
     ) -> None:
         super().__init__(message, operation=operation, file_id=file_id, retryable=retryable)
-        self.accepted = accepted
-        self.resumable = resumable
+        self.accepted: int = accepted
+        self.resumable: bool = resumable
 
 
 class IntegrityError(UploadError):

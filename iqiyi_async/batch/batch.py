@@ -336,7 +336,7 @@ class Batch:
         return BatchReport(self._name, await self._ledger.status(), tuple(items))
 
     async def _clear_invalid(self, manifest: Manifest, cleared: set[str]) -> None:
-        """Forget the bad lines of files that are read anew: they may have been corrected."""
+        """Forget the bad lines of files that are read again: they may have been corrected."""
         for file in set(manifest.files) - cleared:
             cleared.add(file)
             await self._ledger.clear_invalid(file)

@@ -49,7 +49,7 @@ class Ledger(ABC):
 
     @abstractmethod
     async def clear_invalid(self, manifest: str) -> None:
-        """Remove the invalid lines of a manifest, which is read anew."""
+        """Remove the invalid lines of a manifest, which is read again."""
 
     @abstractmethod
     async def claim(self, limit: int, ttl: float) -> list[Claim]:

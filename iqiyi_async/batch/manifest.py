@@ -53,7 +53,7 @@ class ManifestError:
 
 
 class Manifest:
-    """What is to be uploaded: an iterable of `UploadItem`, read anew, line by line, each time it is iterated over.
+    """What is to be uploaded: an iterable of `UploadItem`, read again, line by line, each time it is iterated over.
 
     A line that can't be used is left out, and is in `errors` afterwards; `Batch.add` records it in the ledger.
 

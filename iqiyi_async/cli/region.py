@@ -77,7 +77,7 @@ class Region:
                 self._live.refresh()
 
     def _print_lines(self) -> bool:
-        """All lines of late at once: each printing draws the region anew."""
+        """All lines of late at once: each printing draws the region again."""
         lines: list[Text] = []
         while self._above:
             lines.append(self._above.popleft())

@@ -68,7 +68,7 @@ async def _cancel(cloud: AsyncVideoCloud, journal: UploadJournal, screen: Screen
     if fence is None:
         return _report(screen, each, tr("{name}: is under way in another process; it was left alone", name=each.name))
     try:
-        # What can't be undone is announced first: whoever finds this entry later asks the service.
+        # What can't be undone is announced first: a process that finds this entry later asks the service.
         if not await journal.advance(each.key, fence, Phase.CANCELLING):
             return _report(screen, each, tr("{name}: is gone already", name=each.name))
         try:

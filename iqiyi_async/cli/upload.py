@@ -162,7 +162,7 @@ class Uploads:
                     on_progress=partial(self._progress, job),
                 )
             except (VideoCloudError, OSError) as error:
-                # Whoever is refused for one file is refused for all of them.
+                # Credentials that are refused for one file are refused for all of them.
                 self._refused |= isinstance(error, AuthorizationError)
                 self._display.end(job.label)
                 return self._failed(job, error)

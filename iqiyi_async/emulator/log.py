@@ -2,7 +2,7 @@
 
 A change is appended in the order it happened and answered only after `commit`: what a client was told, a restart
 knows. A process killed in the middle of a write leaves at most one torn last line, which was never answered; it is
-dropped. At each opening the log is written anew with the fewest entries, and put in place by an atomic rename.
+dropped. At each opening the log is rewritten with the fewest entries, and put in place by an atomic rename.
 """
 
 from __future__ import annotations

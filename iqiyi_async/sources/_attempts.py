@@ -12,7 +12,7 @@ from ..errors import UploadError, VideoCloudError
 
 T = TypeVar("T")
 
-#: Less patient than an upload: what waits for the range may hold others up.
+#: Less patient than an upload: a caller that waits for the range may hold up others.
 POLICY = RetryPolicy(max_attempts=5, initial_backoff=0.25, max_backoff=5.0, retry_after_cap=30.0)
 
 

@@ -234,7 +234,7 @@ def _settings(scheme: str, bucket: str, config: dict[str, Any]) -> dict[str, Any
     elif endpoint:
         settings["endpoint"] = endpoint
     if parts.scheme == "http":
-        # Whoever has written http:// means it.
+        # The caller has chosen http://.
         settings["client_options"] = {"allow_http": True, **(settings.get("client_options") or {})}
     return settings
 

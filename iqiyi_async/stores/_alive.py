@@ -46,7 +46,7 @@ class Presence:
             return ""
         if self._leave is None or self._pid != os.getpid() or not beside.with_name(self._name).exists():
             if self._leave is not None and self._pid == os.getpid():
-                self._leave()  # somebody took the file away
+                self._leave()  # another process removed the file
             elif self._leave is not None:
                 # In a forked child. The file is the parent's: its lock must not be touched.
                 self._leave.detach()
@@ -74,12 +74,12 @@ def dead(name: str, beside: Path) -> bool:
     try:
         fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
     except FileNotFoundError:
-        return True  # taken away by its process at its end, or by whoever found it dead
+        return True  # removed by its own process at its end, or by another that found it dead
     except OSError:
         return False
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        # While the lock is held: whoever made the file and has not locked it yet sees that it is gone.
+        # While the lock is held: a process that has made the file and not locked it yet sees that it is gone.
         path.unlink(missing_ok=True)
     except OSError:
         return False
@@ -110,7 +110,7 @@ def _locked(beside: Path) -> tuple[Path, int]:
             if path.stat().st_ino == os.fstat(fd).st_ino:
                 return path, fd
         except (BlockingIOError, FileNotFoundError):
-            pass  # somebody swept it away before it was locked
+            pass  # another process removed it before it was locked
         except BaseException:
             os.close(fd)
             raise

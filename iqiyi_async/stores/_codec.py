@@ -1,7 +1,7 @@
 """A token as JSON values and back.
 
 What belongs here: what every store that writes tokens agrees on. What must not: files, servers, versions.
-Reading is distrustful: what is not exactly a token is None, since a store's content may be torn or somebody else's.
+Reading is distrustful: what is not exactly a token is None, since a store's content may be torn or foreign.
 """
 
 from __future__ import annotations

@@ -214,7 +214,7 @@ class Database:
         return connection
 
     def _mend(self) -> None:
-        """Put the broken file aside, unless somebody has done so already."""
+        """Put the broken file aside, unless another process has done so already."""
         bad = self._identity
         self.close()
         with self._alone():

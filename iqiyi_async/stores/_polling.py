@@ -27,7 +27,7 @@ async def poll(look: Callable[[], Awaitable[T]], *, first: float, most: float) -
     """
     pause = first
     while not (seen := await look()):
-        # The spread keeps processes that began to wait together from looking together for ever.
+        # The spread keeps processes that began to wait together from looking together forever.
         await anyio.sleep(pause * random.uniform(0.67, 1.33))  # noqa: S311 - no secret depends on it
         pause = min(pause * 1.5, most)
     return seen

@@ -1,7 +1,7 @@
 """Connections to PostgreSQL, for the journal and for the ledgers of batches.
 
 A DSN may hold a password, and the library's errors keep it in their frames. So each use of a connection runs in a task
-of its own, and what it fails with is told anew, without those frames.
+of its own, and what it fails with is raised as a new error, without those frames.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from ..errors import ConfigurationError
 from ._codec import Sealed
-from ._worker import told_anew
+from ._worker import raise_clean
 
 # It has no types.
 asyncpg: Any = import_module("asyncpg")
@@ -140,7 +140,7 @@ class PostgresPool:
             DatabaseError: the database can't be reached, or refuses.
             ConfigurationError: the DSN can't be used, or the tables are of another release.
         """
-        return await told_anew(self._attempts(work), self._told_anew)
+        return await raise_clean(self._attempts(work), self._clean_error)
 
     async def aclose(self) -> None:
         """Close the connections of the running event loop."""
@@ -197,7 +197,7 @@ class PostgresPool:
                 self.answered = True
             return mine
 
-    def _told_anew(self, problem: BaseException) -> BaseException:
+    def _clean_error(self, problem: BaseException) -> BaseException:
         """The same failure without the frames. Its words are the server's or the system's: no DSN stands in them."""
         where = f"{self._what} in PostgreSQL"
         if isinstance(problem, ConfigurationError):

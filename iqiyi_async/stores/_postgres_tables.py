@@ -53,7 +53,7 @@ _NOW = "clock_timestamp()"
 _EPOCH = f"extract(epoch FROM {_NOW})::double precision"
 _MICROSECONDS = f"(extract(epoch FROM {_NOW}) * 1000000)::bigint"
 _LATER = f"{_NOW} + $3::double precision * interval '1 second'"
-#: The lease of a write: a claim of somebody else waits until the write is done.
+#: The lease of a write: another claim waits until the write is done.
 _HELD = "held AS (SELECT key FROM iqiyi_journal_lease WHERE key = $1 AND fence = $2 AND owner <> '' FOR SHARE)"
 
 ACQUIRE = f"""

@@ -109,7 +109,7 @@ def replace(path: Path, content: Sealed) -> None:
     Raises:
         OSError: they could not be written; the old content stays.
     """
-    # One name for all: what a killed writer has left behind is removed by the next one, not kept for ever.
+    # One name for all: what a killed writer has left behind is removed by the next one, not kept forever.
     fresh = path.with_name(f".{path.name}.new")
     fresh.unlink(missing_ok=True)
     fd = os.open(fresh, _CREATE, 0o600)

@@ -1,4 +1,4 @@
-"""The redis library: clients with our options, and its errors told anew."""
+"""The redis library: clients with our options, and its errors without frames."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def from_url(url: Sealed) -> Any:
     raise ConfigurationError("this is no URL of a Redis server; one looks like redis://localhost:6379/0")
 
 
-def told_anew(error: BaseException) -> BaseException:
+def clean_error(error: BaseException) -> BaseException:
     """The same failure as an OSError, without the frames and, where it may quote the command, without the words."""
     if isinstance(error, TimeoutError | RedisTimeoutError):
         return TimeoutError("Redis did not answer in time")

@@ -20,7 +20,7 @@ from typing import Any, Generic, TypeVar, cast
 
 import anyio
 
-__all__ = ["BackgroundThread", "Batches", "settle", "told_anew"]
+__all__ = ["BackgroundThread", "Batches", "raise_clean", "settle"]
 
 T = TypeVar("T")
 C = TypeVar("C")
@@ -48,7 +48,7 @@ async def settle(work: asyncio.Future[Any]) -> None:
         raise asyncio.CancelledError
 
 
-async def told_anew(work: Coroutine[Any, Any, T], failure: Callable[[BaseException], BaseException]) -> T:
+async def raise_clean(work: Coroutine[Any, Any, T], failure: Callable[[BaseException], BaseException]) -> T:
     """Carry `work` out in a task of its own, whose frames no error that leaves here shows: they may hold secrets.
 
     A caller that is cancelled cancels it, and waits for its end.
@@ -76,7 +76,7 @@ class BackgroundThread:
     """One thread that does one job after the other; it starts with the first one.
 
     It belongs to no event loop and may serve several, one after the other or at once. In a forked child, where the
-    thread is missing, it starts anew.
+    thread is missing, it starts again.
     """
 
     def __init__(self, name: str) -> None:
@@ -86,7 +86,7 @@ class BackgroundThread:
         self._starting = threading.Lock()
 
     async def run(self, job: Callable[[], T]) -> T:
-        """Do a job in the thread. Whoever is cancelled waits for the end of a job that has started."""
+        """Do a job in the thread. A caller that is cancelled waits for the end of a job that has started."""
         ticket = self.submit(job)
         done = asyncio.wrap_future(ticket)
         try:

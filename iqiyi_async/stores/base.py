@@ -24,14 +24,26 @@ class TokenStore(Protocol):
     """
 
     async def load(self, key: str) -> StoredToken | None:
-        """The newest token of a key, or None. Unreadable content counts as None."""
+        """Read the newest token of a key.
+
+        Args:
+            key: the account.
+
+        Returns:
+            The token and the number of its write; None if there is none, or if what is there can't be read.
+        """
         ...
 
     async def compare_and_set(self, key: str, expected: int | None, token: Token) -> StoredToken | None:
-        """Write a token if the key's version is still `expected` (None: there is none yet).
+        """Write a token if no other has been written since. Comparing and writing are one step.
+
+        Args:
+            key: the account.
+            expected: the version that was read; None if there was no token.
+            token: what to write. Its version is greater than any before it.
 
         Returns:
-            What was written, or None if somebody else has written meanwhile; then nothing has changed.
+            What was written, or None if another holder has written since; then nothing has changed.
         """
         ...
 
@@ -41,6 +53,13 @@ class TokenStore(Protocol):
         Entering waits for its turn; cancelling the wait leaves nothing behind. The lease of a holder that died ends
         by itself: at once where the system notices, otherwise after `ttl` seconds. A lease that
         has ended early does no harm: `compare_and_set` keeps the newest token from being lost.
+
+        Args:
+            key: the account.
+            ttl: the longest time in seconds for which a holder that died keeps the lease.
+
+        Returns:
+            An async context manager. Leaving it gives the lease back, also when the task is being cancelled.
         """
         ...
 
@@ -60,6 +79,9 @@ class UploadJournal(Protocol):
     Attributes:
         shared: whether machines share it. An upload whose lease can't be renewed is then stopped before it is over. A
             journal without this attribute counts as shared.
+
+    A journal may also have ``async unfinished(account)``, which returns the keys and entries of an account's uploads
+    that are not finished, as a tuple of pairs: `iter_unfinished` needs it.
 
     A journal may have an attribute `ordered`, which is True where calls that are made at the same time take effect in
     the order in which they were made. An upload then makes some of them without waiting for the one before.
@@ -81,6 +103,11 @@ class UploadJournal(Protocol):
     async def renew(self, key: str, fence: int, ttl: float) -> bool:
         """Hold a key for `ttl` more seconds, from now on.
 
+        Args:
+            key: the upload.
+            fence: the number that `acquire` gave.
+            ttl: seconds.
+
         Returns:
             Whether the claim still holds. False: another claim has been made, or the claim is not there any more.
         """
@@ -89,17 +116,33 @@ class UploadJournal(Protocol):
     async def release(self, key: str, fence: int) -> bool:
         """Give a claim back, so that another owner gets the key at once.
 
+        Args:
+            key: the upload.
+            fence: the number that `acquire` gave.
+
         Returns:
             False if the claim was not there any more.
         """
         ...
 
     async def load(self, key: str) -> JournalEntry | None:
-        """The entry of a key, or None. Unreadable content, or that of another version, counts as None."""
+        """Read the entry of a key, with its ranges in the order in which they were recorded.
+
+        Args:
+            key: the upload.
+
+        Returns:
+            The entry; None if there is none, or if what is there can't be read or is of another version.
+        """
         ...
 
     async def begin(self, key: str, fence: int, entry: JournalEntry) -> bool:
         """Write an entry with its ranges, in place of whatever was there. On the disk when it returns.
+
+        Args:
+            key: the upload.
+            fence: the number that `acquire` gave.
+            entry: what to write. The journal sets its `key` and `changed`.
 
         Returns:
             False if the claim is lost; then nothing has changed.
@@ -109,6 +152,11 @@ class UploadJournal(Protocol):
     async def record(self, key: str, fence: int, chunk: ChunkReceipt) -> bool:
         """Add one accepted range. It must cost the same however many there are; a large upload has thousands.
 
+        Args:
+            key: the upload.
+            fence: the number that `acquire` gave.
+            chunk: the range.
+
         Returns:
             False if the claim is lost or there is no entry; then nothing has changed.
         """
@@ -116,6 +164,11 @@ class UploadJournal(Protocol):
 
     async def advance(self, key: str, fence: int, phase: Phase) -> bool:
         """Note that an upload has reached a phase. On the disk when it returns.
+
+        Args:
+            key: the upload.
+            fence: the number that `acquire` gave.
+            phase: the new one. The journal sets `changed` too.
 
         Returns:
             False if the claim is lost or there is no entry; then nothing has changed.
@@ -130,12 +183,20 @@ class UploadJournal(Protocol):
             fence: of the claim. None is for removal by hand, which is refused while anybody holds the key.
 
         Returns:
-            Whether it may be removed. False: the claim is lost, or somebody holds the key; then nothing has changed.
+            Whether it may be removed. False: the claim is lost, or another owner holds the key.
         """
         ...
 
     async def find(self, size: int, digest: str) -> tuple[JournalEntry, ...]:
-        """The entries whose sources have this size and this digest of samples, with their ranges."""
+        """Look for uploads of the same bytes.
+
+        Args:
+            size: of the source, in bytes.
+            digest: of its samples, see `Fingerprint`.
+
+        Returns:
+            The entries whose fingerprint has both, with their ranges.
+        """
         ...
 
     async def aclose(self) -> None:

@@ -4,7 +4,7 @@ What belongs here: the file's format, and which lock guards what. What must not:
 (`_private`), waiting for threads (`_worker`).
 
 Two kinds of locks, both of the kernel, so that the death of a holder frees them at once. `NAME.lock` is held for the
-moment in which the file is read, changed and replaced; `NAME.<key>.lease` for as long as somebody renews that key.
+moment in which the file is read, changed and replaced; `NAME.<key>.lease` for as long as a process renews that key.
 The files of the locks stay: removing one would let two processes lock two files of the same name.
 """
 

@@ -81,25 +81,57 @@ class GatewayStore(Protocol):
     async def create_upload(self, record: GatewayRecord) -> bool:
         """Add a record; no lease is needed. It survives a loss of power.
 
+        Args:
+            record: with a key of its own.
+
         Returns:
             False if the key is taken; then nothing has changed.
         """
         ...
 
     async def load_upload(self, key: str) -> GatewayRecord | None:
-        """The record of a key, or None."""
+        """Read a record.
+
+        Args:
+            key: of the upload.
+
+        Returns:
+            The record, or None if there is none.
+        """
         ...
 
     async def set_offset(self, key: str, fence: int, offset: int, received: int, expires: float) -> bool:
-        """Note how far an upload is, and until when it is kept."""
+        """Note how far an upload is, and until when it is kept.
+
+        Args:
+            key: of the upload.
+            fence: of the lease.
+            offset: bytes from the beginning on that the service has accepted without a gap.
+            received: bytes from the beginning on that have come from the browser.
+            expires: when it is given up unless bytes come (Unix time, seconds).
+
+        Returns:
+            False if the lease is lost or the record is gone; then nothing has changed.
+        """
         ...
 
     async def update_upload(self, record: GatewayRecord, fence: int) -> bool:
-        """Write everything of a record but `key`, `owner` and `releases`. It survives a loss of power."""
+        """Write everything of a record but `key`, `owner` and `releases`. It survives a loss of power.
+
+        Args:
+            record: what to write, under its key.
+            fence: of the lease.
+
+        Returns:
+            False if the lease is lost or the record is gone; then nothing has changed.
+        """
         ...
 
     async def request_release(self, key: str) -> bool:
-        """Ask whoever holds the lease of a key to give it back: `releases` grows by one.
+        """Ask the holder of a key's lease to give it back: `releases` grows by one.
+
+        Args:
+            key: of the upload.
 
         Returns:
             False if there is no such record.
@@ -114,7 +146,7 @@ class GatewayStore(Protocol):
             limit: how many at most are ended, and how many removed.
 
         Returns:
-            Those that have become EXPIRED by this call: each is returned once, whoever asks.
+            Those that have become EXPIRED by this call: each is returned once, to one caller.
         """
         ...
 

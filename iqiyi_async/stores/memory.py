@@ -188,7 +188,7 @@ class MemoryJournal:
         return True
 
     async def request_release(self, key: str) -> bool:
-        """Ask whoever holds the lease of an upload through a gateway to give it back."""
+        """Ask the holder of the lease of an upload through a gateway to give it back."""
         record = self._gateway.get(key)
         if record is None:
             return False

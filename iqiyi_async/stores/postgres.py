@@ -1,7 +1,7 @@
 """The upload journal in PostgreSQL, for any number of machines.
 
 The database's clock is the only one (`clock_timestamp()`: `now()` is the beginning of a transaction). Each write locks
-the row of the lease whose fence it carries, so that a claim of somebody else comes either before it or after it.
+the row of the lease whose fence it carries, so that another claim comes either before it or after it.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class PostgresJournal:
     Where one machine dies, another goes on with its uploads once their leases are over. Because machines share it, an
     upload whose lease can't be renewed is stopped (`shared`). A server that restarts is waited for, some seconds; a
     write whose answer is lost is repeated, and its fence keeps it from having an effect out of its turn. Tables whose
-    names begin with ``iqiyi_journal`` are made in the first schema of the search path, by whoever comes first; after
+    names begin with ``iqiyi_journal`` are made in the first schema of the search path, by the first process; after
     that the user needs no more rights than to read and write them.
 
     The journal is an asynchronous context manager that closes its connections; `aclose` does the same. Each event loop
@@ -237,7 +237,7 @@ class PostgresJournal:
         )
 
     async def request_release(self, key: str) -> bool:
-        """Ask whoever holds the lease of an upload through a gateway to give it back. A request whose answer is lost
+        """Ask the holder of the lease of an upload through a gateway to give it back. A request whose answer is lost
         may be counted twice."""
         return await self._write(tables.REQUEST_RELEASE, key)
 

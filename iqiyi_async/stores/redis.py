@@ -3,7 +3,7 @@
 What belongs here: keys, scripts and the lease. What must not: any use of the `redis` library elsewhere.
 
 Commands and answers hold tokens, and the library's own errors keep both in their frames. So each command runs in a
-task of its own, and what it fails with is told anew, without those frames and without words that may quote the
+task of its own, and its failure is raised as a new error, without those frames and without words that may quote the
 command.
 """
 
@@ -23,7 +23,7 @@ from ..models import StoredToken, Token
 from ._codec import Sealed, token_from_json, token_to_json
 from ._polling import poll
 from ._turns import Turns
-from ._worker import settle, told_anew
+from ._worker import raise_clean, settle
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -178,8 +178,8 @@ class RedisTokenStore:
             logger.info("the lease of a token was not given back, it ends by itself: %s", error)
 
     async def _send(self, *command: str | Sealed) -> Sealed:
-        """Send a command; whoever is cancelled meanwhile leaves no task and no half-read connection behind."""
-        return await told_anew(self._execute(command), self._library.told_anew)
+        """Send a command; a caller that is cancelled leaves no task and no half-read connection behind."""
+        return await raise_clean(self._execute(command), self._library.clean_error)
 
     async def _execute(self, command: tuple[str | Sealed, ...]) -> Sealed:
         async with asyncio.timeout(PATIENCE):

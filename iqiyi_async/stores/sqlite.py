@@ -178,7 +178,7 @@ class SqliteJournal:
         return await self._do(partial(_gateway_table.update, record=record, fence=fence), durable=True)
 
     async def request_release(self, key: str) -> bool:
-        """Ask whoever holds the lease of an upload through a gateway to give it back."""
+        """Ask the holder of the lease of an upload through a gateway to give it back."""
         return await self._do(partial(_gateway_table.request_release, key=key))
 
     async def expire_uploads(self, limit: int = 50) -> tuple[GatewayRecord, ...]:

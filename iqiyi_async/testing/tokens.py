@@ -212,7 +212,7 @@ class TokenStoreContract(Contract[TokenStore]):
             for store in stores:
                 await _hold_once(store)
 
-    async def test_whoever_is_cancelled_the_others_get_their_turn(self) -> None:
+    async def test_a_cancelled_waiter_does_not_keep_the_others_waiting(self) -> None:
         """Cancelled at one moment after another, while they wait, enter, hold and leave."""
         async with self.opened_twice() as stores:
             for step in range(12):

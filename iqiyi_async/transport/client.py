@@ -52,7 +52,7 @@ class Deadlines:
         """The waits of an exchange whose body has so many bytes.
 
         They may still be in the system's buffers when the last write is done; and a peer that sends single bytes must
-        not hold a connection for ever.
+        not hold a connection forever.
         """
         read = self.stall + min(body_size, _MOST_BUFFERED) / SLOWEST_DRAIN
         total = self.connect + self.stall * (2 + body_size // PIECE) + 2 * read
@@ -152,7 +152,7 @@ class HttpClient:
                 fresh, told = True, body.told
                 on_resend()
             except BaseException as problem:  # noqa: BLE001 - raised again at once
-                # Cancellations too: whoever prints one with its frames would print the request.
+                # Cancellations too: a traceback with local variables would show the request.
                 raise strip_tracebacks(problem, outside)  # noqa: B904 - the same exception
             else:
                 return _answer(response, asked_at, self._clock())

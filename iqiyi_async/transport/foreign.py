@@ -1,6 +1,6 @@
 """The caller's own transport: each exchange runs in a task that nothing cancels.
 
-A cancelled exchange costs httpcore 1.0 a place in its pool for ever. So who gives up leaves the exchange to its end:
+A cancelled exchange costs httpcore 1.0 a place in its pool forever. So who gives up leaves the exchange to its end:
 its body gives out no more pieces, an answer that has begun is closed, and httpx's own timeouts end the rest.
 """
 

@@ -1,7 +1,7 @@
 """One HTTP/1.1 connection on asyncio: this module moves the bytes of one exchange after the other.
 
 Why not the HTTP library's own pool: httpcore 1.0 spends more time on an exchange of ours than the exchange itself
-takes (locks, traces, scopes, a scan of its queue), copies every piece of a body, and keeps slots for ever that
+takes (locks, traces, scopes, a scan of its queue), copies every piece of a body, and keeps slots forever that
 `task.cancel()` interrupted.
 
 An exchange goes on inside the event loop's callbacks: when the system has taken a piece the next one follows, when

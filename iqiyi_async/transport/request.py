@@ -24,7 +24,7 @@ PIECE = 256 * KIB
 
 _USER_AGENT = (b"User-Agent", b"iqiyi-async")
 _NO_CODING = (b"Accept-Encoding", b"identity")
-#: A URL that is longer is parsed anew each time: what is kept must not fill the memory.
+#: A URL that is longer is parsed each time: what is kept must not fill the memory.
 _LONGEST_KEPT = 512
 
 

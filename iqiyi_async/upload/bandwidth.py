@@ -100,7 +100,7 @@ class _Limiter:
         return most
 
     def _change(self, rate: float | None, bound: float, saved: float = 0.0) -> None:
-        """Set the rate, and what is saved where there was none before; those who wait are served anew."""
+        """Set the rate, and what is saved where there was none before; waiting transfers are served again."""
         now = self._clock()
         if rate is None:
             self._bucket = None

@@ -1,4 +1,4 @@
-"""The end of an upload, said once.
+"""The finish of an upload, sent once.
 
 A finish whose answer is lost may have had its effect, so it is never repeated blindly: the status is asked first, over
 a fresh connection. After such a finish an absent video is in doubt too: the status may lag behind.

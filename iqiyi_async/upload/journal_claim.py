@@ -181,7 +181,7 @@ class JournalClaim:
 
     async def _kept(self, kept: bool | None, fence: int) -> bool:
         """After a write under a fence: whether it was done. A write without effect means that the lease is lost, or
-        that the journal was removed or replaced; then everything is written anew.
+        that the journal was removed or replaced; then everything is written again.
 
         Raises:
             UploadError: the lease is lost.

@@ -110,10 +110,10 @@ class JournalSession(JournalClaim):
                 await write()
 
     async def announce(self, phase: Phase) -> None:
-        """Write down what is about to be said to the service and can't be undone.
+        """Write down what is about to be sent to the service and can't be undone.
 
         Raises:
-            UploadError: it can't be written, or the lease is lost: it must not be said.
+            UploadError: it can't be written, or the lease is lost: it must not be sent.
         """
         self.check()
         journal, entry = self._journal, self._entry

@@ -95,7 +95,7 @@ class Progress:
         """Ranges are sent from now on; `causes` tells what those under way wait for."""
         self._causes = causes
 
-    def anew(self) -> None:
+    def restart(self) -> None:
         """The same source under another file_id: the bytes count from 0 again, time and repetitions go on."""
         self._sent, self._sent_done = {}, 0
         self.file_id, self.accepted, self.resumed_bytes, self.chunks = "", 0, 0, 0
@@ -115,7 +115,7 @@ class Progress:
             self._tell_safely(now=True)
 
     def committed(self) -> None:
-        """Finish is said from now on: what a listener raises is logged, and costs no receipt."""
+        """The finish request is sent from now on: an exception of a listener is logged, and costs no receipt."""
         self._committed = True
         self.enter(UploadState.FINISHING)
         self.wait_for(Bottleneck.SERVICE)

@@ -64,7 +64,7 @@ class Resumption:
         entry: what it would be in the journal: account, group, name, metadata.
         journal: the upload's page.
         finisher: asks the service where an upload stands.
-        cancel: cancels an upload at the service; False if that could not be said, or came too late.
+        cancel: cancels an upload at the service; False if that failed, or came too late.
         again: whether a video with the same bytes is wanted once more.
         clock: seconds since 1970.
     """
@@ -161,8 +161,6 @@ class Resumption:
         return True
 
     async def _of_candidates(self) -> ResumePoint | Finished | None:
-        if not self._journal.active:
-            return None
         for entry in await self._journal.candidates(await self._source.fingerprint()):
             if (entry.account, entry.group) != (self._wanted.account, self._wanted.group):
                 continue

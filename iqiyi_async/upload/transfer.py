@@ -30,6 +30,7 @@ from .progress import Progress
 from .range_attempt import RangeAttempt, check_stored
 from .ranges import Range, gaps
 from .reading.base import Chunk, UploadSource
+from .reading.memory import allocate
 from .routes import Route
 from .workers import Worker, WorkerPool
 
@@ -170,14 +171,12 @@ class Transfer:
             else:
                 self._progress.wait_for(Bottleneck.WORKERS)
                 worker = await self._worker(group)
-            part = None if self._stopping else self._next_range()
-            if part is None:
+            if self._stopping:
                 self._give_back(worker)
                 self._window.release()
-                if self._stopping:
-                    self._stopped, self._left = bool(self._left), []
-                    return
-                continue
+                self._stopped, self._left = bool(self._left), []
+                return
+            part = self._next_range()
             try:
                 self._journal.check()
             except BaseException:
@@ -213,9 +212,7 @@ class Transfer:
             self._start(group, RangeAttempt(Range(at, chunk.size), None, Bottleneck.WORKERS), chunk)
             at += chunk.size
 
-    def _next_range(self) -> Range | None:
-        if not self._left:
-            return None
+    def _next_range(self) -> Range:
         gap = self._left[0]
         part = Range(gap.first, min(self._pool.tuner.chunk_size, gap.size))
         if part.size == gap.size:
@@ -246,7 +243,7 @@ class Transfer:
     async def _send_until_accepted(  # noqa: C901 - one attempt in one frame: each costs time for each range
         self, attempt: RangeAttempt, chunk: Chunk | None
     ) -> None:
-        """One range until it is accepted. What a stream gave is held; the rest is read anew each time."""
+        """One range until it is accepted. What a stream gave is held; the rest is read again each time."""
         part = attempt.range
         source = self._source
 
@@ -263,7 +260,7 @@ class Transfer:
             try:
                 if source.reads_ahead:
                     attempt.cause = source.reading
-                    data = await source.read(part, _no_buffer)
+                    data = await source.read(part, allocate)
                 if worker is None:
                     attempt.cause = Bottleneck.WORKERS
                     worker = await self._acquire(part.size, pin=data is None)
@@ -280,8 +277,7 @@ class Transfer:
                     allow = None if self._pool.bandwidth.rate is None else self._allow(attempt)
                     stored = await self._session.exchange(call, on_sent=on_sent, on_resend=self._resent, allow=allow)
             except TimeoutError:
-                if attempt.hedged_md5 is None:
-                    raise
+                assert attempt.hedged_md5 is not None  # nothing else ends it so
                 # The same bytes either way: which of the two sendings arrived does not matter.
                 return attempt.hedged_md5
             except VideoCloudError as error:
@@ -368,7 +364,7 @@ class Transfer:
         self._progress.retries += 1
 
     def _got_on(self) -> int:
-        """Grows when the upload as a whole gets on: the attempts of a range are counted anew then."""
+        """Grows when the upload as a whole gets on: the count of attempts of a range is reset then."""
         return self._progress.chunks + self._route.moves
 
     def _call(self, part: Range, data: Chunk, address: str) -> Call[uploads.RangeAnswer]:
@@ -454,8 +450,7 @@ class Transfer:
 
     def _due(self, attempt: RangeAttempt) -> float:
         """When (loop time) a range is late, as far as that is known."""
-        if attempt.since is None:
-            return math.inf
+        assert attempt.since is not None  # only those that are being sent are asked about
         return self._pool.latency.due(attempt.range.size, attempt.since, asyncio.get_running_loop().time())
 
     async def _wait_for_last(self, group: asyncio.TaskGroup) -> None:
@@ -513,10 +508,6 @@ class Transfer:
             attempt.completed_by_hedge(data.md5)
         finally:
             self._progress.in_flight -= 1
-
-
-def _no_buffer(size: int) -> memoryview:
-    raise AssertionError("a source that reads ahead has memory of its own")
 
 
 class _CutAgainError(Exception):

@@ -4,7 +4,7 @@ The rules of this file:
 
 - What was accepted is never sent again, and what was published is never published twice.
 - Every range is checked. Success means that the service holds the source's bytes, all of them, and nothing else.
-- What can't be undone (finish, cancel) is written into the journal before it is said.
+- What can't be undone (finish, cancel) is written into the journal before it is sent.
 - One error leaves, typed; never a group. Cancellation passes through unchanged.
 - Wait, then clean up: when `run` is over no task, worker or file is left, and the service has been told what the
   caller chose.
@@ -182,7 +182,7 @@ class Upload:
                 "the service has dropped upload %s; it starts over", self._progress.file_id, extra=self._extra()
             )
         await self._journal.forget()
-        self._progress.anew()
+        self._progress.restart()
         await self._source.begin()
         try:
             return await self._from(None)

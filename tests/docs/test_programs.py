@@ -172,12 +172,13 @@ def test_the_failure_of_troubleshooting(
     assert [each.operation for each in iqiyi_emulator.history].count("upload_chunk") == 1
 
 
-def test_token_store(tmp_path: Path) -> None:
-    """The suite of "token_store.py" is "test_token_store.py", and it passes."""
+@pytest.mark.parametrize("suite", ["test_token_store.py", "test_journal.py"])
+def test_a_store_of_ones_own(suite: str, tmp_path: Path) -> None:
+    """The suite of "token_store.py" is "test_token_store.py", that of "journal.py" is "test_journal.py"; both pass."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(EXAMPLES), *(path for path in sys.path if path)])}
     alone = ["-q", "-p", "no:cacheprovider", "-c", os.devnull, f"--rootdir={tmp_path}", f"--basetemp={tmp_path / 'b'}"]
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", *alone, str(EXAMPLES / "test_token_store.py")],
+        [sys.executable, "-m", "pytest", *alone, str(EXAMPLES / suite)],
         cwd=tmp_path,
         env=environment,
         capture_output=True,

@@ -63,15 +63,18 @@ def test_every_public_name_is_in_the_reference(name: str) -> None:
 
 
 def test_every_page_is_in_the_navigation() -> None:
-    pages = {path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md")}
+    pages = {path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md") if not path.name.endswith(".zh.md")}
     listed = in_navigation(settings()["nav"])
     assert sorted(listed) == sorted(set(listed))
     assert set(listed) == pages
 
 
-def test_the_language_switch_knows_the_chinese_pages() -> None:
-    chinese = {path.relative_to(DOCS).as_posix().removesuffix(".zh.md") for path in DOCS.rglob("*.zh.md")}
-    assert set(settings()["extra"]["chinese"]) == chinese
+def test_the_chinese_half_has_the_same_navigation() -> None:
+    """The same pages in the same order, under Chinese names: the language switch leads from each to its twin."""
+    chinese = tomllib.loads(_text(ROOT / ".site" / "zh.toml"))["project"]
+    assert in_navigation(chinese["nav"]) == in_navigation(settings()["nav"])
+    roots = [{each["lang"]: each["link"] for each in half["extra"]["alternate"]} for half in (settings(), chinese)]
+    assert roots == [{"en": "", "zh": "zh/"}, {"en": "../", "zh": ""}]
 
 
 def test_links_of_the_readme_lead_somewhere() -> None:
@@ -85,8 +88,7 @@ def test_links_of_the_readme_lead_somewhere() -> None:
 def test_llms_txt_names_every_guide() -> None:
     text = _text(DOCS / "llms.txt")
     for page in in_navigation(settings()["nav"]):
-        if not page.endswith(".zh.md"):
-            assert f"({page})" in text, f"docs/llms.txt says nothing of {page}"
+        assert f"({page})" in text, f"docs/llms.txt says nothing of {page}"
 
 
 def _text(path: Path) -> str:

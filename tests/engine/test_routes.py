@@ -78,6 +78,25 @@ async def test_ranges_that_are_too_large_for_a_proxy_are_cut_smaller(service: Se
     assert max(asked.length for asked in service.calls("upload_chunk")[-4:]) <= 600 * 1024
 
 
+async def test_the_last_range_is_too_large_when_the_others_have_arrived(service: Service) -> None:
+    """A proxy was put in between meanwhile: what is left is cut smaller, and sent."""
+    refused = False
+
+    async def refuse(asked: Asked) -> bytes | None:
+        nonlocal refused
+        if not refused and service.count("upload_chunk") == 1:
+            refused = True
+            return answer(status="413 Too Large")
+        return None
+
+    service.hooks["upload_chunk"] = refuse
+    async with cloud(service.url, chunk_size="auto", max_workers=1) as client:
+        size = client._runtime.pool.tuner.chunk_size
+        receipt = await in_time(client.upload(content(size), NAME, file_type="mp4"), 20)
+    assert bytes(service.files[receipt.file_id]) == content(size)
+    assert service.count("upload_chunk") > 2
+
+
 @pytest.mark.parametrize("chunk_size", ["auto", 64 * 1024])
 async def test_a_proxy_that_takes_none_is_told(service: Service, chunk_size: Any) -> None:
     service.hooks["upload_chunk"] = too_large(0)

@@ -104,7 +104,7 @@ def visit(path: Path, name: str, clock: Callable[[], int]) -> Found:
 
 
 def _descriptor(place: Path) -> int:
-    # Without O_NONBLOCK, opening a pipe would wait for its other end for ever; without O_BINARY, Windows changes lines.
+    # Without O_NONBLOCK, opening a pipe would wait for its other end forever; without O_BINARY, Windows changes lines.
     return os.open(place, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
 
 

@@ -274,6 +274,7 @@ class PathSource(UploadSource):
                 look_sample_and_close, file, self._place, self._reference, self._samples, resources.wall_clock
             )
             await resources.opening.finish(lambda: job(closed.append))
+            return bool(closed)
         except OSError as problem:
             raise self._unreadable(problem) from None
         finally:
@@ -283,7 +284,6 @@ class PathSource(UploadSource):
             elif file is not None:
                 self._file = file
                 resources.files.rest(self)
-        return bool(closed)
 
     async def _look(self) -> Look:
         """What is in the file's place by now; or, if nothing can be seen there, the open file: it may have been
@@ -330,7 +330,7 @@ class PathSource(UploadSource):
             self._judge(opened.look)
 
     def _judge(self, look: Look) -> None:
-        """The file was opened anew: is it the one that was looked at first?"""
+        """The file was opened again: is it the one that was looked at first?"""
         if look.size != self.size:
             raise self._resized(look.size)
         if look != self._reference:

@@ -93,7 +93,7 @@ class StreamMemory:
     def withdraw(self, who: Gatherer) -> None:
         """`who` does not wait for room any more."""
         place = self._places.get(who)
-        if place is not None:
+        if place is not None and not place.granted.cancelled():
             self._leave(place)
             if not place.granted.done():
                 place.granted.set_result(0)

@@ -107,7 +107,7 @@ class BytesSource(UploadSource):
         # What can be written to may have been, while it was sent; a view that is read-only may show such memory, or a
         # file.
         if read_all or not isinstance(self._view.obj, bytes):
-            await self._compare(accepted)
+            await self.compare(accepted)
 
     async def aclose(self) -> None:
         # The caller may want to close what the bytes belong to, such as a mapped file.

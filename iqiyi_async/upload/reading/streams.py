@@ -205,8 +205,7 @@ class StreamSource(UploadSource):
         if not gathering.exact:
             self._memory.hand_over(self, gathering.filled)
             gathering.handed_over = True
-        if not gathering.done.done():
-            gathering.done.set_result(None)
+        gathering.done.set_result(None)
 
     @property
     def _begun(self) -> bool:
@@ -281,7 +280,7 @@ class StreamSource(UploadSource):
 
     async def _next_piece(self) -> None:
         """The next piece that is not empty; b"" only ever ends a stream of the reading kind."""
-        # Let go of the last piece: its owner may want to fill its memory anew.
+        # Let go of the last piece: its owner may want to use its memory again.
         self._rest = _NOTHING
         piece = await self._ask()
         while piece is not _END and not _has_bytes(piece):
