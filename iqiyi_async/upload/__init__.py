@@ -2,7 +2,7 @@
 
 uploads          all uploads of a client: started, counted, drained
 handle           an upload in hand: awaited, watched, paused, cancelled
-range_writer     an upload whose bytes are handed in piece by piece, for the web gateway
+range_writer     an upload whose bytes are handed in piece by piece, for the web gateway; prefix is how far it is
 many             any number of items, a few at a time
 upload           one upload's life: begin or go on, describe, send, finish
 resume           what an earlier run has left, and whether the bytes are a video already

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from functools import partial
 
 import attrs
@@ -24,6 +24,7 @@ from ..models import ChunkReceipt, JournalEntry, Metadata, Phase, UploadReceipt,
 from ..protocol import uploads
 from .finish import FinishInDoubtError
 from .journal_session import JournalSession
+from .prefix import Prefix
 from .range_attempt import send_range
 from .reading.base import AlreadyHeldError
 from .reading.gathering import Gathering
@@ -78,6 +79,7 @@ class RangeWriter:
         self._resumed = 0
         self._retries = 0
         self._sent = 0
+        self._prefix = Prefix()
         # The run of bytes that is being handed in.
         self._gathering: Gathering | None = None
         self._at = 0
@@ -108,22 +110,14 @@ class RangeWriter:
         return self._journal.fence
 
     @property
-    def accepted(self) -> list[ChunkReceipt]:
+    def accepted(self) -> Sequence[ChunkReceipt]:
         """The ranges that the service has accepted, in order and without a gap from the beginning on."""
-        found: list[ChunkReceipt] = []
-        end = 0
-        # Of a range that was sent again, the last sending counts.
-        known = {chunk.first: chunk for chunk in self._journal.accepted}
-        while (chunk := known.get(end)) is not None:
-            found.append(chunk)
-            end = chunk.last + 1
-        return found
+        return self._prefix.ranges
 
     @property
     def offset(self) -> int:
         """How many bytes the service has accepted from the beginning on, without a gap."""
-        found = self.accepted
-        return found[-1].last + 1 if found else 0
+        return self._prefix.end
 
     @property
     def rate(self) -> float:
@@ -144,6 +138,7 @@ class RangeWriter:
                 if entry is not None:
                     self._entry = attrs.evolve(entry, accepted=())
                     self._journal.resume(entry)
+                    self._prefix = Prefix(entry.accepted)
                     self._open(UploadTicket(entry.file_id, entry.upload_url, self.size))
                     self._resumed = self.offset
                 with self._session.telemetry.active():
@@ -178,6 +173,7 @@ class RangeWriter:
             ticket = await self._session.send(call, interactive=True)
             self._entry = attrs.evolve(self._entry, file_id=ticket.file_id, upload_url=ticket.upload_url)
             await self._journal.begin(self._entry)
+            self._prefix = Prefix()
             self._open(ticket)
         elif len(accepted := self.accepted) != len(self._journal.accepted):
             await self._keep(accepted)
@@ -191,7 +187,7 @@ class RangeWriter:
         """The service has dropped the upload: it begins again, from its first byte."""
         await self._journal.forget()
         self._entry = attrs.evolve(self._entry, file_id="", upload_url="", phase=Phase.SENDING)
-        self._ticket, self._route = None, None
+        self._ticket, self._route, self._prefix = None, None, Prefix()
         await self._forget_description()
 
     # Bytes
@@ -340,8 +336,9 @@ class RangeWriter:
         self._ticket = ticket
         self._route = self._service.route(ticket.upload_url)
 
-    async def _keep(self, accepted: list[ChunkReceipt]) -> None:
+    async def _keep(self, accepted: Sequence[ChunkReceipt]) -> None:
         await self._journal.begin(attrs.evolve(self._entry, accepted=tuple(accepted)))
+        self._prefix = Prefix(accepted)
 
     def _describing(self) -> asyncio.Task[None]:
         """The metadata is being set, or was."""
@@ -418,6 +415,7 @@ class RangeWriter:
                 resumable=True,
                 retryable=True,
             ) from problem
+        self._prefix.add(receipt)
 
     def _ended(self, size: int, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)

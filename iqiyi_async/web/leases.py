@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
@@ -68,11 +69,15 @@ class Leases:
     Args:
         store: the journal.
         make_writer: makes a writer for a record.
+        random: a number from 0 up to 1, different each time.
     """
 
-    def __init__(self, store: GatewayJournal, make_writer: MakeWriter) -> None:
+    def __init__(
+        self, store: GatewayJournal, make_writer: MakeWriter, random: Callable[[], float] = random.random
+    ) -> None:
         self._store = store
         self._make_writer = make_writer
+        self._random = random
         self._holds: dict[str, Hold] = {}
 
     @asynccontextmanager
@@ -135,7 +140,8 @@ class Leases:
         """
         noted = (-1, -1)
         while True:
-            await asyncio.sleep(LOOK)
+            # Not all at the same moment: whoever asks the store then would wait for hundreds of looks.
+            await asyncio.sleep(LOOK * (0.5 + self._random()))
             try:
                 now = await self._store.load_upload(hold.record.key)
                 if now is None or now.releases != hold.record.releases:
