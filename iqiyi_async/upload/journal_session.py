@@ -201,10 +201,10 @@ class JournalSession:
                 await write()
 
     async def announce(self, phase: Phase) -> None:
-        """Write down what is about to be sent to the service and can't be undone.
+        """Write down what is about to be said to the service and can't be undone.
 
         Raises:
-            UploadError: it can't be written, or the lease is lost: it must not be sent.
+            UploadError: it can't be written, or the lease is lost: it must not be said.
         """
         self.check()
         if self._journal is None or self._entry is None:
@@ -304,7 +304,7 @@ class JournalSession:
 
     async def _kept(self, kept: bool | None, fence: int) -> bool:
         """After a write under a fence: whether it was done. A write without effect means that the lease is lost, or
-        that the journal was removed or replaced; then everything is written again.
+        that the journal was removed or replaced; then everything is written anew.
 
         Raises:
             UploadError: the lease is lost.
@@ -343,8 +343,8 @@ class JournalSession:
                 resumable=True,
                 retryable=True,
             )
-            assert self._lease is not None  # there is nothing else to lose
-            self._lease.give_up()
+            if self._lease is not None:
+                self._lease.give_up()
             self._on_lost(self._lost)
 
     async def _close(self, lease: Lease) -> None:

@@ -55,7 +55,7 @@ class Lease:
         return self._clock() >= self._expires - self.seconds * MARGIN
 
     async def acquire(self) -> bool:
-        """Claim the key, also a second time: False while another owner holds it."""
+        """Claim the key, also anew: False while another owner holds it."""
         began = self._clock()
         fence = await self._journal.acquire(self._key, self.owner, self.seconds)
         if fence is not None:
@@ -88,7 +88,8 @@ class Lease:
 
     async def _renew(self) -> None:
         fence = self.fence
-        assert fence is not None  # only what is held is kept
+        if fence is None:
+            return
         began = self._clock()
         pause = self.seconds * RENEW_AFTER
         try:

@@ -11,7 +11,6 @@ import attrs
 from ...errors import SourceChangedError, UploadError, VideoCloudError
 from ...models import Bottleneck, ChunkReceipt, Fingerprint
 from ..ranges import Range
-from .memory import allocate
 
 
 def _nothing() -> None:
@@ -156,8 +155,7 @@ class UploadSource(ABC):
             SourceChangedError: it differs.
             UploadError: it can't be read.
         """
-        if not await self._equal(latest(accepted)):
-            raise self._changed("bytes of it are not those that were sent")
+        await self._compare(accepted)
 
     async def conclude(self, accepted: Sequence[ChunkReceipt], *, read_all: bool = False) -> None:
         """Everything was sent: is the source still what was sent of it?
@@ -170,17 +168,21 @@ class UploadSource(ABC):
             SourceChangedError: it is not.
         """
         if read_all and self.rereadable:
-            await self.compare(accepted)
+            await self._compare(accepted)
 
     async def aclose(self) -> None:  # noqa: B027 - nor is there anything to close
         """Let go of the source, as far as it was opened here. What fails is logged."""
+
+    async def _compare(self, accepted: Sequence[ChunkReceipt]) -> None:
+        if not await self._equal(latest(accepted)):
+            raise self._changed("bytes of it are not those that were sent")
 
     async def _equal(self, known: Sequence[ChunkReceipt]) -> bool:
         """Whether ranges still have the MD5s under which they were accepted."""
         for chunk in known:
             if not 0 <= chunk.first <= chunk.last < self.size:
                 return False
-            found = await self.read(Range(chunk.first, chunk.size), allocate)
+            found = await self.read(Range(chunk.first, chunk.size), _fresh)
             found.release()
             if found.md5 != chunk.md5:
                 return False
@@ -188,6 +190,10 @@ class UploadSource(ABC):
 
     def _changed(self, how: str) -> SourceChangedError:
         return SourceChangedError(f"{self.name} changed while it was uploaded: {how}; nothing was published")
+
+
+def _fresh(size: int) -> memoryview:
+    return memoryview(bytearray(size))
 
 
 def latest(accepted: Iterable[ChunkReceipt]) -> list[ChunkReceipt]:

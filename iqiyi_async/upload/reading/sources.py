@@ -104,7 +104,7 @@ class BytesSource(UploadSource):
     async def conclude(self, accepted: Sequence[ChunkReceipt], *, read_all: bool = False) -> None:
         # What can be written to may have been, while it was sent.
         if read_all or not self._view.readonly:
-            await self.compare(accepted)
+            await self._compare(accepted)
 
     def _samples(self) -> str:
         return sampled(lambda first: self._view[first : first + SAMPLE], self.size)
