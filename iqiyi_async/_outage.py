@@ -135,7 +135,7 @@ class Gate:
         self._on_closed = on_closed
         self._failed: set[Hashable] = set()
         self._error: VideoCloudError | None = None
-        self._closed = self._certain = False
+        self._closed = False
         #: How many calls may be under way while it opens; None if it is open.
         self._window: int | None = None
         self._through: set[Caller] = set()
@@ -150,11 +150,6 @@ class Gate:
     def closed(self) -> bool:
         """Whether only probes go through."""
         return self._closed
-
-    @property
-    def down(self) -> bool:
-        """Whether it is closed, and its failures can't be about single requests."""
-        return self._closed and self._certain
 
     @property
     def unused(self) -> bool:
@@ -226,7 +221,7 @@ class Gate:
                 caller.excuse()
         if probe and (self._closed or certain):
             # If it was open, it opened too early.
-            self._close(error, certain)
+            self._close(error)
         elif not self._closed:
             self._failed.update(who)
             if len(self._failed) >= FAILURES:
@@ -238,7 +233,7 @@ class Gate:
         """Let nothing through but probes from now on."""
         if not self._closed:
             logger.warning("the service is down (%s); its calls wait until a probe gets through", type(error).__name__)
-            self._close(error, certain)
+            self._close(error)
             if certain:
                 self._on_closed(error)
 
@@ -269,8 +264,8 @@ class Gate:
             if waiter in self._waiting:
                 self._waiting.remove(waiter)
 
-    def _close(self, error: VideoCloudError, certain: bool) -> None:
-        self._closed, self._certain, self._window = True, certain, None
+    def _close(self, error: VideoCloudError) -> None:
+        self._closed, self._window = True, None
         self._error = error
         self._failed.clear()
         self._probes += 1
@@ -364,9 +359,9 @@ class Outage:
         return self.service.closed
 
     def is_down(self, origin: str) -> bool:
-        """Whether an origin is not reached, so that nothing but probes is sent to it now."""
+        """Whether nothing but probes is sent to an origin now."""
         gate = self.service if origin in self._origins else self._hosts.get(origin)
-        return gate is not None and gate.down
+        return gate is not None and gate.closed
 
     def gate(self, origin: str) -> Gate:
         """The gate that a request to an origin goes through."""

@@ -28,7 +28,7 @@ from .protocol import hosts
 from .protocol.wire import SecretName, Secrets
 from .stores.base import TokenStore, UploadJournal
 from .transport import ConnectionPool, Connector, Deadlines, HttpClient, NameService
-from .transport.foreign import ForeignTransport
+from .transport.foreign import ForeignTransport, takes_targets
 from .transport.lane import LaneTransport
 from .upload.bandwidth import RequestLimiter
 from .upload.finish import Finisher, boottime, loop_time, wait
@@ -87,7 +87,7 @@ class ClientRuntime:
             clock=self.wall_clock,
             before_request=None if requests is None else RequestLimiter(requests, time.monotonic).take,
             # httpx's own transport takes the target from where it holds no secret for instruments to note.
-            whole_url=transport is not None and not isinstance(transport, httpx.AsyncHTTPTransport),
+            whole_url=transport is not None and not takes_targets(transport),
             quotes=transport is None,
         )
 

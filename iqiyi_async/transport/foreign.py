@@ -139,6 +139,17 @@ class ForeignTransport(httpx.AsyncBaseTransport):
         return bytes(content)
 
 
+def takes_targets(transport: httpx.AsyncBaseTransport) -> bool:
+    """Whether a transport is known to take the target of a request from ``extensions["target"]``, and from there alone.
+
+    One that goes through an HTTP proxy puts it in the place of the proxy's own: it would ask the proxy to
+    ``CONNECT /path?query``, secrets included.
+    """
+    # There is no public way to see it. Should a name change, the whole URL is handed over, which always works.
+    pool = getattr(transport, "_pool", None) if isinstance(transport, httpx.AsyncHTTPTransport) else None
+    return type(pool).__name__ == "AsyncConnectionPool"
+
+
 class ForeignLane:
     """One exchange at a time over the caller's transport."""
 

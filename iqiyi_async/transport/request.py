@@ -110,8 +110,8 @@ def build_request(
         trusted: the origins that secrets may be sent to.
         body: what is sent; the request's own body if None.
         timeout: seconds, for the extension of that name.
-        whole_url: put the query into the URL too, for a transport that may not know ``extensions["target"]``. Without
-            it the URL holds no secret, so that instruments may note it.
+        whole_url: put the query into the URL, for a transport that may not know ``extensions["target"]``, or may make
+            something else of it. Without it the URL holds no secret, so that instruments may note it.
 
     Raises:
         MisdirectedSecretError: the request has a place for a secret but its host is not a trusted one.
@@ -137,13 +137,12 @@ def build_request(
     stream: httpx.AsyncByteStream = (body or RequestBody(request.body)) if size else httpx.ByteStream(b"")
     if whole_url and request.query:
         url = f"{where.scheme}://{where.authority}{target}"
-    made = SealedRequest(
-        request.method,
-        _parsed(url) if whole_url or len(url) > _LONGEST_KEPT else _kept(url),
-        headers=headers,
-        stream=stream,
-        extensions={"target": _bytes(target), "timeout": timeout or {}},
-    )
+    parsed = _parsed(url) if whole_url or len(url) > _LONGEST_KEPT else _kept(url)
+    extensions: dict[str, Any] = {"target": _bytes(target), "timeout": timeout or {}}
+    if whole_url and (request.secrets or parsed.raw_path == extensions["target"]):
+        # A proxy behind that transport would be asked for this target itself.
+        del extensions["target"]
+    made = SealedRequest(request.method, parsed, headers=headers, stream=stream, extensions=extensions)
     if not size and whole_url:
         # Some transports send any other stream in chunks, even if nothing comes out of it.
         made.read()

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import ssl
 import traceback
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -17,6 +19,8 @@ from iqiyi_async.emulator import ThreadedEmulatorServer
 
 from .servers import Asked, Service, answer
 from .tools import KEY, NAME, ONCE, SECRET, cloud, content, in_time
+
+PEM = Path(__file__).with_name("loopback.pem")
 
 pytestmark = pytest.mark.anyio
 
@@ -248,6 +252,55 @@ async def test_other_transports_get_the_whole_url() -> None:
         await client.get_status("f")
     assert urls[0].params["client_secret"] == SECRET
     assert urls[1].params["file_id"] == "f"
+
+
+class Wrapped(httpx.AsyncBaseTransport):
+    """A transport around another."""
+
+    def __init__(self, inner: httpx.AsyncBaseTransport) -> None:
+        self._inner = inner
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        return await self._inner.handle_async_request(request)
+
+
+@pytest.mark.parametrize("wrapped", [False, True], ids=["httpx", "wrapped"])
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+async def test_an_http_proxy_is_asked_for_the_whole_address(tls: bool, wrapped: bool) -> None:
+    """It is told where to go, by a line of its own: never the path and the secrets of a request behind TLS."""
+    lines: list[bytes] = []
+
+    async def copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65536):
+            writer.write(data)
+        writer.close()
+
+    async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        line, rest = head.split(b"\r\n", 1)
+        lines.append(line)
+        there, back = await asyncio.open_connection("127.0.0.1", service.port)
+        if line.startswith(b"CONNECT "):
+            writer.write(b"HTTP/1.1 200 Connected\r\n\r\n")
+        else:
+            back.write(line.replace(service.url.encode(), b"") + b"\r\n" + rest)
+        await asyncio.gather(copy(reader, back), copy(there, writer))
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER) if tls else None
+    if context is not None:
+        context.load_cert_chain(PEM)
+    proxy = await asyncio.start_server(forward, "127.0.0.1", 0)
+    async with Service(tls=context) as service, proxy:
+        service._upload_host = service.url
+        address = f"http://127.0.0.1:{proxy.sockets[0].getsockname()[1]}"
+        trusting = ssl.create_default_context(cafile=PEM)
+        async with httpx.AsyncHTTPTransport(proxy=address, verify=trusting) as transport:
+            async with cloud(service.url, transport=Wrapped(transport) if wrapped else transport) as client:
+                await client.upload(content(10), NAME, file_type="mp4")
+                await client.get_status("file0")
+        assert service.published == ["file0"]
+    assert all(line.split(b" ")[1].startswith(b"127.0.0.1:" if tls else b"http://127.0.0.1:") for line in lines)
+    assert not tls or not any(b"secret" in line for line in lines)
 
 
 async def test_answer_that_has_begun_is_closed(service: Service) -> None:

@@ -58,15 +58,13 @@ def test_it_closes_after_three_different_calls_in_a_row() -> None:
 
 
 def test_what_may_be_about_single_requests_counts_as_their_attempts() -> None:
-    """A request that fails whenever it is sent holds up nothing for ever, and no address is left for it."""
+    """A request that fails whenever it is sent holds up nothing for ever."""
 
     async def work() -> None:
-        outage = Outage(frozenset(), POLICY, lambda: 1.0)
-        gate = outage.gate("http://host:80")
+        gate = Gate(POLICY, lambda: 1.0)
         for name in "abc":
             gate.failed(Caller(600), [name], down(), certain=False)
         assert gate.closed
-        assert not outage.is_down("http://host:80")
 
         order: list[str] = []
         poison = await passing(gate, order, "poison")
