@@ -59,6 +59,7 @@ COVERAGE = {
 MUTATED = {
     "iqiyi_async/protocol": ["tests/protocol"],
     "iqiyi_async/upload/ranges.py": ["tests/engine/test_plan.py"],
+    "iqiyi_async/upload/journal_claim.py": ["tests/engine/test_journal_session.py", "tests/engine/test_identity.py"],
     "iqiyi_async/upload/journal_session.py": ["tests/engine/test_identity.py", "tests/engine/test_uploads.py"],
     "iqiyi_async/batch/sqlite_ledger.py": ["tests/batch/test_ledgers.py", "tests/batch/test_parts.py"],
 }
