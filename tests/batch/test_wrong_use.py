@@ -27,6 +27,8 @@ from iqiyi_async.models import Category
 from ..engine.tools import NAME, cloud
 from .test_runs import Films, outcomes_of, quick
 
+ROOT = Path(__file__).parents[2]
+
 
 @pytest.mark.parametrize(
     ("settings", "said"),
@@ -211,6 +213,26 @@ async def test_a_ledger_that_is_removed_while_it_is_used(tmp_path: Path) -> None
 
 
 @pytest.mark.anyio
+async def test_a_ledger_whose_folder_goes_away_may_come_back(tmp_path: Path) -> None:
+    folder = tmp_path / "mounted"
+    folder.mkdir()
+    async with Batch(None, folder / "a.ledger") as batch:
+        await batch.add([UploadItem("a.mp4", NAME)])
+    folder.rename(tmp_path / "away")
+    with pytest.raises(LedgerError, match="can't be used"):
+        await batch.status()
+    (tmp_path / "away").rename(folder)
+    assert (await batch.status()).waiting == 1
+    await batch.aclose()
+
+
+@pytest.mark.anyio
+async def test_a_batch_that_was_not_opened_is_closed(tmp_path: Path) -> None:
+    await Batch(None, tmp_path / "a.ledger").aclose()
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.anyio
 async def test_a_ledger_of_another_release_is_left(tmp_path: Path) -> None:
     import sqlite3
 
@@ -229,5 +251,6 @@ def test_without_the_library_the_extra_is_named() -> None:
         "try:\n    Batch(None, 'postgresql://localhost/x')\n"
         "except ImportError as e:\n    print(e)\n"
     )
-    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False)
+    command = [sys.executable, "-W", "error", "-c", code]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=os.environ, check=False)
     assert "pip install 'iqiyi-async[postgres]'" in done.stdout, done.stderr

@@ -63,7 +63,7 @@ VALUES: list[tuple[Any, str]] = [
     ),
     (ClientStats(2, 1, 3, 8, False, 1.5), "active waiting workers_busy workers outage bytes_per_second"),
     (ITEM, "source metadata file_type size key"),
-    (UploadOutcome(ITEM, RECEIPT), "item receipt status error"),
+    (UploadOutcome(ITEM, RECEIPT), "item receipt status error duplicate"),
     (Fingerprint(9, 1, 2, "0" * 32, 3, 4), "size mtime_ns inode digest device ctime_ns"),
     (
         JournalEntry("7", "http://a/upload", Fingerprint(9, 0, 0, ""), Phase.FINISHING, (ChunkReceipt(0, 4, ""),)),
