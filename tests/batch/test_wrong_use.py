@@ -54,15 +54,11 @@ def test_a_batch_tells_which_it_is() -> None:
 @pytest.mark.anyio
 async def test_items_of_the_wrong_kind(tmp_path: Path) -> None:
     async with Batch(None, tmp_path / "a.ledger", root=tmp_path) as batch:
-        for items in (
-            5,
-            ["a.mp4"],
-            [UploadItem(b"bytes", NAME)],
-            [UploadItem(" ", NAME)],
-            [UploadItem("a\0.mp4", NAME)],
-        ):
+        sources: list[Any] = [b"bytes", " ", "a\0.mp4", "a\udcff.mp4"]
+        wrong: list[Any] = [5, ["a.mp4"], *([UploadItem(source, NAME)] for source in sources)]
+        for items in wrong:
             with pytest.raises(ConfigurationError):
-                await batch.add(items)  # type: ignore[arg-type]
+                await batch.add(items)
         # In a manifest they are bad lines, which stop no others.
         given = [UploadItem("a\0.mp4", NAME), UploadItem("b.mp4", NAME)]
         assert (await batch.add(Manifest.read(given))).invalid == 1
