@@ -140,10 +140,12 @@ def test_a_dry_run_tells_what_can_not_be_sent(tmp_path: Path, monkeypatch: pytes
     film.write_bytes(b"x")
     (tmp_path / "none").write_bytes(b"x")
     monkeypatch.setattr(os, "access", lambda path, mode: False)
-    items = [UploadItem(film, NAME), UploadItem(tmp_path / "none", NAME), UploadItem("ftp://host/a.mp4", NAME)]
+    urls = ("ftp://host/a.mp4", "https://host/三亚.mp4", "https://user:secret@host/a.mp4")
+    items = [UploadItem(source, NAME) for source in (film, tmp_path / "none", *urls)]
     found = Manifest.read(items).check()
     assert found.items == 0
-    said = ("no permission to read it", "file_type is needed", "ftp:// can't be read")
+    said = ("no permission to read it", "file_type is needed", "ftp:// can't be read", "can't be used", "user name")
+    assert "secret" not in str(found)
     assert all(each in problem for each, problem in zip(said, found.problems, strict=True))
 
 
