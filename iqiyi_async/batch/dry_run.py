@@ -14,6 +14,7 @@ from .._redaction import shown
 from ..errors import ConfigurationError
 from ..models import UploadItem
 from ..protocol.uploads import check_file_type, doubt_about
+from ..sources.http_source import checked_url
 from ..sources.object_source import SCHEMES
 from .columns import URL
 from .manifest import ManifestError
@@ -65,8 +66,11 @@ def _check_new(identity: str, seen: set[str]) -> None:
     seen.add(identity)
 
 
-def _check_scheme(scheme: str) -> None:
-    if scheme not in ("http", "https", *SCHEMES):
+def _check_url(url: str) -> None:
+    scheme = urlsplit(url).scheme.lower()
+    if scheme in ("http", "https"):
+        checked_url(url)
+    elif scheme not in SCHEMES:
         raise ConfigurationError(
             f"{scheme}:// can't be read: give a path, or a URL with http, https, {', '.join(SCHEMES)}; or a Batch whose"
             " open_source knows it"
@@ -89,7 +93,7 @@ def _size_of(item: UploadItem, root: Path) -> int | None:
     if doubt is not None:
         raise ConfigurationError(doubt)
     if url:
-        _check_scheme(urlsplit(name).scheme.lower())
+        _check_url(name)
         return None
     try:
         found = path.stat()

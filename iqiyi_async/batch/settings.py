@@ -93,11 +93,13 @@ class Settings:
         except (VideoCloudError, LedgerError) as error:
             logger.warning("%s is left where it is: %s", claim.source, error)
             return
-        if uploaded is not None:
-            apply, path = self.on_success.apply, self.root / claim.source
-            problem = await asyncio.to_thread(apply, path, self.root, uploaded)
-            if problem:
-                logger.warning("%s", problem)
+        if uploaded is None:
+            logger.warning("%s is left where it is: it is not known what was uploaded", claim.source)
+            return
+        apply, path = self.on_success.apply, self.root / claim.source
+        problem = await asyncio.to_thread(apply, path, self.root, uploaded)
+        if problem:
+            logger.warning("%s", problem)
 
 
 def _to_be_compared(entry: JournalEntry) -> JournalEntry:

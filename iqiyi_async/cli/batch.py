@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as json_text
+import math
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Annotated, Any
@@ -35,6 +36,8 @@ Command = Callable[[signals.Signals], Coroutine[Any, Any, int]]
 Json = Annotated[bool, Parameter(name="--json", negative="", show_default=False)]
 Flag = Annotated[bool, Parameter(negative="", show_default=False)]
 LEDGER = "sqlite:///batch.ledger"
+#: So many uploads at the same time a batch takes at the most.
+MOST_AT_ONCE = 1000
 
 
 @app.command
@@ -99,6 +102,7 @@ def run(
             tr("--report {path}: neither .csv nor .json", path=report), tr("name the report with one of these endings")
         )
     _check_places(watch, dask)
+    _check_numbers(concurrency, workers, settle)
     manifest = Manifest.read(*sources, root=root) if sources else None
     if dry_run:
         with screen:
@@ -263,6 +267,23 @@ def _check_places(watch: Path | None, dask: str | None) -> None:
         raise UsageError(
             tr("--dask {address}: no port", address=dask), tr("write it like tcp://scheduler.example:8786")
         )
+
+
+def _check_numbers(concurrency: int, workers: int, settle: float) -> None:
+    """What would be refused only after the items were added.
+
+    Raises:
+        UsageError: it can't be.
+    """
+    problem = ""
+    if not 1 <= concurrency <= MOST_AT_ONCE:
+        problem = f"--concurrency must be from 1 to {MOST_AT_ONCE}, not {concurrency}"
+    elif workers < 1:
+        problem = f"--workers must be at least 1, not {workers}"
+    elif not 0 <= settle < math.inf:
+        problem = f"--settle must be at least 0, not {settle:g}"
+    if problem:
+        raise UsageError(told(problem), tr("see iqiyi-async batch run --help"))
 
 
 def _look(manifest: Manifest, screen: Screen) -> int:

@@ -66,6 +66,8 @@ _OPTIONS = {
     "file_type": "--file-type",
     "page_size": "--page-size",
     "max_bandwidth": "--max-bandwidth",
+    "max_attempts": "--max-attempts",
+    "lease_seconds": "--lease",
 }
 
 

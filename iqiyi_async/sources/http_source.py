@@ -130,7 +130,7 @@ class HttpSource:
         ssl_context: ssl.SSLContext | None = None,
         attempts: Attempts | None = None,
     ) -> None:
-        self._url = _checked_url(url)
+        self._url = checked_url(url)
         self._headers = _checked_headers(headers)
         self.name: str = _shown(url)
         self._attempts = attempts or Attempts()
@@ -341,7 +341,8 @@ class HttpSource:
         return SourceChangedError(f"{self.name} changed while it was uploaded: {how}; nothing was published")
 
 
-def _checked_url(url: object) -> str:
+def checked_url(url: object) -> str:
+    """The URL as it goes out; a ConfigurationError if it can't."""
     if not isinstance(url, str):
         raise ConfigurationError(f"url must be a string, not {type(url).__name__}")
     url = url.partition("#")[0]

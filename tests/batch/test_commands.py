@@ -280,6 +280,7 @@ def test_the_rate_is_that_of_this_run(service: ThreadedEmulatorServer, films: Fi
     assert (float(value), unit) <= (110.0, "KiB/s")
 
 
+@pytest.mark.timeout(120)
 def test_usage(films: Films) -> None:
     folder = films(1)
     for words in (
@@ -288,6 +289,11 @@ def test_usage(films: Films) -> None:
         ["--on-success", "burn"],
         ["--max-bandwidth", "fast"],
         ["--concurrency", "0"],
+        ["--workers", "0"],
+        ["--watch", folder, "--settle", "-1"],
+        ["--watch", folder, "--settle", "nan"],
+        ["--max-attempts", "0"],
+        ["--lease", "0"],
         ["--concurency", "3"],
         ["--watch", "nowhere"],
         ["--dask", "nowhere"],
@@ -297,6 +303,9 @@ def test_usage(films: Films) -> None:
         assert done.code == 2, (words, done.text)
         assert "error: " in done.err
         assert "hint: " in done.err
+        assert "_" not in done.err.partition("hint: ")[0].replace("on_success", "")
+    # Nothing was added before the mistake was told.
+    assert not (folder.parent / "a.ledger").exists()
 
 
 @pytest.mark.parametrize("word", ["status", "retry", "stop", "report"])

@@ -11,11 +11,19 @@ from typing import Any
 
 import pytest
 
-from iqiyi_async import AuthorizationError, QuotaExceededError, UploadItem, UploadOutcome, VideoCloudError
+from iqiyi_async import (
+    AuthorizationError,
+    ConfigurationError,
+    QuotaExceededError,
+    UploadItem,
+    UploadOutcome,
+    VideoCloudError,
+)
 from iqiyi_async.batch import Manifest
 from iqiyi_async.batch.adding import lots_of
+from iqiyi_async.batch.claims import ask
 from iqiyi_async.batch.ledger import Held, LedgerError
-from iqiyi_async.batch.models import Claim, Ending, ItemState
+from iqiyi_async.batch.models import BatchStatus, Claim, Ending, ItemState
 from iqiyi_async.batch.runner import Runner
 from iqiyi_async.batch.settings import Settings
 from iqiyi_async.batch.sqlite_ledger import SqliteLedger
@@ -152,6 +160,58 @@ async def test_credentials_that_are_refused_while_videos_are_waited_for(
             await run(client, ledger, folder, wait=True)
     status = await ledger.status()
     assert (status.uploaded, status.stopping) == (1, True)
+
+
+async def test_a_ledger_that_goes_away_while_videos_are_waited_for_ends_the_run(
+    emulator: ThreadedEmulatorServer, films: Films, ledger: Troubled
+) -> None:
+    folder = films(1)
+    await fill(ledger, folder)
+    async with cloud(emulator.endpoint_url) as client:
+        await run(client, ledger, folder)
+        ledger.away = frozenset({"end", "release"})
+        with pytest.raises(LedgerError, match="away"):
+            await run(client, ledger, folder, wait=True)
+        ledger.away = frozenset()
+        (outcome,) = await run(client, ledger, folder, wait=True)
+    assert outcome.ok
+
+
+async def test_a_ledger_that_comes_back_is_waited_for(ledger: Troubled) -> None:
+    async def look() -> BatchStatus:
+        ledger.away, away = frozenset(), ledger.away
+        if away:
+            raise LedgerError("the ledger is away")
+        return await ledger.status()
+
+    ledger.away = frozenset({"status"})
+    assert (await ask(look, patience=5.0)).total == 0
+
+
+async def test_a_batch_is_run_once_at_a_time(
+    emulator: ThreadedEmulatorServer, films: Films, ledger_url: str, name: str
+) -> None:
+    folder = films(2)
+    async with cloud(emulator.endpoint_url) as client, quick(client, ledger_url, name, folder) as batch:
+        await batch.add(Manifest.read(folder))
+        async with aclosing(batch.run()) as outcomes:
+            await anext(outcomes)
+            with pytest.raises(ConfigurationError, match="is being run already"):
+                await anext(batch.run())
+        await outcomes_of(batch)
+        assert (await batch.status()).uploaded == 2
+
+
+async def test_a_source_of_an_url_is_closed(
+    emulator: ThreadedEmulatorServer, films: Films, ledger_url: str, name: str
+) -> None:
+    async with cloud(emulator.endpoint_url) as client:
+        async with quick(client, ledger_url, name, films(1), max_attempts=1) as batch:
+            await batch.add([UploadItem(f"{scheme}://host.invalid/a.mp4", NAME) for scheme in ("ftp", "nothing")])
+            assert [each.ok for each in await outcomes_of(batch)] == [False, False]
+            await batch.add([UploadItem(f"{emulator.endpoint_url}/nothing/a.mp4", NAME)])
+            (outcome,) = await outcomes_of(batch)
+    assert "can't be read: the server answered 404" in str(outcome.error)
 
 
 async def test_a_client_that_is_closed_ends_the_run(

@@ -31,11 +31,12 @@ from iqiyi_async._redaction import shown
 from iqiyi_async.batch import Batch, HotFolder, Manifest
 from iqiyi_async.batch.afterwards import OnSuccess
 from iqiyi_async.batch.ledger import LedgerError, open_ledger
+from iqiyi_async.batch.models import ItemState
 from iqiyi_async.batch.outage import OutageWatch
 from iqiyi_async.batch.settings import Settings
 from iqiyi_async.batch.slots import Slot
 from iqiyi_async.batch.sources import new_item, source_text
-from iqiyi_async.batch.verdicts import Verdict, hint_for, retry_after_of, verdict_of
+from iqiyi_async.batch.verdicts import Verdict, hint_for, retry_after_of, review_of, verdict_of
 from iqiyi_async.models import Fingerprint, JournalEntry
 from iqiyi_async.upload.timetable import Timetable
 
@@ -70,6 +71,11 @@ VERDICTS = [
 def test_verdicts(error: Exception, verdict: Verdict) -> None:
     assert verdict_of(error) is verdict
     assert hint_for(error)
+
+
+def test_a_video_that_could_not_be_looked_at_has_failed_for_now() -> None:
+    error = VideoCloudError("the service is down", retryable=True)
+    assert review_of(error) == (ItemState.FAILED, error)
 
 
 def test_what_the_service_asks_to_wait() -> None:

@@ -9,7 +9,9 @@ import pytest
 
 from iqiyi_async.batch.ledger import LedgerError, open_ledger
 
-pytest.importorskip("asyncpg")
+from .postgres import Postgres
+
+asyncpg = pytest.importorskip("asyncpg")
 
 
 def message(kind: bytes, body: bytes) -> bytes:
@@ -52,3 +54,34 @@ async def test_a_server_that_ends_while_it_greets_is_asked_again() -> None:
         await ledger.aclose()
         server.close()
         await server.wait_closed()
+
+
+@pytest.mark.anyio
+async def test_a_slot_that_another_runner_takes_at_the_same_moment(postgres: Postgres, name: str) -> None:
+    ledger = open_ledger(postgres.url, name)
+    await ledger.open()
+    connection = await asyncpg.connect(postgres.url)
+    number = await connection.fetchval("SELECT id FROM iqiyi_batch WHERE name = $1", name)
+    async with connection.transaction():
+        await connection.execute(
+            "INSERT INTO iqiyi_batch_slot (batch, k, fence, expires, taken, renewed)"
+            " VALUES ($1, 1, 1, now() + interval '1 minute', now(), now())",
+            number,
+        )
+        taking = asyncio.create_task(ledger.take_slot(60.0))
+        await asyncio.sleep(0.3)
+        assert not taking.done()
+    assert (await taking)[0] == 2
+    await connection.close()
+    await ledger.aclose()
+
+
+@pytest.mark.anyio
+async def test_a_batch_that_was_removed_ends_its_runners(postgres: Postgres, name: str) -> None:
+    ledger = open_ledger(postgres.url, name)
+    await ledger.open()
+    await asyncio.to_thread(postgres.sql, f"DELETE FROM iqiyi_batch WHERE name = '{name}'")
+    outlook, status = await ledger.outlook(), await ledger.status()
+    assert outlook.stopping
+    assert outlook.problem == status.problem == "the ledger was replaced"
+    await ledger.aclose()

@@ -27,6 +27,8 @@ from iqiyi_async.models import Category
 from ..engine.tools import NAME, cloud
 from .test_runs import Films, outcomes_of, quick
 
+ROOT = Path(__file__).parents[2]
+
 
 @pytest.mark.parametrize(
     ("settings", "said"),
@@ -52,15 +54,11 @@ def test_a_batch_tells_which_it_is() -> None:
 @pytest.mark.anyio
 async def test_items_of_the_wrong_kind(tmp_path: Path) -> None:
     async with Batch(None, tmp_path / "a.ledger", root=tmp_path) as batch:
-        for items in (
-            5,
-            ["a.mp4"],
-            [UploadItem(b"bytes", NAME)],
-            [UploadItem(" ", NAME)],
-            [UploadItem("a\0.mp4", NAME)],
-        ):
+        sources: list[Any] = [b"bytes", " ", "a\0.mp4", "a\udcff.mp4"]
+        wrong: list[Any] = [5, ["a.mp4"], *([UploadItem(source, NAME)] for source in sources)]
+        for items in wrong:
             with pytest.raises(ConfigurationError):
-                await batch.add(items)  # type: ignore[arg-type]
+                await batch.add(items)
         # In a manifest they are bad lines, which stop no others.
         given = [UploadItem("a\0.mp4", NAME), UploadItem("b.mp4", NAME)]
         assert (await batch.add(Manifest.read(given))).invalid == 1
@@ -142,10 +140,12 @@ def test_a_dry_run_tells_what_can_not_be_sent(tmp_path: Path, monkeypatch: pytes
     film.write_bytes(b"x")
     (tmp_path / "none").write_bytes(b"x")
     monkeypatch.setattr(os, "access", lambda path, mode: False)
-    items = [UploadItem(film, NAME), UploadItem(tmp_path / "none", NAME), UploadItem("ftp://host/a.mp4", NAME)]
+    urls = ("ftp://host/a.mp4", "https://host/三亚.mp4", "https://user:secret@host/a.mp4")
+    items = [UploadItem(source, NAME) for source in (film, tmp_path / "none", *urls)]
     found = Manifest.read(items).check()
     assert found.items == 0
-    said = ("no permission to read it", "file_type is needed", "ftp:// can't be read")
+    said = ("no permission to read it", "file_type is needed", "ftp:// can't be read", "can't be used", "user name")
+    assert "secret" not in str(found)
     assert all(each in problem for each, problem in zip(said, found.problems, strict=True))
 
 
@@ -211,6 +211,26 @@ async def test_a_ledger_that_is_removed_while_it_is_used(tmp_path: Path) -> None
 
 
 @pytest.mark.anyio
+async def test_a_ledger_whose_folder_goes_away_may_come_back(tmp_path: Path) -> None:
+    folder = tmp_path / "mounted"
+    folder.mkdir()
+    async with Batch(None, folder / "a.ledger") as batch:
+        await batch.add([UploadItem("a.mp4", NAME)])
+    folder.rename(tmp_path / "away")
+    with pytest.raises(LedgerError, match="can't be used"):
+        await batch.status()
+    (tmp_path / "away").rename(folder)
+    assert (await batch.status()).waiting == 1
+    await batch.aclose()
+
+
+@pytest.mark.anyio
+async def test_a_batch_that_was_not_opened_is_closed(tmp_path: Path) -> None:
+    await Batch(None, tmp_path / "a.ledger").aclose()
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.anyio
 async def test_a_ledger_of_another_release_is_left(tmp_path: Path) -> None:
     import sqlite3
 
@@ -229,5 +249,6 @@ def test_without_the_library_the_extra_is_named() -> None:
         "try:\n    Batch(None, 'postgresql://localhost/x')\n"
         "except ImportError as e:\n    print(e)\n"
     )
-    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False)
+    command = [sys.executable, "-W", "error", "-c", code]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=os.environ, check=False)
     assert "pip install 'iqiyi-async[postgres]'" in done.stdout, done.stderr
