@@ -172,7 +172,8 @@ class HttpClient:
         refused = False
         for each in iter_causes(problem, outside):
             each.__traceback__ = None
-            refused = refused or isinstance(each, ssl.SSLCertVerificationError)
+            # Ours by the peer, or the peer's by us.
+            refused = refused or (isinstance(each, ssl.SSLError) and "CERTIFICATE" in (each.reason or ""))
             if not self._quotes:
                 each.args = ()
         at_fault = isinstance(problem, ForeignFaultError)
@@ -181,7 +182,7 @@ class HttpClient:
         error = TransportError(f"no whole answer from {hosts.origin(request.url)}: {why}", sent=sent)
         error.closed_before = isinstance(problem, StaleConnectionError)
         if refused or at_fault:
-            # The peer's certificate, or the caller's transport, is the same at the next try.
+            # The certificate, or the caller's transport, is the same at the next try.
             error.retryable = False
         return error
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import ssl
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -237,18 +238,21 @@ class Exchange:
         where = "in the middle of an answer" if self._status else "without an answer"
         self.fail(BrokenError(f"the connection was closed {where}"))
 
-    def feed_reset(self, *, at_end: bool) -> None:
+    def feed_reset(self, why: Exception | None, *, at_end: bool) -> None:
         """The connection is lost, perhaps because a write failed. A refusal counts as far as it has come: its status
         says enough.
 
         Args:
+            why: what the system says, or TLS.
             at_end: whether everything that the peer has said was read.
         """
         if self._status >= 400:
             self._succeed()
         if at_end:
             self.feed_end()
-        self.fail(BrokenError("the connection was reset"))
+        broken = BrokenError(str(why) if isinstance(why, ssl.SSLError) else "the connection was reset")
+        broken.__cause__ = why
+        self.fail(broken)
 
     def fail(self, problem: Exception) -> None:
         """There will be no answer."""

@@ -338,5 +338,5 @@ class Http11(asyncio.BufferedProtocol):
                         at_end = True
                     if exchange.over.done():
                         break
-            exchange.feed_reset(at_end=at_end)
+            exchange.feed_reset(exc, at_end=at_end)
         self._lose()

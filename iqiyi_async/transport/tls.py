@@ -60,8 +60,8 @@ class _LastWords(asyncio.BufferedProtocol):
         self._decoder.resume_writing()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if exc is not None:
-            for data in unread(self._transport):
+        if exc is not None and not isinstance(exc, ssl.SSLError):
+            for data in filter(None, unread(self._transport)):
                 self.get_buffer(len(data))[: len(data)] = data
                 self.buffer_updated(len(data))
         self._decoder.connection_lost(exc)

@@ -19,6 +19,8 @@ OnProgress = Callable[[UploadProgress], object]
 #: Seconds between two events: a person sees no more of them, and a slow listener costs no throughput.
 INTERVAL = 0.1
 
+_NOT_PLAIN = "on_progress must be a plain function, not a coroutine function: it must not wait"
+
 
 def check_on_progress(on_progress: Any) -> None:
     """Refuse what can't be called from the engine's loop.
@@ -31,7 +33,14 @@ def check_on_progress(on_progress: Any) -> None:
     if not callable(on_progress):
         raise ConfigurationError("on_progress must be a function that takes an UploadProgress")
     if inspect.iscoroutinefunction(on_progress) or inspect.iscoroutinefunction(type(on_progress).__call__):
-        raise ConfigurationError("on_progress must be a plain function, not a coroutine function: it must not wait")
+        raise ConfigurationError(_NOT_PLAIN)
+
+
+def _check_returned(outcome: object) -> None:
+    """A plain function around a coroutine function can be told only now: nobody would await what it gives."""
+    if inspect.iscoroutine(outcome):
+        outcome.close()
+        raise ConfigurationError(_NOT_PLAIN)
 
 
 class Progress:
@@ -233,7 +242,7 @@ class Progress:
         if self._on_progress is None or not self.file_id:
             return
         try:
-            self._on_progress(snapshot)
+            _check_returned(self._on_progress(snapshot))
         except Exception as problem:
             if not self._committed:
                 raise

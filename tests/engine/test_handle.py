@@ -269,6 +269,19 @@ async def test_refused_metadata_does_not_cost_the_file(service: Service) -> None
     assert service.states["file0"] == "cancelled"
 
 
+async def test_a_plain_function_around_a_coroutine_function_is_no_listener(service: Service) -> None:
+    """It can be seen only when it is called; nobody would await what it gives."""
+
+    async def wait(progress: UploadProgress) -> None:
+        await asyncio.sleep(0)
+
+    async with cloud(service.url) as client:
+        with pytest.raises(UploadError, match="not a coroutine function") as caught:
+            await client.upload(b"film", NAME, file_type="mp4", on_progress=lambda progress: wait(progress))
+    assert isinstance(caught.value.__cause__, ConfigurationError)
+    assert not service.published
+
+
 async def test_a_listener_that_fails_after_finish_costs_no_receipt(service: Service) -> None:
     async with cloud(service.url) as client:
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import os
 import socket
 import ssl
 import threading
 import time
 import tracemalloc
 from collections.abc import AsyncIterator, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -482,6 +483,43 @@ async def test_certificate_that_is_not_trusted_is_not_tried_again(trusting: ssl.
             await in_time(client.get_status("f"), 2)
         assert not caught.value.retryable
         assert service.connections <= 1
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+async def test_certificate_of_the_client_that_is_missing_is_told_at_once(version: ssl.TLSVersion) -> None:
+    """In TLS 1.3 the client hears of it only after the handshake."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(PEM)
+    context.maximum_version = version
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_verify_locations(PEM)
+
+    def refuse(listener: socket.socket) -> None:
+        while True:
+            try:
+                plain, _ = listener.accept()
+            except OSError:
+                return
+            with context.wrap_socket(plain, server_side=True, do_handshake_on_connect=False) as peer:
+                with suppress(ssl.SSLError):
+                    peer.do_handshake()
+                # Until the client has hung up: what is left unread would reset the connection before the alert.
+                with suppress(OSError):
+                    while os.read(peer.fileno(), 4096):
+                        pass
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=refuse, args=(listener,))
+        thread.start()
+        try:
+            url = f"https://127.0.0.1:{listener.getsockname()[1]}"
+            async with cloud(url, ssl_context=ssl.create_default_context(cafile=PEM)) as client:
+                with pytest.raises(TransportError, match=r"(?i)certificate|handshake failure") as caught:
+                    await client.authorize()
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join()
+    assert caught.value.retryable == (version is ssl.TLSVersion.TLSv1_2)
 
 
 async def test_a_context_of_the_callers_own(monkeypatch: pytest.MonkeyPatch) -> None:
