@@ -133,11 +133,12 @@ class Runner:
         self._over = True
         helpers, self._helpers = self._helpers, []
         await self._watchers.aclose()
-        ending = [*self._uploads, *helpers, *([] if self._telling is None else [self._telling])]
-        for task in ending:
-            task.cancel()
-        if ending:
+        # A helper that has just got items may begin them, or have them watched, before it is cancelled.
+        while ending := [each for each in (*self._uploads, *helpers, self._telling) if each and not each.done()]:
+            for task in ending:
+                task.cancel()
             await asyncio.wait(ending)
+            await self._watchers.aclose()
         await self._claims.give_all_back()
         await self.slot.free()
 
@@ -185,6 +186,8 @@ class Runner:
                 await self._next_change(self._outage.pause)
                 continue
             claims = await self._claims.take(self._ledger.claim, min(room, LOT))
+            if self._over:
+                return  # What was taken meanwhile is given back at the end.
             for claim in claims:
                 self._begin(claim)
             if claims:
@@ -203,6 +206,8 @@ class Runner:
         while not self._over:
             room = self._watchers.room
             claims = await self._claims.take(self._ledger.claim_uploaded, room) if room else []
+            if self._over:
+                return
             for claim in claims:
                 self._watchers.add(Reviewed(claim, None))
             if claims:

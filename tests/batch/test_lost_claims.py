@@ -83,7 +83,7 @@ async def run(client: Any, ledger: Troubled, folder: Path, *, wait: bool = False
         return [each async for each in outcomes]
 
 
-async def fill(ledger: Troubled, folder: Path) -> None:
+async def fill(ledger: SqliteLedger, folder: Path) -> None:
     async with aclosing(lots_of(Manifest.read(folder), folder)) as lots:
         async for lot in lots:
             await ledger.add(lot)
@@ -131,6 +131,46 @@ async def test_a_ledger_that_stays_away_ends_the_run(
         # An upload under way was finished.
         assert [each.ok for each in await run(client, ledger, folder)] == ([] if what == "renew_slot" else [True])
     assert len(emulator.published()) == 1
+
+
+class Cancelling(SqliteLedger):
+    """A ledger that has a run cancelled so many turns of the loop after it was asked for items."""
+
+    turns = 0
+    run: asyncio.Task[Any] | None = None
+
+    async def claim(self, limit: int, ttl: float) -> list[Claim]:
+        claims = await super().claim(limit, ttl)
+
+        def cancel(left: int) -> None:
+            if left:
+                asyncio.get_running_loop().call_soon(cancel, left - 1)
+            elif self.run is not None:
+                self.run.cancel()
+
+        cancel(self.turns)
+        return claims
+
+
+async def test_nothing_is_begun_when_a_run_is_cancelled_while_it_takes_items(
+    emulator: ThreadedEmulatorServer, films: Films, tmp_path: Path
+) -> None:
+    folder = films(4)
+    ledger = Cancelling(tmp_path / "cancelled.ledger", "spring")
+    await ledger.open()
+    await fill(ledger, folder)
+    async with cloud(emulator.endpoint_url) as client:
+        client.set_bandwidth(0)
+        for turns in range(12):
+            runner = Runner(client, ledger, Settings(folder), concurrency=4, wait=False)
+            ledger.turns, ledger.run = turns, asyncio.ensure_future(anext(runner.outcomes(), None))
+            with pytest.raises(asyncio.CancelledError):
+                await ledger.run
+            # Otherwise an upload would go on that nobody waits for, under a claim that was given back.
+            assert runner.running == []
+            assert [each for each in asyncio.all_tasks() if each.get_name() == "iqiyi-async batch"] == []
+            assert (await ledger.status()).waiting == 4
+    await ledger.aclose()
 
 
 async def test_others_that_can_not_be_told_to_stop(
