@@ -186,9 +186,8 @@ class Runner:
                 await self._next_change(self._outage.pause)
                 continue
             claims = await self._claims.take(self._ledger.claim, min(room, LOT))
-            if self._over:
-                return  # What was taken meanwhile is given back at the end.
-            for claim in claims:
+            # What was taken in the last moment is given back at the end.
+            for claim in [] if self._over else claims:
                 self._begin(claim)
             if claims:
                 wait = FIRST_WAIT
@@ -206,9 +205,7 @@ class Runner:
         while not self._over:
             room = self._watchers.room
             claims = await self._claims.take(self._ledger.claim_uploaded, room) if room else []
-            if self._over:
-                return
-            for claim in claims:
+            for claim in [] if self._over else claims:
                 self._watchers.add(Reviewed(claim, None))
             if claims:
                 wait = FIRST_WAIT
@@ -347,8 +344,7 @@ class Runner:
             if error is None:
                 await self._settings.tidy(self._cloud, self._ledger, claim, ())
             receipt = reviewed.receipt or UploadReceipt(claim.file_id, claim.size, 0, 0, claim.size, 0.0)
-            item = item_of(claim, self._settings.root)
-            self._outcomes.put_nowait(UploadOutcome(item, receipt, status, error))
+            self._outcomes.put_nowait(UploadOutcome(item_of(claim, self._settings.root), receipt, status, error))
         self._changed()
 
     # The end
