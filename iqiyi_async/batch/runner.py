@@ -133,11 +133,12 @@ class Runner:
         self._over = True
         helpers, self._helpers = self._helpers, []
         await self._watchers.aclose()
-        ending = [*self._uploads, *helpers, *([] if self._telling is None else [self._telling])]
-        for task in ending:
-            task.cancel()
-        if ending:
+        # A helper that has just got items may begin them, or have them watched, before it is cancelled.
+        while ending := [each for each in (*self._uploads, *helpers, self._telling) if each and not each.done()]:
+            for task in ending:
+                task.cancel()
             await asyncio.wait(ending)
+            await self._watchers.aclose()
         await self._claims.give_all_back()
         await self.slot.free()
 
@@ -185,7 +186,8 @@ class Runner:
                 await self._next_change(self._outage.pause)
                 continue
             claims = await self._claims.take(self._ledger.claim, min(room, LOT))
-            for claim in claims:
+            # What was taken in the last moment is given back at the end.
+            for claim in [] if self._over else claims:
                 self._begin(claim)
             if claims:
                 wait = FIRST_WAIT
@@ -203,7 +205,7 @@ class Runner:
         while not self._over:
             room = self._watchers.room
             claims = await self._claims.take(self._ledger.claim_uploaded, room) if room else []
-            for claim in claims:
+            for claim in [] if self._over else claims:
                 self._watchers.add(Reviewed(claim, None))
             if claims:
                 wait = FIRST_WAIT
@@ -342,8 +344,7 @@ class Runner:
             if error is None:
                 await self._settings.tidy(self._cloud, self._ledger, claim, ())
             receipt = reviewed.receipt or UploadReceipt(claim.file_id, claim.size, 0, 0, claim.size, 0.0)
-            item = item_of(claim, self._settings.root)
-            self._outcomes.put_nowait(UploadOutcome(item, receipt, status, error))
+            self._outcomes.put_nowait(UploadOutcome(item_of(claim, self._settings.root), receipt, status, error))
         self._changed()
 
     # The end

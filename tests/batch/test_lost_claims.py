@@ -76,14 +76,14 @@ async def ledger(tmp_path: Path) -> AsyncIterator[Troubled]:
     await opened.aclose()
 
 
-async def run(client: Any, ledger: Troubled, folder: Path, *, wait: bool = False) -> list[UploadOutcome]:
+async def run(client: Any, ledger: SqliteLedger, folder: Path, *, wait: bool = False) -> list[UploadOutcome]:
     settings = Settings(folder, first_backoff=0.01, lease_seconds=0.6, ledger_patience=0.0)
     runner = Runner(client, ledger, settings, concurrency=2, wait=wait)
     async with asyncio.timeout(30), aclosing(runner.outcomes()) as outcomes:
         return [each async for each in outcomes]
 
 
-async def fill(ledger: Troubled, folder: Path) -> None:
+async def fill(ledger: SqliteLedger, folder: Path) -> None:
     async with aclosing(lots_of(Manifest.read(folder), folder)) as lots:
         async for lot in lots:
             await ledger.add(lot)
@@ -131,6 +131,57 @@ async def test_a_ledger_that_stays_away_ends_the_run(
         # An upload under way was finished.
         assert [each.ok for each in await run(client, ledger, folder)] == ([] if what == "renew_slot" else [True])
     assert len(emulator.published()) == 1
+
+
+class Cancelling(SqliteLedger):
+    """A ledger that has a run cancelled so many turns of the loop after it was asked for items."""
+
+    turns = 0
+    run: asyncio.Task[Any] | None = None
+
+    async def claim(self, limit: int, ttl: float) -> list[Claim]:
+        return self._cancelling(await super().claim(limit, ttl))
+
+    async def claim_uploaded(self, limit: int, ttl: float) -> list[Claim]:
+        return self._cancelling(await super().claim_uploaded(limit, ttl))
+
+    def _cancelling(self, claims: list[Claim]) -> list[Claim]:
+        def cancel(left: int) -> None:
+            if left:
+                asyncio.get_running_loop().call_soon(cancel, left - 1)
+            elif self.run is not None:
+                self.run.cancel()
+
+        if claims:
+            cancel(self.turns)
+        return claims
+
+
+@pytest.mark.parametrize("wait", [False, True])
+async def test_nothing_is_begun_when_a_run_is_cancelled_while_it_takes_items(
+    emulator: ThreadedEmulatorServer, films: Films, tmp_path: Path, wait: bool
+) -> None:
+    folder = films(4)
+    ledger = Cancelling(tmp_path / "cancelled.ledger", "spring")
+    await ledger.open()
+    await fill(ledger, folder)
+    async with cloud(emulator.endpoint_url) as client:
+        if wait:
+            for outcome in await run(client, ledger, folder):
+                assert outcome.receipt is not None
+                await asyncio.to_thread(emulator.set_outcome, outcome.receipt.file_id, FileState.PUBLISHING)
+        client.set_bandwidth(0)
+        before = await ledger.status()
+        for turns in range(12):
+            runner = Runner(client, ledger, Settings(folder), concurrency=4, wait=wait)
+            ledger.turns, ledger.run = turns, asyncio.ensure_future(anext(runner.outcomes(), None))
+            with pytest.raises(asyncio.CancelledError):
+                await ledger.run
+            # Otherwise an upload would go on that nobody waits for, under a claim that was given back.
+            assert runner.running == []
+            assert [each for each in asyncio.all_tasks() if each.get_name().startswith("iqiyi-async batch")] == []
+            assert await ledger.status() == before
+    await ledger.aclose()
 
 
 async def test_others_that_can_not_be_told_to_stop(
