@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from iqiyi_async.emulator import Fault, FaultPlan, ThreadedEmulatorServer
+from iqiyi_async.emulator import Fault, FaultPlan, FileState, ThreadedEmulatorServer
 
-from .program import eventually, run, started
+from .program import eventually, in_shell, run, started
 
 MakeVideo = Callable[..., Path]
 
@@ -20,13 +20,16 @@ SLOW = FaultPlan([Fault(operation="upload_chunk", delay=0.1)])
 
 
 def some_bad(tmp_path: Path) -> list[Path]:
-    """An empty file, a dangling link, a folder, a name without an ending, and nothing at all."""
+    """An empty file, a dangling link, a folder, names without an ending, and nothing at all."""
     empty, dangling, folder, untyped = (tmp_path / name for name in ("empty.mp4", "dangling.mp4", "folder", "untyped"))
     empty.touch()
     dangling.symlink_to(tmp_path / "nowhere")
     folder.mkdir()
     untyped.write_bytes(b"x")
-    return [empty, dangling, folder, untyped, tmp_path / "absent.mp4"]
+    dotted = [tmp_path / name for name in ("1. The Beginning", "第1集.大结局")]
+    for path in dotted:
+        path.write_bytes(b"x")
+    return [empty, dangling, folder, untyped, *dotted, tmp_path / "absent.mp4"]
 
 
 def test_bad_paths_are_named_at_once_and_the_rest_goes_on(
@@ -145,6 +148,19 @@ def test_unfinished_uploads_are_listed_and_ended(service: ThreadedEmulatorServer
     assert run(service, "unfinished", "--json").out == ""
     # The next upload of the file starts over.
     assert run(service, "upload", path, "-q").code == 0
+
+
+@pytest.mark.parametrize("words", [(), ("--json",)], ids=["plain", "json"])
+def test_unfinished_uploads_are_ended_whoever_reads_about_it(
+    service: ThreadedEmulatorServer, video: MakeVideo, words: tuple[str, ...]
+) -> None:
+    service.faults = FaultPlan([Fault(operation="finish_upload", status=400)])
+    assert run(service, "upload", "-q", *(video(f"{number}.mp4", 1000 + number) for number in range(3))).code == 1
+    service.faults = FaultPlan()
+    done = in_shell(service, ">/dev/full", "unfinished", "--cancel", *words)
+    assert done.returncode == 0, done.stderr
+    assert "some results were not written" in done.stderr
+    assert {view.state for view in service.files.values()} == {FileState.CANCELLED}
 
 
 def test_an_upload_under_way_is_not_ended(service: ThreadedEmulatorServer, video: MakeVideo) -> None:

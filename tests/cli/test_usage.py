@@ -153,6 +153,7 @@ def test_help_and_version(service: ThreadedEmulatorServer) -> None:
     assert told.code == 0
     assert "IQIYI_APP_SECRET" in told.out
     assert told.err == ""
+    assert run(None, "upload", "--help", COLUMNS="0").code == 0
     version = run(None, "--version")
     assert version.code == 0
     assert version.out.startswith("iqiyi-async ")
