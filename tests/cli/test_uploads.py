@@ -102,6 +102,7 @@ def test_the_same_bytes_under_another_name(service: ThreadedEmulatorServer, vide
     assert done.results[0]["error"] == "DuplicateVideoError"
     assert done.results[0]["file_id"] == first
     assert f"the video is {first}; --again uploads it once more" in done.err
+    assert "again=True" not in done.err
     assert run(service, "upload", copy, "-q", "--again").code == 0
     assert len(service.published()) == 2
 
@@ -191,8 +192,9 @@ def test_what_the_service_has_dropped_is_forgotten(service: ThreadedEmulatorServ
         (Fault(operation="upload_chunk", status=413), ["upload", "{video}"], "--chunk-size 512KiB"),
         (Fault(operation="request_upload", status=404), ["upload", "{video}"], "--endpoint-url"),
         (Fault(operation="list_videos", status=404), ["list"], "--endpoint-url"),
+        (None, ["delete", "--yes", "no-such-video"], "check the id"),
     ],
-    ids=["urls", "413", "404", "404-list"],
+    ids=["urls", "413", "404", "404-list", "delete"],
 )
 def test_hints_that_can_work(
     service: ThreadedEmulatorServer, video: MakeVideo, fault: Fault | None, words: list[str], said: str
