@@ -85,8 +85,8 @@ def _open_missing_streams() -> None:
         except OSError:
             os.open(os.devnull, os.O_RDWR)
         if getattr(sys, name) is None:
-            nowhere = os.open(os.devnull, os.O_RDWR)
-            setattr(sys, name, os.fdopen(nowhere, "w" if number else "r", encoding="utf-8"))
+            # Never closed, as the streams that Python opens itself: it would complain at exit.
+            setattr(sys, name, os.fdopen(number, "w" if number else "r", encoding="utf-8", closefd=False))
 
 
 def _last_words(text: str) -> None:

@@ -155,7 +155,8 @@ def unfinished(
         json: Print one JSON object per line.
     """
     account.check()
-    screen = account.screen(machine=json)
+    # What is to be cancelled is cancelled, whoever reads about it.
+    screen = account.screen(machine=json, steadfast=cancel)
     journal = SqliteJournal()
 
     async def command(_: signals.Signals) -> int:
@@ -230,7 +231,7 @@ def delete(
         file_ids: The videos.
         yes: Do not ask.
     """
-    screen = account.screen()
+    screen = account.screen(steadfast=True)
     account.check()
     if not yes and not videos.confirm_deletion(screen, file_ids):
         screen.note(tr("nothing was deleted"))
@@ -278,7 +279,7 @@ def emulator(
         token_lifetime=token_lifetime,
         public_url=public_url,
     )
-    screen = Screen(quiet=verbosity.quiet)
+    screen = Screen(quiet=verbosity.quiet, steadfast=True)
     return _perform(lambda caught: emulate.serve(config, screen, caught, host=host, port=port), screen, verbosity)
 
 

@@ -33,7 +33,7 @@ def config_for(faults: Path | None, **options: Any) -> EmulatorConfig:
         text = str(error)
         for name in given:
             text = text.replace(name, "--" + name.replace("_", "-"))
-        raise UsageError(text, tr("see iqiyi-async emulator --help")) from None
+        raise UsageError(told(text), tr("see iqiyi-async emulator --help")) from None
 
 
 def _plan(path: Path) -> FaultPlan:
@@ -45,7 +45,7 @@ def _plan(path: Path) -> FaultPlan:
         raise UsageError(about(f"--faults: {path}", told(error.strerror or "")), tr("check the path")) from None
     except ValueError as error:
         hint = tr('a plan looks like {"seed": 7, "faults": [{"operation": "upload_chunk", "call": 2, "status": 503}]}')
-        raise UsageError(f"--faults: {path}: {error}", hint) from None
+        raise UsageError(about(f"--faults: {path}", told(str(error))), hint) from None
 
 
 async def serve(config: EmulatorConfig, screen: Screen, signals: Signals, *, host: str, port: int) -> int:
@@ -56,7 +56,7 @@ async def serve(config: EmulatorConfig, screen: Screen, signals: Signals, *, hos
     try:
         await serve_emulator(config, host=host, port=port, on_ready=screen.record, stop=signals.asked)
     except ValueError as error:
-        raise UsageError(str(error), tr("see iqiyi-async emulator --help")) from None
+        raise UsageError(told(str(error)), tr("see iqiyi-async emulator --help")) from None
     except OverflowError:
         raise UsageError(tr("--port: there is no port {port}", port=port), tr("0 takes a free one")) from None
     return 0

@@ -61,6 +61,7 @@ class Failure:
 #: Codes of section 1.1 about the application itself; of other operations the same codes mean other things.
 _APPLICATION_CODES = frozenset({"A00005", "A00007", "A00008", "A00009"})
 _OPTIONS = {
+    "app_key": "--app-key",
     "max_workers": "--workers",
     "chunk_size": "--chunk-size",
     "file_type": "--file-type",
@@ -121,6 +122,8 @@ def _service(error: ServiceError) -> str:
             "nothing of the service answers there: check --endpoint-url and IQIYI_ENDPOINT_URL;"
             " iqiyi-async doctor looks at each address"
         )
+    if error.operation == "delete_videos" and error.code == "Q00001":
+        return _unknown(error)
     if error.operation == "get_urls":
         return tr(
             "check the id; iqiyi-async status FILE_ID says where a video stands, iqiyi-async list shows those with URLs"
@@ -251,6 +254,9 @@ def in_options(text: str) -> str:
 
 
 def _message(error: BaseException) -> str:
+    if isinstance(error, DuplicateVideoError):
+        # What to do about it is the hint's, in the words of the command line.
+        return told(str(error)).partition("; again=True")[0]
     if isinstance(error, ConfigurationError):
         return in_options(str(error))
     if isinstance(error, OSError) and error.strerror:

@@ -21,6 +21,9 @@ from .screen import Screen
 from .texts import LANGUAGES, about, language_of, later, speak, spoken, tr
 from .words import clean
 
+#: Options that need no command.
+_ALONE = frozenset({"--help", "-h", "--version"})
+
 
 def run(argv: list[str]) -> int:
     """Run the command that the words name.
@@ -31,9 +34,10 @@ def run(argv: list[str]) -> int:
     with Screen() as screen:
         try:
             words = command_first(_language_chosen(argv))
-            if not words:
-                app.help_print([], console=screen.errors)
+            if not words or words == ["batch"]:
+                app.help_print(words, console=screen.errors)
                 return MISUSED
+            _refuse_options_alone(words)
             _refuse_secret(words)
             result: object = app(words, exit_on_error=False, print_error=False, console=screen.results, verbose=False)
         except CycloptsError as error:
@@ -85,6 +89,11 @@ def command_first(argv: list[str]) -> list[str]:
             if word in COMMANDS:
                 return [word, *argv[:at], *argv[at + 1 :]]
     return argv
+
+
+def _refuse_options_alone(words: Sequence[str]) -> None:
+    if words[0].startswith("-") and not _ALONE.intersection(words):
+        raise UsageError(tr("there is no command"), tr("iqiyi-async --help lists the commands"))
 
 
 def _refuse_secret(words: Sequence[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +16,9 @@ from iqiyi_async import ConfigurationError, Metadata
 from .failures import UsageError
 from .messages import told
 from .texts import about, tr
+
+#: An ending that can be a file's type. What follows another dot, as in "Episode 1. The Beginning", is none.
+_ENDING = re.compile(r"\.[A-Za-z0-9]{1,16}")
 
 
 @attrs.frozen
@@ -83,7 +87,7 @@ def split_tags(given: Sequence[str]) -> tuple[str, ...]:
 
 def _job(path: Path, name: str | None, *, typed: bool, **metadata: Any) -> Job:
     size = _size_of(path)
-    if not typed and len(path.suffix) < 2:
+    if not typed and not _ENDING.fullmatch(path.suffix.rstrip()):
         raise UsageError(
             tr("{path}: the name has no ending that says what the file is", path=path),
             tr("--file-type mp4 says it for files without an ending"),

@@ -112,7 +112,7 @@ async def _connect(
 async def _skew(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, host: str) -> float | None:
     asked = time.time()
     writer.write(f"HEAD / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode("ascii"))
-    line = await reader.readline()
+    line = await _line(reader)
     if not line.startswith(b"HTTP/"):
         raise ValueError(tr("no HTTP answer"))
     # The Date has whole seconds: half of one is the best guess.
@@ -120,10 +120,21 @@ async def _skew(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, host
     while line.strip():
         name, _, value = line.partition(b":")
         if name.strip().lower() == b"date":
-            there = parsedate_to_datetime(value.decode("ascii").strip()).replace(tzinfo=UTC)
+            try:
+                there = parsedate_to_datetime(value.decode("ascii").strip()).replace(tzinfo=UTC)
+            except (ValueError, OverflowError):
+                # It answers, and tells no time that can be read.
+                return None
             return (there - datetime.fromtimestamp(here, UTC)).total_seconds() + 0.5
-        line = await reader.readline()
+        line = await _line(reader)
     return None
+
+
+async def _line(reader: asyncio.StreamReader) -> bytes:
+    try:
+        return await reader.readline()
+    except ValueError:
+        raise ValueError(tr("no HTTP answer")) from None
 
 
 def _timed(step: str, began: float) -> str:

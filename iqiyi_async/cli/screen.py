@@ -21,6 +21,14 @@ from .words import clean
 
 #: As wide as any row of a table gets when it does not go to a terminal, where it must not be cut.
 ENDLESS = 100_000
+#: No terminal is narrower. What the environment says (COLUMNS=0) may be: rich would lay out text without an end.
+NARROWEST = 20
+
+
+def at_least(console: Console, columns: int) -> None:
+    """Let a console have so many columns."""
+    if console.width < columns:
+        console.width = columns
 
 
 class Results(Console):
@@ -28,6 +36,7 @@ class Results(Console):
 
     def __init__(self, out: Output, *, width: int | None = None) -> None:
         super().__init__(file=cast("IO[str]", out), width=width)
+        at_least(self, NARROWEST)
 
     def on_broken_pipe(self) -> None:
         """Rich would exit here; the caller decides what a broken stream means."""
@@ -60,6 +69,7 @@ class Screen:
         self.errors: Console = Console(
             file=cast("IO[str]", self._err), highlight=False, markup=False, emoji=False, soft_wrap=True
         )
+        at_least(self.errors, NARROWEST)
         self._above: Callable[[Text], None] | None = None
         self._glance: Callable[[str], None] | None = None
 

@@ -121,7 +121,8 @@ async def show_list(cloud: AsyncVideoCloud, screen: Screen, *, page: int, page_s
         )
     shown = tr("{number} of {videos}", number=len(found.videos), videos=count(found.total, "video"))
     if not every and page * page_size < found.total:
-        shown += "; " + tr("--page {page} shows the next ones, --all shows all", page=page + 1)
+        more = tr("--page {page} shows the next ones, --all shows all", page=page + 1)
+        shown = tr("{found}; {remedy}", found=shown, remedy=more)
     screen.note(shown)
     return 0
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -72,6 +73,19 @@ def run(server: ThreadedEmulatorServer | None, *words: object, stdin: str = "", 
     return Finished(done.returncode, done.stdout, done.stderr)
 
 
+def in_shell(server: ThreadedEmulatorServer, redirections: str, *words: object) -> subprocess.CompletedProcess[str]:
+    """Run a command as a shell with these redirections starts it."""
+    command = shlex.join([sys.executable, "-m", "iqiyi_async", *map(str, words)])
+    return subprocess.run(
+        ["/bin/sh", "-c", f"exec {command} {redirections}"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env=environment(server),
+        check=False,
+    )
+
+
 class Running:
     """A command that runs."""
 
@@ -100,7 +114,7 @@ class Running:
     def finish(self) -> Finished:
         """Wait until it ends."""
         out, err = self._process.communicate(timeout=PATIENCE)
-        return Finished(self._process.returncode, "".join(self._out) + out, "".join(self._err) + err)
+        return Finished(self._process.returncode, "".join(self._out) + (out or ""), "".join(self._err) + err)
 
     def _read(self, stream: IO[str], seen: list[str], wanted: Callable[[str], bool]) -> str:
         # Unbuffered below: `communicate` must find the rest in the pipe.
@@ -120,13 +134,17 @@ def _line(fd: int) -> str:
 
 @contextmanager
 def started(
-    server: ThreadedEmulatorServer | None, *words: object, program: tuple[str, str] = PROGRAM, **env: str
+    server: ThreadedEmulatorServer | None,
+    *words: object,
+    program: tuple[str, str] = PROGRAM,
+    stdout: IO[str] | int = subprocess.PIPE,
+    **env: str,
 ) -> Iterator[Running]:
     """Run a command, and end it if the test does not."""
     process = subprocess.Popen(
         [sys.executable, *program, *map(str, words)],
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
+        stdout=stdout,
         stderr=subprocess.PIPE,
         text=True,
         env=environment(server, **env),

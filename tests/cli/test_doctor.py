@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from iqiyi_async.cli.reach import Reached, reach
 from iqiyi_async.emulator import EmulatorConfig, Fault, FaultPlan, ThreadedEmulatorServer
 
 from .nginx import NGINX, free_port, nginx
@@ -88,6 +91,35 @@ def test_behind_an_nginx_that_takes_large_bodies(
     with nginx(tmp_path, server.endpoint_url, port=port, more="client_max_body_size 64m;") as url:
         done = run(server, "doctor", XDG_STATE_HOME=str(state), IQIYI_ENDPOINT_URL=url)
     assert "options that fit: --parameters body --chunk-size 4MiB --workers 8" in done.out
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("date", [b"yesterday", b"\xff", b"Mon, 01 Jan 99999 00:00:00 GMT", b""])
+async def test_a_server_with_an_odd_clock_is_reached(date: bytes) -> None:
+    found = await reach_one(b"HTTP/1.1 200 OK\r\nDate: " + date + b"\r\n\r\n")
+    assert (found.finding.level, found.skew) == ("ok", None)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("answer", [b"SSH-2.0-x\r\n", b"", b"x" * 100_000])
+async def test_a_server_that_speaks_something_else(answer: bytes) -> None:
+    found = await reach_one(answer)
+    assert (found.finding.level, found.finding.text) == ("failure", "answer: no HTTP answer")
+
+
+async def reach_one(answer: bytes) -> Reached:
+    """Reach a server that says this to everybody."""
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer)
+        writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
+
+    server = await asyncio.start_server(talk, "127.0.0.1", 0)
+    async with server:
+        return await reach(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", needed=True)
 
 
 def test_nobody_there(state: Path) -> None:

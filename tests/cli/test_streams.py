@@ -5,18 +5,21 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shlex
+import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
 
 import pytest
 
 from iqiyi_async.cli.streams import Output, Writer
 from iqiyi_async.emulator import Fault, FaultPlan, ThreadedEmulatorServer
 
-from .program import PATIENCE, environment, eventually, run
+from .program import PATIENCE, environment, eventually, in_shell, run, started
 
 MakeVideo = Callable[..., Path]
 
@@ -59,19 +62,6 @@ def test_an_upload_goes_on_without_a_reader(service: ThreadedEmulatorServer, vid
     assert len(service.published()) == 2
 
 
-def in_shell(server: ThreadedEmulatorServer, redirections: str, *words: object) -> subprocess.CompletedProcess[str]:
-    """Run a command as a shell with these redirections starts it."""
-    command = shlex.join([sys.executable, "-m", "iqiyi_async", *map(str, words)])
-    return subprocess.run(
-        ["/bin/sh", "-c", f"exec {command} {redirections}"],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        env=environment(server),
-        check=False,
-    )
-
-
 @pytest.mark.parametrize(
     "redirections",
     [">&-", "2>&-", "<&-", ">&- 2>&-", "<&- >&- 2>&-", ">/dev/full", "2>/dev/full", ">/dev/full 2>&1"],
@@ -92,6 +82,45 @@ def test_uploads_do_not_depend_on_their_report(
     # Nothing was written into a file that got the number of a closed stream.
     again = run(service, "upload", "-q", *paths)
     assert (again.code, len(service.published())) == (0, 3)
+
+
+@pytest.mark.parametrize("redirections", [">&-", "2>&-", "<&-", "<&- >&- 2>&-"])
+def test_closed_streams_lead_nowhere(service: ThreadedEmulatorServer, redirections: str) -> None:
+    done = in_shell(service, redirections, "list", "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert bool(done.stdout) is (">&-" not in redirections.replace("2>&-", ""))
+
+
+def test_what_was_deleted_is_deleted_although_nobody_reads_it(
+    service: ThreadedEmulatorServer, video: MakeVideo
+) -> None:
+    run(service, "upload", video(), "-q")
+    done = in_shell(service, ">/dev/full", "delete", "--yes", service.published()[0].file_id)
+    assert (done.returncode, service.published()) == (0, ())
+    assert "stdout: No space left on device" in done.stderr
+
+
+def test_an_emulator_runs_although_nobody_can_read_where() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+    with (
+        Path("/dev/full").open("w") as full,
+        started(None, "emulator", "--port", port, stdout=full) as emulator,
+    ):
+        eventually(lambda: answers(port))
+        emulator.signal(signal.SIGTERM)
+        assert emulator.finish().code == 0
+
+
+def answers(port: int) -> bool:
+    """Whether an emulator is there."""
+    with (
+        contextlib.suppress(URLError),
+        urlopen(f"http://127.0.0.1:{port}/__emulator__/health", timeout=PATIENCE) as told,
+    ):
+        return bool(json.loads(told.read())["ok"])
+    return False
 
 
 def test_a_full_disk_is_told_where_somebody_reads(service: ThreadedEmulatorServer, video: MakeVideo) -> None:

@@ -158,6 +158,13 @@ COMPOSED = (
     "api must not hold a user name or a password",
     "the connection was closed in the middle of an answer",
     "the connection was closed without an answer",
+    "{name} is video {file_id} already, with other metadata: nothing was sent; again=True uploads it once more",
+    "{time} is not a time of day: write it like 08:00-20:00=10MB,else=off",
+    "{text} is not a time of day from and to: write it like 08:00-20:00=10MB,else=off",
+    "{text} is no part of a day: write it like 08:00-20:00=10MB,else=off",
+    "'{name}' must be >= 0: {value}",
+    "'{name}' must be < inf: {value}",
+    'unable to convert "{value}" into bool.',
     'unable to convert "{value}" into float.',
     'unable to convert "{value}" into int.',
 )
@@ -194,6 +201,17 @@ def english_in(text: str) -> list[str]:
         ("list", "--endpoint-url", "x"),
         ("demo", "x.mp4"),
         ("emulator", "--faults", "x.json"),
+        ("upload", "x.mp4", "--max-bandwidth", "25:00-26:00=1MB"),
+        ("upload", "x.mp4", "--max-bandwidth", "noon=1MB"),
+        ("upload", "x.mp4", "--json=zzz"),
+        ("list", "--app-key", " x"),
+        ("status", ""),
+        ("emulator", "--host", "zzz"),
+        ("emulator", "--app-key", ""),
+        ("emulator", "--public-url", "ftp://x"),
+        ("emulator", "--token-lifetime", "-1"),
+        ("emulator", "--data-dir", "busy.json"),
+        ("-q",),
         ("batch", "zzz"),
         ("batch", "run", "x.csv", "--dry-run"),
         ("batch", "run", "m.csv", "--dry-run"),
@@ -209,6 +227,8 @@ def test_wrong_usage_is_told_in_chinese(
     monkeypatch.setenv("IQIYI_APP_KEY", "the-app-key")
     monkeypatch.setenv("IQIYI_APP_SECRET", "the-app-secret")
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    (tmp_path / "busy.json").mkdir()
+    (tmp_path / "busy.json" / "state.log").write_text("nonsense\n")
     (tmp_path / "m.csv").write_text("source,category\nx.mp4,travel\nx.mp4,foo\nx,\n", "utf-8")
     try:
         assert front.run([*words, "--lang", "zh"]) in (1, 2)

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from iqiyi_async.emulator import Fault, FaultPlan, ThreadedEmulatorServer
+from iqiyi_async.emulator import Fault, FaultPlan, FileState, ThreadedEmulatorServer
 
-from .program import eventually, run, started
+from .program import eventually, in_shell, run, started
 
 MakeVideo = Callable[..., Path]
 
@@ -20,13 +20,16 @@ SLOW = FaultPlan([Fault(operation="upload_chunk", delay=0.1)])
 
 
 def some_bad(tmp_path: Path) -> list[Path]:
-    """An empty file, a dangling link, a folder, a name without an ending, and nothing at all."""
+    """An empty file, a dangling link, a folder, names without an ending, and nothing at all."""
     empty, dangling, folder, untyped = (tmp_path / name for name in ("empty.mp4", "dangling.mp4", "folder", "untyped"))
     empty.touch()
     dangling.symlink_to(tmp_path / "nowhere")
     folder.mkdir()
     untyped.write_bytes(b"x")
-    return [empty, dangling, folder, untyped, tmp_path / "absent.mp4"]
+    dotted = [tmp_path / name for name in ("1. The Beginning", "第1集.大结局")]
+    for path in dotted:
+        path.write_bytes(b"x")
+    return [empty, dangling, folder, untyped, *dotted, tmp_path / "absent.mp4"]
 
 
 def test_bad_paths_are_named_at_once_and_the_rest_goes_on(
@@ -99,6 +102,7 @@ def test_the_same_bytes_under_another_name(service: ThreadedEmulatorServer, vide
     assert done.results[0]["error"] == "DuplicateVideoError"
     assert done.results[0]["file_id"] == first
     assert f"the video is {first}; --again uploads it once more" in done.err
+    assert "again=True" not in done.err
     assert run(service, "upload", copy, "-q", "--again").code == 0
     assert len(service.published()) == 2
 
@@ -147,6 +151,19 @@ def test_unfinished_uploads_are_listed_and_ended(service: ThreadedEmulatorServer
     assert run(service, "upload", path, "-q").code == 0
 
 
+@pytest.mark.parametrize("words", [(), ("--json",)], ids=["plain", "json"])
+def test_unfinished_uploads_are_ended_whoever_reads_about_it(
+    service: ThreadedEmulatorServer, video: MakeVideo, words: tuple[str, ...]
+) -> None:
+    service.faults = FaultPlan([Fault(operation="finish_upload", status=400)])
+    assert run(service, "upload", "-q", *(video(f"{number}.mp4", 1000 + number) for number in range(3))).code == 1
+    service.faults = FaultPlan()
+    done = in_shell(service, ">/dev/full", "unfinished", "--cancel", *words)
+    assert done.returncode == 0, done.stderr
+    assert "some results were not written" in done.stderr
+    assert {view.state for view in service.files.values()} == {FileState.CANCELLED}
+
+
 def test_an_upload_under_way_is_not_ended(service: ThreadedEmulatorServer, video: MakeVideo) -> None:
     service.faults = SLOW
     path = video(size=8_000_000)
@@ -175,8 +192,9 @@ def test_what_the_service_has_dropped_is_forgotten(service: ThreadedEmulatorServ
         (Fault(operation="upload_chunk", status=413), ["upload", "{video}"], "--chunk-size 512KiB"),
         (Fault(operation="request_upload", status=404), ["upload", "{video}"], "--endpoint-url"),
         (Fault(operation="list_videos", status=404), ["list"], "--endpoint-url"),
+        (None, ["delete", "--yes", "no-such-video"], "check the id"),
     ],
-    ids=["urls", "413", "404", "404-list"],
+    ids=["urls", "413", "404", "404-list", "delete"],
 )
 def test_hints_that_can_work(
     service: ThreadedEmulatorServer, video: MakeVideo, fault: Fault | None, words: list[str], said: str

@@ -39,6 +39,7 @@ def refused(capsys: pytest.CaptureFixture[str], *words: object) -> str:
     ("words", "said"),
     [
         (["frobnicate"], "frobnicate"),
+        (["--frobnicate"], "there is no command"),
         (["upload"], "PATH"),
         (["upload", "{video}", "--nonsense"], "--nonsense"),
         (["upload", "{video}", "--workers", "many"], "--workers"),
@@ -149,10 +150,14 @@ def test_help_and_version(service: ThreadedEmulatorServer) -> None:
     bare = run(None)
     assert (bare.code, bare.out) == (2, "")
     assert "Usage: iqiyi-async" in bare.err
+    bare = run(None, "batch")
+    assert (bare.code, bare.out) == (2, "")
+    assert "Usage: iqiyi-async batch" in bare.err
     told = run(None, "upload", "--help")
     assert told.code == 0
     assert "IQIYI_APP_SECRET" in told.out
     assert told.err == ""
+    assert run(None, "upload", "--help", COLUMNS="0").code == 0
     version = run(None, "--version")
     assert version.code == 0
     assert version.out.startswith("iqiyi-async ")
