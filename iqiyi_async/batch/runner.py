@@ -350,8 +350,6 @@ class Runner:
             self._outcomes.put_nowait(UploadOutcome(item_of(claim, self._settings.root), receipt, status, error))
         self._changed()
 
-    # The end
-
     def _stop_all(self, error: Exception) -> None:
         """The batch as a whole can't go on: all runners stop."""
         if self._problem is None:
