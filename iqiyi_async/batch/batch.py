@@ -63,7 +63,8 @@ class Batch:
         lease_seconds: how long a runner that died keeps the others from its items, in seconds.
         ledger_patience: how long a ledger that can't be reached is waited for, in seconds.
         max_bandwidth: bytes a second, shared evenly by all runners that were given it: a number, or a text such as
-            ``"20MB"``, or a timetable in local time such as ``"08:00-20:00=10MB,else=off"``. The client's own if None.
+            ``"20MB"``, or a timetable in local time such as ``"08:00-20:00=10MB,else=off"``. The client's own if None,
+            and again after a run.
         on_success: what becomes of a file once its video was verified: ``"none"``, ``"delete"``, or ``"move:DIR"``. It
             happens after publication if that is waited for, else after the service confirmed the upload.
 

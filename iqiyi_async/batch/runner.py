@@ -186,8 +186,7 @@ class Runner:
                 await self._next_change(self._outage.pause)
                 continue
             claims = await self._claims.take(self._ledger.claim, min(room, LOT))
-            # What was taken in the last moment is given back at the end.
-            for claim in () if self._has_ended() else claims:
+            for claim in self._wanted(claims):
                 self._begin(claim)
             if claims:
                 wait = FIRST_WAIT
@@ -205,7 +204,7 @@ class Runner:
         while not self._over:
             room = self._watchers.room
             claims = await self._claims.take(self._ledger.claim_uploaded, room) if room else []
-            for claim in () if self._has_ended() else claims:
+            for claim in self._wanted(claims):
                 self._watchers.add(Reviewed(claim, None))
             if claims:
                 wait = FIRST_WAIT
@@ -217,8 +216,9 @@ class Runner:
             await self._next_change(wait)
             wait = min(2 * wait, LONGEST_WAIT)
 
-    def _has_ended(self) -> bool:
-        return self._over  # Perhaps during an await: what was claimed then is given back with the rest.
+    def _wanted(self, claims: list[Claim]) -> list[Claim]:
+        """What was taken in the last moment is given back at the end."""
+        return [] if self._over else claims
 
     def _begin(self, claim: Claim) -> None:
         task = self._task(self._upload(claim))
