@@ -17,7 +17,7 @@ from cyclopts import (
 from .app import COMMANDS, app
 from .failures import MISUSED, UsageError, failure_of
 from .messages import told
-from .screen import Screen
+from .screen import NARROWEST, Screen, at_least
 from .texts import LANGUAGES, about, language_of, later, speak, spoken, tr
 from .words import clean
 
@@ -31,10 +31,12 @@ def run(argv: list[str]) -> int:
     Returns:
         Its exit code; errors are told on stderr.
     """
+    _forget_empty_sizes()
     with Screen() as screen:
         try:
             words = command_first(_language_chosen(argv))
             if not words or words == ["batch"]:
+                at_least(screen.errors, NARROWEST)
                 app.help_print(words, console=screen.errors)
                 return MISUSED
             _refuse_options_alone(words)
@@ -52,6 +54,14 @@ def run(argv: list[str]) -> int:
             screen.failure(failure)
             return failure.code
         return result if isinstance(result, int) else 0
+
+
+def _forget_empty_sizes() -> None:
+    """A terminal of no columns is one whose size is not known, as `shutil.get_terminal_size` reads it too; rich would
+    print nothing on it."""
+    for name in ("COLUMNS", "LINES"):
+        if os.environ.get(name) == "0":
+            del os.environ[name]
 
 
 def _language_chosen(argv: list[str]) -> list[str]:

@@ -21,7 +21,7 @@ from .words import clean
 
 #: As wide as any row of a table gets when it does not go to a terminal, where it must not be cut.
 ENDLESS = 100_000
-#: No terminal is narrower. What the environment says (COLUMNS=0) may be: rich would lay out text without an end.
+#: Help is laid out for so many columns at least: for fewer (COLUMNS=1 in the environment) rich finds no end.
 NARROWEST = 20
 
 
@@ -69,7 +69,6 @@ class Screen:
         self.errors: Console = Console(
             file=cast("IO[str]", self._err), highlight=False, markup=False, emoji=False, soft_wrap=True
         )
-        at_least(self.errors, NARROWEST)
         self._above: Callable[[Text], None] | None = None
         self._glance: Callable[[str], None] | None = None
 

@@ -55,6 +55,12 @@ def test_several_files_and_a_narrow_terminal(service: ThreadedEmulatorServer, vi
         assert seen.text.count(f"uploaded as {view.file_id}") == 1
 
 
+def test_a_terminal_whose_size_is_not_known(service: ThreadedEmulatorServer, video: MakeVideo) -> None:
+    with terminal(service, "upload", video(), columns=0, COLUMNS="0") as person:
+        assert person.finish() == 0
+        assert "uploaded as" in person.text
+
+
 def test_ctrl_c_at_the_keyboard(service: ThreadedEmulatorServer, video: MakeVideo) -> None:
     service.faults = FaultPlan([Fault(operation="upload_chunk", delay=60)])
     with terminal(service, "upload", video(size=1_000_000), *WORDS) as seen:

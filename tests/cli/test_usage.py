@@ -157,7 +157,8 @@ def test_help_and_version(service: ThreadedEmulatorServer) -> None:
     assert told.code == 0
     assert "IQIYI_APP_SECRET" in told.out
     assert told.err == ""
-    assert run(None, "upload", "--help", COLUMNS="0").code == 0
+    for columns in ("0", "1"):
+        assert run(None, "upload", "--help", COLUMNS=columns).code == 0
     version = run(None, "--version")
     assert version.code == 0
     assert version.out.startswith("iqiyi-async ")
