@@ -59,9 +59,9 @@ COVERAGE = {
 MUTATED = {
     "iqiyi_async/protocol": ["tests/protocol"],
     "iqiyi_async/upload/ranges.py": ["tests/engine/test_plan.py"],
-    "iqiyi_async/upload/journal_claim.py": ["tests/engine/test_journal_session.py", "tests/engine/test_identity.py"],
-    "iqiyi_async/upload/journal_session.py": ["tests/engine/test_identity.py", "tests/engine/test_uploads.py"],
-    "iqiyi_async/batch/sqlite_ledger.py": ["tests/batch/test_ledgers.py", "tests/batch/test_parts.py"],
+    "iqiyi_async/upload/journal/claim.py": ["tests/engine/test_journal_session.py", "tests/engine/test_identity.py"],
+    "iqiyi_async/upload/journal/session.py": ["tests/engine/test_identity.py", "tests/engine/test_uploads.py"],
+    "iqiyi_async/batch/ledger/sqlite_ledger.py": ["tests/batch/test_ledgers.py", "tests/batch/test_parts.py"],
 }
 
 #: The configuration of cosmic-ray. Annotations are not evaluated, so their `|` may be anything; of the other operators

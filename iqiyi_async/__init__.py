@@ -62,7 +62,7 @@ if TYPE_CHECKING:
         UploadJournal,
     )
     from .upload.reading.sources import RangeSource
-    from .upload.timetable import Timetable, parse_rate
+    from .upload.sharing.timetable import Timetable, parse_rate
 
 __all__ = [
     "AsyncVideoCloud",
@@ -122,7 +122,7 @@ _ROOMS = {
     "stores": {name for name in __all__ if name.endswith(("Store", "Journal"))},
     "sources": {"HttpSource", "ObjectSource"},
     "upload.reading.sources": {"RangeSource"},
-    "upload.timetable": {"Timetable", "parse_rate"},
+    "upload.sharing.timetable": {"Timetable", "parse_rate"},
     "errors": {name for name in __all__ if name.endswith("Error")},
 }
 

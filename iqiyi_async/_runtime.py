@@ -30,12 +30,12 @@ from .stores.base import TokenStore, UploadJournal
 from .transport import ConnectionPool, Connector, Deadlines, HttpClient, NameService
 from .transport.foreign import ForeignTransport, takes_targets
 from .transport.lane import LaneTransport
-from .upload.bandwidth import RequestLimiter
 from .upload.finish import Finisher, boottime, loop_time, wait
 from .upload.routes import BackupHosts
+from .upload.sharing.bandwidth import RequestLimiter
+from .upload.sharing.workers import WorkerPool
 from .upload.upload import Service
 from .upload.uploads import Uploads
-from .upload.workers import WorkerPool
 
 #: When the client is closed, exchanges over a foreign transport that nobody waits for any more have so many seconds.
 LEFTOVER_SECONDS = 5.0

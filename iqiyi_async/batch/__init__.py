@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from .batch import Batch
-from .dry_run import ManifestCheck
-from .hot_folder import HotFolder
-from .ledger import LedgerError
-from .manifest import Manifest, ManifestError
+from .ledger.base import LedgerError
+from .manifest.dry_run import ManifestCheck
+from .manifest.hot_folder import HotFolder
+from .manifest.manifest import Manifest, ManifestError
 from .models import AddResult, BatchStatus, ItemState
 from .report import BatchReport, ReportItem
 from .runner import RunningItem

@@ -11,8 +11,8 @@ from typing import cast
 
 from ..errors import ConfigurationError
 from ..models import UploadItem
-from .columns import readable
-from .manifest import Manifest, ManifestError
+from .manifest.columns import readable
+from .manifest.manifest import Manifest, ManifestError
 from .models import NewItem
 from .sources import new_item
 

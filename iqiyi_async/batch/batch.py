@@ -18,12 +18,12 @@ from .. import _validation
 from ..client import AsyncVideoCloud
 from ..errors import ConfigurationError, VideoCloudError
 from ..models import PlayUrls, UploadItem, UploadOutcome
-from ..upload.timetable import Timetable
+from ..upload.sharing.timetable import Timetable
 from .adding import lots_of
 from .afterwards import OnSuccess
 from .claims import ask
-from .ledger import Ledger, open_ledger
-from .manifest import Manifest
+from .ledger.base import Ledger, open_ledger
+from .manifest.manifest import Manifest
 from .models import AddResult, BatchStatus, ItemRecord, ItemState
 from .report import BatchReport, ReportItem
 from .runner import Runner, RunningItem

@@ -10,7 +10,7 @@ from typing import TypeVar
 from .._concurrency import run_to_completion
 from ..upload.finish import boottime
 from .heartbeat import Heartbeat
-from .ledger import Ledger, LedgerError
+from .ledger.base import Ledger, LedgerError
 from .models import Claim, Ending
 
 logger: logging.Logger = logging.getLogger(__name__)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 
 import attrs
 
-from .ledger import Ledger, LedgerError
+from .ledger.base import Ledger, LedgerError
 from .models import Claim
 
 #: A claim is held for a little longer than its lease says, so that an upload that begins at once needs no renewal.

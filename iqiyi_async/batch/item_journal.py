@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from ..models import ChunkReceipt, JournalEntry, Phase
 from .heartbeat import Heartbeat
-from .ledger import Ledger, LedgerError
+from .ledger.base import Ledger, LedgerError
 
 T = TypeVar("T")
 

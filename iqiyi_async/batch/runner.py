@@ -29,7 +29,7 @@ from ..upload.handle import UploadHandle
 from .claims import FIRST_WAIT, LONGEST_WAIT, Claims
 from .heartbeat import Heartbeat
 from .item_journal import ItemJournal
-from .ledger import Ledger, LedgerError
+from .ledger.base import Ledger, LedgerError
 from .models import Claim, Ending, ItemState
 from .outage import OutageWatch
 from .publication import Reviewed, Watchers

@@ -13,10 +13,10 @@ import attrs
 from ..client import AsyncVideoCloud
 from ..errors import VideoCloudError
 from ..models import JournalEntry, VideoState
-from ..upload.timetable import Timetable
+from ..upload.sharing.timetable import Timetable
 from .afterwards import OnSuccess
-from .columns import URL
-from .ledger import Ledger, LedgerError
+from .ledger.base import Ledger, LedgerError
+from .manifest.columns import URL
 from .models import Claim
 from .sources import OpenSource
 

@@ -10,9 +10,9 @@ from typing import Any
 
 from .._concurrency import run_to_completion
 from ..client import AsyncVideoCloud
-from ..upload.timetable import Timetable
+from ..upload.sharing.timetable import Timetable
 from .heartbeat import BEATS
-from .ledger import Held, Ledger, LedgerError
+from .ledger.base import Held, Ledger, LedgerError
 from .starting import bandwidth_of
 
 logger: logging.Logger = logging.getLogger(__name__)

@@ -13,10 +13,10 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 from .._redaction import shown
 from ..errors import ConfigurationError
 from ..models import UploadItem
-from .columns import URL, is_text, readable
-from .manifest import ManifestError
+from .ledger.rows import metadata_from_json, metadata_to_json
+from .manifest.columns import URL, is_text, readable
+from .manifest.manifest import ManifestError
 from .models import Claim, NewItem
-from .rows import metadata_from_json, metadata_to_json
 
 #: Gives the source of a URL: anything that `AsyncVideoCloud.upload` takes, at once or awaited.
 OpenSource = Callable[[str], Any]

@@ -20,7 +20,7 @@ from ..errors import (
     VideoCloudError,
 )
 from ..models import VideoState, VideoStatus
-from .ledger import LedgerError
+from .ledger.base import LedgerError
 from .models import ItemState
 
 #: What to do about a video that will not be published.

@@ -14,7 +14,7 @@ cookies. Secrets are put into a request here and nowhere else.
 """
 
 from .client import Deadlines, HttpClient
-from .dial import Connector, NameService
+from .connection.dial import Connector, NameService
 from .pool import ConnectionPool
 
 __all__ = ["ConnectionPool", "Connector", "Deadlines", "HttpClient", "NameService"]

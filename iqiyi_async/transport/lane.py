@@ -9,9 +9,9 @@ from typing import cast
 import httpx
 
 from ..config import MIB
-from .dial import Connector, reason
-from .exchange import BrokenError, StalledError, Timeouts
-from .http11 import Http11
+from .connection.dial import Connector, reason
+from .connection.exchange import BrokenError, StalledError, Timeouts
+from .connection.http11 import Http11
 from .request import RequestBody
 
 #: Idle connections are closed before usual servers do it (nginx: 75 s), so that a request seldom meets one just

@@ -17,7 +17,7 @@ from ..protocol import uploads
 from ..protocol.uploads import check_range
 from .ranges import Range
 from .routes import Route
-from .workers import Worker, WorkerPool
+from .sharing.workers import Worker, WorkerPool
 
 _NOBODY = Turn(None, 0)
 

@@ -23,7 +23,7 @@ from ..errors import UnknownFileError, UploadError, VideoCloudError
 from ..models import ChunkReceipt, JournalEntry, Metadata, Phase, UploadReceipt, UploadTicket
 from ..protocol import uploads
 from .finish import FinishInDoubtError
-from .journal_session import JournalSession
+from .journal.session import JournalSession
 from .prefix import Prefix
 from .range_attempt import send_range
 from .reading.base import AlreadyHeldError

@@ -25,14 +25,14 @@ from ..errors import ServiceError, UploadError, VideoCloudError
 from ..models import Bottleneck, ChunkReceipt, UploadState, UploadTicket
 from ..protocol import uploads
 from ..protocol.wire import Call
-from .journal_session import JournalSession
+from .journal.session import JournalSession
 from .progress import Progress
 from .range_attempt import RangeAttempt, check_stored
 from .ranges import Range, gaps
 from .reading.base import Chunk, UploadSource
 from .reading.memory import allocate
 from .routes import Route
-from .workers import Worker, WorkerPool
+from .sharing.workers import Worker, WorkerPool
 
 logger: logging.Logger = logging.getLogger(__name__)
 

@@ -34,14 +34,14 @@ from ..models import Bottleneck, JournalEntry, Metadata, Phase, UploadReceipt, U
 from ..protocol import hosts, uploads
 from ..protocol.wire import Answer
 from .finish import Finisher, FinishInDoubtError
-from .journal_session import JournalSession
+from .journal.resume import Finished, ResumePoint, Resumption
+from .journal.session import JournalSession
 from .progress import Progress
 from .ranges import Range, covered
 from .reading.base import UploadSource
-from .resume import Finished, ResumePoint, Resumption
 from .routes import BackupHosts, Route
+from .sharing.workers import WorkerPool
 from .transfer import Transfer
-from .workers import WorkerPool
 
 logger: logging.Logger = logging.getLogger(__name__)
 

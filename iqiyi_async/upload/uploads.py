@@ -22,7 +22,7 @@ from ..stores.base import UploadJournal
 from ..stores.gateway import GatewayJournal, gateway_journal
 from .finish import boottime
 from .handle import UploadHandle
-from .journal_session import JournalSession
+from .journal.session import JournalSession
 from .progress import OnProgress, check_on_progress
 from .range_attempt import send_range
 from .range_writer import RangeWriter

@@ -24,17 +24,17 @@ from iqiyi_async import (
     VideoStatus,
 )
 from iqiyi_async.batch.afterwards import OnSuccess
-from iqiyi_async.batch.columns import ColumnError, make_item
 from iqiyi_async.batch.heartbeat import Heartbeat
 from iqiyi_async.batch.item_journal import ItemJournal
-from iqiyi_async.batch.ledger import LedgerError
+from iqiyi_async.batch.ledger.base import LedgerError
+from iqiyi_async.batch.ledger.rows import metadata_to_json
+from iqiyi_async.batch.ledger.sqlite_ledger import SqliteLedger
+from iqiyi_async.batch.manifest.columns import ColumnError, make_item
 from iqiyi_async.batch.models import Claim, NewItem
 from iqiyi_async.batch.publication import Reviewed, Watchers
-from iqiyi_async.batch.rows import metadata_to_json
 from iqiyi_async.batch.runner import Runner
 from iqiyi_async.batch.settings import COMPLETE, Settings
 from iqiyi_async.batch.slots import Slot
-from iqiyi_async.batch.sqlite_ledger import SqliteLedger
 from iqiyi_async.models import Fingerprint, JournalEntry, Phase
 
 from ..engine.servers import Asked, Service, answer

@@ -13,12 +13,12 @@ import attrs
 import pytest
 
 from iqiyi_async import ChunkReceipt, Metadata
-from iqiyi_async.batch.ledger import Ledger, LedgerError, open_ledger
+from iqiyi_async.batch.ledger.base import Ledger, LedgerError, open_ledger
+from iqiyi_async.batch.ledger.rows import metadata_to_json
 from iqiyi_async.batch.models import Claim, Ending, ItemState, NewItem
-from iqiyi_async.batch.rows import metadata_to_json
 from iqiyi_async.batch.slots import Slot
 from iqiyi_async.models import Fingerprint, JournalEntry, Phase
-from iqiyi_async.upload.timetable import Timetable
+from iqiyi_async.upload.sharing.timetable import Timetable
 
 from ..engine.tools import cloud
 

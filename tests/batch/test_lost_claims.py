@@ -22,11 +22,11 @@ from iqiyi_async import (
 from iqiyi_async.batch import Manifest
 from iqiyi_async.batch.adding import lots_of
 from iqiyi_async.batch.claims import ask
-from iqiyi_async.batch.ledger import Held, LedgerError
+from iqiyi_async.batch.ledger.base import Held, LedgerError
+from iqiyi_async.batch.ledger.sqlite_ledger import SqliteLedger
 from iqiyi_async.batch.models import BatchStatus, Claim, Ending, ItemState
 from iqiyi_async.batch.runner import Runner
 from iqiyi_async.batch.settings import Settings
-from iqiyi_async.batch.sqlite_ledger import SqliteLedger
 from iqiyi_async.emulator import Fault, FaultPlan, FileState, ThreadedEmulatorServer
 
 from ..engine.tools import NAME, cloud, until

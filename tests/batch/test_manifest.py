@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from iqiyi_async import Category, ConfigurationError, Metadata, UploadItem
 from iqiyi_async.batch import Batch, HotFolder, Manifest
-from iqiyi_async.batch.columns import CATEGORY_NAMES, ColumnError, category_of, tags_of
+from iqiyi_async.batch.manifest.columns import CATEGORY_NAMES, ColumnError, category_of, tags_of
 
 ROWS = "文件,标题,描述,标签,分类,类型\n三亚.mp4,三亚的海,海边的一天,海滩，海南,旅游,mp4\n"
 

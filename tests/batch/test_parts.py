@@ -30,7 +30,7 @@ from iqiyi_async import (
 from iqiyi_async._redaction import shown
 from iqiyi_async.batch import Batch, HotFolder, Manifest
 from iqiyi_async.batch.afterwards import OnSuccess
-from iqiyi_async.batch.ledger import LedgerError, open_ledger
+from iqiyi_async.batch.ledger.base import LedgerError, open_ledger
 from iqiyi_async.batch.models import ItemState
 from iqiyi_async.batch.outage import OutageWatch
 from iqiyi_async.batch.settings import Settings
@@ -38,7 +38,7 @@ from iqiyi_async.batch.slots import Slot
 from iqiyi_async.batch.sources import new_item, source_text
 from iqiyi_async.batch.verdicts import Verdict, hint_for, retry_after_of, review_of, verdict_of
 from iqiyi_async.models import Fingerprint, JournalEntry
-from iqiyi_async.upload.timetable import Timetable
+from iqiyi_async.upload.sharing.timetable import Timetable
 
 from ..engine.tools import cloud
 

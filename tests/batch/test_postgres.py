@@ -7,7 +7,7 @@ import struct
 
 import pytest
 
-from iqiyi_async.batch.ledger import LedgerError, open_ledger
+from iqiyi_async.batch.ledger.base import LedgerError, open_ledger
 
 from .postgres import Postgres
 

@@ -21,7 +21,7 @@ from iqiyi_async import (
     UploadOutcome,
 )
 from iqiyi_async.batch import Batch, Manifest
-from iqiyi_async.batch.ledger import open_ledger
+from iqiyi_async.batch.ledger.base import open_ledger
 from iqiyi_async.batch.starting import bandwidth_of
 from iqiyi_async.emulator import EmulatorConfig, Fault, FaultPlan, FileState, ThreadedEmulatorServer
 

@@ -16,10 +16,10 @@ import pytest
 
 from iqiyi_async import ConfigurationError, Metadata, UploadItem
 from iqiyi_async.batch import Batch, BatchReport, BatchStatus, Manifest
-from iqiyi_async.batch.columns import ColumnError, make_item
-from iqiyi_async.batch.ledger import LedgerError
+from iqiyi_async.batch.ledger.base import LedgerError
+from iqiyi_async.batch.ledger.rows import entry_from_json, metadata_from_json, metadata_to_json
+from iqiyi_async.batch.manifest.columns import ColumnError, make_item
 from iqiyi_async.batch.outage import OutageWatch
-from iqiyi_async.batch.rows import entry_from_json, metadata_from_json, metadata_to_json
 from iqiyi_async.batch.verdicts import Verdict
 from iqiyi_async.emulator import Fault, FaultPlan, ThreadedEmulatorServer
 from iqiyi_async.models import Category

@@ -13,7 +13,13 @@ from hypothesis import strategies as st
 
 from iqiyi_async import ConfigurationError
 from iqiyi_async._fair_queue import Turn
-from iqiyi_async.upload.bandwidth import BURST_SECONDS, LEAST_PIECE, BandwidthLimiter, RequestLimiter, TokenBucket
+from iqiyi_async.upload.sharing.bandwidth import (
+    BURST_SECONDS,
+    LEAST_PIECE,
+    BandwidthLimiter,
+    RequestLimiter,
+    TokenBucket,
+)
 
 from ..simulation.clock import HangError, VirtualLoop
 

@@ -430,7 +430,7 @@ async def test_drain_without_uploads_is_at_once(service: Service) -> None:
 
 async def test_late_range_is_sent_once_more(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     """The last range hangs; an idle lane brings it. Numbers of progress stay within their bounds all the while."""
-    monkeypatch.setattr("iqiyi_async.upload.latency.LEAST_SECONDS", 0.05)
+    monkeypatch.setattr("iqiyi_async.upload.sharing.latency.LEAST_SECONDS", 0.05)
     monkeypatch.setattr("iqiyi_async.upload.progress.INTERVAL", 0.0)
     never = asyncio.Event()
     hung = 0
@@ -457,7 +457,7 @@ async def test_late_range_in_the_middle_is_not_left_for_the_end(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its second sending goes before the next range, so that its lane is not lost for as long as it hangs."""
-    monkeypatch.setattr("iqiyi_async.upload.latency.LEAST_SECONDS", 0.05)
+    monkeypatch.setattr("iqiyi_async.upload.sharing.latency.LEAST_SECONDS", 0.05)
     never, middle = asyncio.Event(), f"{8 * CHUNK}-{9 * CHUNK - 1}"
 
     async def hang(asked: Asked) -> None:
@@ -484,7 +484,7 @@ async def test_service_that_has_become_slow_is_not_asked_twice(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Every range is late by what the first ones took, and none of them hangs: none overtakes another."""
-    monkeypatch.setattr("iqiyi_async.upload.latency.LEAST_SECONDS", 0.05)
+    monkeypatch.setattr("iqiyi_async.upload.sharing.latency.LEAST_SECONDS", 0.05)
 
     async def slow_down(asked: Asked) -> None:
         number = service.count("upload_chunk")
@@ -502,7 +502,7 @@ async def test_service_that_has_become_slow_is_not_asked_twice(
 
 async def test_late_range_that_arrives_after_all(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first sending wins while the second is under way, which must not be counted any more."""
-    monkeypatch.setattr("iqiyi_async.upload.latency.LEAST_SECONDS", 0.05)
+    monkeypatch.setattr("iqiyi_async.upload.sharing.latency.LEAST_SECONDS", 0.05)
     monkeypatch.setattr("iqiyi_async.upload.progress.INTERVAL", 0.0)
     second, never = asyncio.Event(), asyncio.Event()
     last = f"-{SIZE - 1}"

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iqiyi_async.transport.exchange import TOGETHER, BrokenError, Exchange, Reply, Timeouts
+from iqiyi_async.transport.connection.exchange import TOGETHER, BrokenError, Exchange, Reply, Timeouts
 
 pytestmark = pytest.mark.anyio
 

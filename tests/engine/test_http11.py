@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from iqiyi_async.transport import Connector, NameService
-from iqiyi_async.transport.exchange import StalledError, Timeouts
-from iqiyi_async.transport.http11 import LEAST, MOST, PIECE, Http11
+from iqiyi_async.transport.connection.exchange import StalledError, Timeouts
+from iqiyi_async.transport.connection.http11 import LEAST, MOST, PIECE, Http11
 
 pytestmark = pytest.mark.anyio
 

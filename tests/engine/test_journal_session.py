@@ -10,7 +10,7 @@ import pytest
 
 from iqiyi_async import ChunkReceipt, MemoryJournal, UploadError
 from iqiyi_async.models import Fingerprint, JournalEntry, Phase
-from iqiyi_async.upload.journal_session import JournalSession
+from iqiyi_async.upload.journal.session import JournalSession
 from iqiyi_async.upload.reading.base import AlreadyHeldError
 
 from .tools import in_time, until

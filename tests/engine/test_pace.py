@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iqiyi_async.upload.latency import ENOUGH, FACTOR, LEAST_SECONDS, REMEMBERED, LatencyTracker
+from iqiyi_async.upload.sharing.latency import ENOUGH, FACTOR, LEAST_SECONDS, REMEMBERED, LatencyTracker
 
 MIB = 1024 * 1024
 SECONDS = st.floats(0.001, 1000)

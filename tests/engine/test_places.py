@@ -17,7 +17,7 @@ from iqiyi_async.upload.reading.gathering import Gathering
 from iqiyi_async.upload.reading.memory import StreamMemory
 from iqiyi_async.upload.reading.open_files import LEAST_FILES, MOST_FILES, OpenFiles, default_limit
 from iqiyi_async.upload.reading.resources import SourceResources
-from iqiyi_async.upload.workers import WorkerPool
+from iqiyi_async.upload.sharing.workers import WorkerPool
 
 from .tools import in_time, open_paths
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from iqiyi_async import ConfigurationError
-from iqiyi_async.upload.timetable import Timetable, parse_rate
+from iqiyi_async.upload.sharing.timetable import Timetable, parse_rate
 
 DAY = datetime(2026, 5, 4)  # noqa: DTZ001 - the time on the clock on the wall
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from iqiyi_async.config import KIB, MIB
-from iqiyi_async.upload.adaptive import LEAST_CHUNK, MEMORY, MOST_CHUNK, MOST_WORKERS, Tuner
+from iqiyi_async.upload.sharing.adaptive import LEAST_CHUNK, MEMORY, MOST_CHUNK, MOST_WORKERS, Tuner
 
 
 def play(tuner: Tuner, rate_of_all: Callable[[int], float], seconds: float) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from iqiyi_async import ResponseError
 from iqiyi_async.transport import Connector
-from iqiyi_async.transport.dial import HEAD_START, NameService, dial
+from iqiyi_async.transport.connection.dial import HEAD_START, NameService, dial
 
 from .checkpoints import Checkpoints, open_sockets
 

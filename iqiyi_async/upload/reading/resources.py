@@ -12,7 +12,7 @@ from typing import Literal
 
 from ..._concurrency import Threads
 from ...config import KIB, MIB, UploadOptions
-from ..adaptive import MEMORY, MOST_CHUNK, MOST_WORKERS
+from ..sharing.adaptive import MEMORY, MOST_CHUNK, MOST_WORKERS
 from .memory import StreamMemory
 from .open_files import OpenFiles
 

@@ -11,14 +11,14 @@ import secrets
 import time
 from collections.abc import Callable
 
-from .._fair_queue import FairQueue, Turn
-from ..config import UploadOptions
-from ..errors import ConfigurationError
+from ..._fair_queue import FairQueue, Turn
+from ...config import UploadOptions
+from ...errors import ConfigurationError
+from ..reading.memory import allocate
+from ..reading.resources import SourceResources
 from .adaptive import Tuner
 from .bandwidth import BandwidthLimiter
 from .latency import LatencyTracker
-from .reading.memory import allocate
-from .reading.resources import SourceResources
 
 
 class Worker:

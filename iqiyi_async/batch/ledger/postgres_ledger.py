@@ -12,9 +12,9 @@ from typing import Any, TypeVar
 
 import attrs
 
-from ..models import ChunkReceipt, JournalEntry, Phase
-from .ledger import Held, Ledger
-from .models import BatchStatus, Claim, Ending, ItemRecord, NewItem, Outlook
+from ...models import ChunkReceipt, JournalEntry, Phase
+from ..models import BatchStatus, Claim, Ending, ItemRecord, NewItem, Outlook
+from .base import Held, Ledger
 from .postgres_pool import LedgerPool
 from .rows import claim_of, columns_of, entry_from_json, entry_to_json, record_of
 

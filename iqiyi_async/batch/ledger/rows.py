@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from json.encoder import encode_basestring as _quoted
 from typing import Any, cast
 
-from ..models import Category, Fingerprint, JournalEntry, Metadata, Phase
-from .models import Claim, ItemRecord, ItemState, NewItem
+from ...models import Category, Fingerprint, JournalEntry, Metadata, Phase
+from ..models import Claim, ItemRecord, ItemState, NewItem
 
 
 def columns_of(item: NewItem) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import httptools
 
-from ..config import KIB
+from ...config import KIB
 from .lenient import ChunkedBody, cut_head, tidy
 
 #: Parts of a body up to this many bytes are joined: copying them costs less than a system call for each.

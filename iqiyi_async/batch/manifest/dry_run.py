@@ -10,15 +10,15 @@ from urllib.parse import urlsplit
 
 import attrs
 
-from .._redaction import shown
-from ..errors import ConfigurationError
-from ..models import UploadItem
-from ..protocol.uploads import check_file_type, doubt_about
-from ..sources.http_source import checked_url
-from ..sources.object_source import SCHEMES
+from ..._redaction import shown
+from ...errors import ConfigurationError
+from ...models import UploadItem
+from ...protocol.uploads import check_file_type, doubt_about
+from ...sources.http_source import checked_url
+from ...sources.object_source import SCHEMES
+from ..sources import new_item
 from .columns import URL
 from .manifest import ManifestError
-from .sources import new_item
 
 
 @attrs.frozen

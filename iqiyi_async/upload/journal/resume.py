@@ -13,12 +13,12 @@ from collections.abc import Awaitable, Callable
 
 import attrs
 
-from ..errors import DuplicateVideoError, UnknownFileError, UploadError
-from ..models import ChunkReceipt, JournalEntry, Phase, UploadTicket, VideoState, VideoStatus
-from ..protocol import videos
-from .finish import Finisher
-from .journal_session import JournalSession
-from .reading.base import UploadSource
+from ...errors import DuplicateVideoError, UnknownFileError, UploadError
+from ...models import ChunkReceipt, JournalEntry, Phase, UploadTicket, VideoState, VideoStatus
+from ...protocol import videos
+from ..finish import Finisher
+from ..reading.base import UploadSource
+from .session import JournalSession
 
 logger: logging.Logger = logging.getLogger(__name__)
 

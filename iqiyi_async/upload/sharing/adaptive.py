@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from ..config import KIB, MIB
+from ...config import KIB, MIB
 
 #: Long compared with the round trip that each range costs, short enough for a progress display to move.
 TARGET_SECONDS, SEARCH_SECONDS = 4.0, 0.5

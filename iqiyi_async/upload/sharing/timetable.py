@@ -7,7 +7,7 @@ from datetime import datetime, time, timedelta
 
 import attrs
 
-from ..errors import ConfigurationError
+from ...errors import ConfigurationError
 
 _UNITS: dict[str, int] = {
     "": 1,

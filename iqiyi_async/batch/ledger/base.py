@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from ..errors import ConfigurationError
-from ..models import ChunkReceipt, JournalEntry, Phase
-from .models import BatchStatus, Claim, Ending, ItemRecord, NewItem, Outlook
+from ...errors import ConfigurationError
+from ...models import ChunkReceipt, JournalEntry, Phase
+from ..models import BatchStatus, Claim, Ending, ItemRecord, NewItem, Outlook
 
 #: An item and the fence of its claim.
 Held = tuple[int, int]

@@ -10,9 +10,9 @@ from pathlib import PurePath
 from typing import cast
 from urllib.parse import unquote, urlsplit
 
-from ..errors import ConfigurationError
-from ..models import Category, Metadata, UploadItem
-from ..protocol.uploads import check_file_type
+from ...errors import ConfigurationError
+from ...models import Category, Metadata, UploadItem
+from ...protocol.uploads import check_file_type
 
 #: A source that is no path: everything that begins with a scheme, such as https:// or s3://.
 URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")

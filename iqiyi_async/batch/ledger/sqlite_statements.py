@@ -9,9 +9,9 @@ from typing import Any
 
 import attrs
 
-from ..models import ChunkReceipt, JournalEntry
-from .ledger import Held
-from .models import Claim, Ending, NewItem
+from ...models import ChunkReceipt, JournalEntry
+from ..models import Claim, Ending, NewItem
+from .base import Held
 from .rows import claim_of, columns_of, entry_from_json
 
 #: Takes up to so many items of a batch, at a time, for so many seconds.

@@ -6,7 +6,7 @@ import asyncio
 import secrets
 from collections.abc import Awaitable, Callable
 
-from ..stores.base import UploadJournal
+from ...stores.base import UploadJournal
 
 #: A lease is renewed when this part of it is over, and a shared one given up when this part of it is left.
 RENEW_AFTER, MARGIN = 1 / 3, 1 / 10

@@ -17,7 +17,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import cast
 
-from ..config import KIB, MIB
+from ...config import KIB, MIB
 from .exchange import Exchange, RawHeaders, Reply, Timeouts
 
 #: One write, to begin with. While the peer takes one so quickly, in seconds, the next is twice as large, so that

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
-from .ledger import LedgerError
+from .base import LedgerError
 
 try:
-    from ..stores._postgres_pool import DatabaseError, PostgresPool
+    from ...stores._postgres_pool import DatabaseError, PostgresPool
 except ImportError as _missing:
     raise ImportError(
         "a ledger in PostgreSQL needs asyncpg: pip install 'iqiyi-async[postgres]'", name="asyncpg"

@@ -13,10 +13,10 @@ from typing import IO, TYPE_CHECKING, Self, cast
 
 import attrs
 
-from .._redaction import shown
-from ..errors import ConfigurationError
-from ..models import Metadata, UploadItem
-from ..protocol.uploads import FILE_TYPES
+from ..._redaction import shown
+from ...errors import ConfigurationError
+from ...models import Metadata, UploadItem
+from ...protocol.uploads import FILE_TYPES
 from .columns import URL, ColumnError, is_text, make_item, native, readable, stem_of
 from .tables import csv_lines, json_lines
 

@@ -9,10 +9,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
-from ..errors import ConfigurationError
-from ..stores import _private
-from ..stores._worker import BackgroundThread, Batches, Job
-from .ledger import LedgerError
+from ...errors import ConfigurationError
+from ...stores import _private
+from ...stores._worker import BackgroundThread, Batches, Job
+from .base import LedgerError
 
 T = TypeVar("T")
 

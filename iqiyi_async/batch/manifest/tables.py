@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from io import TextIOWrapper
 from typing import IO, Any, NamedTuple, cast
 
-from ..errors import ConfigurationError
+from ...errors import ConfigurationError
 from .columns import COLUMNS, column_of
 
 #: Bytes that are read at a time to find out how a text is written.

@@ -8,9 +8,9 @@ from collections.abc import Callable
 
 import attrs
 
-from .. import _validation
-from .._fair_queue import FairQueue, Turn, current_turn
-from ..config import KIB
+from ... import _validation
+from ..._fair_queue import FairQueue, Turn, current_turn
+from ...config import KIB
 
 #: What may be caught up with after a silence, in seconds of the rate.
 BURST_SECONDS = 0.2

@@ -19,9 +19,9 @@ from typing import Any, cast
 import aiohappyeyeballs
 import httpx
 
-from .._redaction import strip_tracebacks
-from ..errors import ConfigurationError, ResponseError
-from ..protocol.hosts import is_private_address
+from ..._redaction import strip_tracebacks
+from ...errors import ConfigurationError, ResponseError
+from ...protocol.hosts import is_private_address
 from .http11 import Http11
 from .tls import start_tls
 

@@ -9,10 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ..models import ChunkReceipt, JournalEntry, Phase
-from . import sqlite_statements as statements
-from .ledger import Held, Ledger
-from .models import (
+from ...models import ChunkReceipt, JournalEntry, Phase
+from ..models import (
     BatchStatus,
     Claim,
     Ending,
@@ -20,6 +18,8 @@ from .models import (
     NewItem,
     Outlook,
 )
+from . import sqlite_statements as statements
+from .base import Held, Ledger
 from .rows import entry_to_json, record_of
 from .sqlite_file import LedgerFile
 

@@ -14,11 +14,11 @@ from functools import partial
 
 import attrs
 
-from .._concurrency import run_to_completion
-from ..errors import UploadError
-from ..models import ChunkReceipt, Fingerprint, JournalEntry, Phase
-from ..stores.base import UploadJournal
-from .journal_claim import JournalClaim, words_of
+from ..._concurrency import run_to_completion
+from ...errors import UploadError
+from ...models import ChunkReceipt, Fingerprint, JournalEntry, Phase
+from ...stores.base import UploadJournal
+from .claim import JournalClaim, words_of
 
 logger: logging.Logger = logging.getLogger(__name__)
 

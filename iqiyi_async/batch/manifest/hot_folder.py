@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from .. import _validation
-from ..models import UploadItem
+from ... import _validation
+from ...models import UploadItem
 from .columns import is_text, readable
 from .manifest import item_of_path, videos_in
 

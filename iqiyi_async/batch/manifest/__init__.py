@@ -1,0 +1,1 @@
+"""What is to be uploaded: spreadsheets, JSON Lines, folders, patterns, and a folder that is watched."""

@@ -1,0 +1,1 @@
+"""One connection of our own: dialling, TLS, and HTTP/1.1 over it."""

@@ -1,0 +1,1 @@
+"""What all uploads of a client share: workers, their number and the size of ranges, and the bandwidth."""
