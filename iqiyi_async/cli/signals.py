@@ -85,13 +85,13 @@ def run(command: Callable[[Signals], Coroutine[Any, Any, int]]) -> int:
     """
     before = {number: signal.getsignal(number) for number in heeded()}
     try:
-        return asyncio.run(_watched(command))
+        return asyncio.run(_watched(command, before))
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
 
 
-async def _watched(command: Callable[[Signals], Coroutine[Any, Any, int]]) -> int:
+async def _watched(command: Callable[[Signals], Coroutine[Any, Any, int]], afterwards: dict[int, Any]) -> int:
     task = asyncio.current_task()
     assert task is not None
     signals = Signals(task)
@@ -103,3 +103,7 @@ async def _watched(command: Callable[[Signals], Coroutine[Any, Any, int]]) -> in
         if not signals.number:
             raise
         return signals.exit_code
+    finally:
+        if HANGUP is not None and signals.number == HANGUP:
+            # The second of a pair may come now: it is not to end the writing of the last results.
+            afterwards[HANGUP] = signal.SIG_IGN

@@ -200,11 +200,18 @@ def _lock(path: Path) -> BaseFileLock:
 
 
 def _taken(lock: BaseFileLock) -> bool:
-    """Try once, without waiting, to take a lock."""
+    """Try once, without waiting, to take a lock.
+
+    Raises:
+        OSError: its file can't be made, so that nobody holds it: to wait for it would never end.
+    """
     from filelock import Timeout
 
     try:
         lock.acquire(blocking=False)
     except Timeout:
+        if not os.path.lexists(lock.lock_file):
+            # A folder that is gone, or one without files such as /proc: this says which.
+            os.close(os.open(lock.lock_file, os.O_RDWR | os.O_CREAT, 0o600))
         return False
     return True

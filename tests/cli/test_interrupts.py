@@ -9,8 +9,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import anyio
 import pytest
 
+from iqiyi_async.cli import signals
 from iqiyi_async.emulator import Fault, FaultPlan, ThreadedEmulatorServer
 
 from .program import eventually, has, run, started
@@ -162,6 +164,29 @@ def test_two_hangups_are_one_request(service: ThreadedEmulatorServer, video: Mak
     assert done.code == 129
     assert "the same command again: it goes on" in done.err
     assert done.results[0]["resumable"] is True
+
+
+def test_the_second_hangup_of_a_pair_may_come_late() -> None:
+    """The results are still being written then."""
+    before = signal.getsignal(signal.SIGHUP)
+    try:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+        assert signals.run(hung_up) == 129
+        signal.raise_signal(signal.SIGHUP)
+        assert signals.run(left_alone) == 0
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+async def hung_up(caught: signals.Signals) -> int:
+    signal.raise_signal(signal.SIGHUP)
+    await caught.asked.wait()
+    await anyio.sleep_forever()
+    return 0
+
+
+async def left_alone(_: signals.Signals) -> int:
+    return 0
 
 
 IGNORING = (

@@ -10,6 +10,7 @@ import random
 import time
 from pathlib import Path
 
+import anyio
 import pytest
 from filelock import FileLock
 from hypothesis import given
@@ -244,6 +245,18 @@ async def test_a_folder_that_cannot_be_made_is_an_error_of_the_system(tmp_path: 
         await store.compare_and_set(KEY, None, token())
     with pytest.raises(OSError, match="file"):
         await store.load(KEY)
+
+
+@pytest.mark.anyio
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="a folder of Linux")
+async def test_a_folder_that_takes_no_files_is_an_error_of_the_system() -> None:
+    store = FileTokenStore("/proc/tokens.json")
+    with anyio.fail_after(5):
+        with pytest.raises(FileNotFoundError, match=r"/proc/tokens\.json"):
+            async with store.lease("key", ttl=5):
+                pass
+        with pytest.raises(FileNotFoundError, match=r"/proc/tokens\.json"):
+            await store.compare_and_set("key", None, token())
 
 
 @pytest.mark.anyio
