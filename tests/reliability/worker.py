@@ -29,7 +29,7 @@ from iqiyi_async import (
     UploadOptions,
 )
 from iqiyi_async.emulator import DEFAULT_APP_KEY, DEFAULT_APP_SECRET
-from iqiyi_async.upload import latency
+from iqiyi_async.upload.sharing import latency
 
 
 def say(**what: Any) -> None:

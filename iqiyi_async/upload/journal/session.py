@@ -194,5 +194,5 @@ class JournalSession(JournalClaim):
                 self._warn(problem)
 
     def _holds(self, entry: JournalEntry) -> None:
-        self.accepted = list(entry.accepted)
+        self.accepted: list[ChunkReceipt] = list(entry.accepted)
         self._missing = entry.fingerprint.size - sum(chunk.size for chunk in entry.accepted)
