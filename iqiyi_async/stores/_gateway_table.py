@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from ._rows import NO_VALUE
 from .gateway import EXPIRED_FOR, GatewayRecord, GatewayState
 
 if TYPE_CHECKING:
@@ -110,5 +111,5 @@ def record_of(row: Sequence[Any]) -> GatewayRecord | None:
             problem=str(problem),
             releases=int(releases),
         )
-    except (ValueError, TypeError):
+    except NO_VALUE:
         return None

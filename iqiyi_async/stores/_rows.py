@@ -19,6 +19,8 @@ COLUMNS = (
 )
 #: Databases hold whole numbers below this one.
 MOST = 2**63
+#: What is raised where a column holds something that its value can't be made of.
+NO_VALUE = (ValueError, TypeError, OverflowError)
 _MD5 = re.compile(r"[0-9a-f]{32}")
 
 
@@ -53,7 +55,7 @@ def entry_of(row: Sequence[Any], ranges: Iterable[Sequence[Any]]) -> JournalEntr
             changed=float(changed),
             key=str(key),
         )
-    except (ConfigurationError, ValueError, TypeError, OverflowError):
+    except (ConfigurationError, *NO_VALUE):
         return None
     return entry if _is_sound(entry) else None
 
@@ -62,7 +64,7 @@ def number(value: object) -> int:
     """A whole number of a column that a database can hold; 0 for whatever else was written there."""
     try:
         found = int(cast("int", value))
-    except (ValueError, TypeError, OverflowError):
+    except NO_VALUE:
         return 0
     return found if 0 <= found < MOST else 0
 
@@ -71,7 +73,7 @@ def moment(value: object) -> float:
     """A time of a column, in seconds since 1970; 0 for whatever else was written there."""
     try:
         found = float(cast("float", value))
-    except (ValueError, TypeError, OverflowError):
+    except NO_VALUE:
         return 0.0
     return found if math.isfinite(found) else 0.0
 

@@ -248,10 +248,8 @@ class PostgresJournal:
         async def work(attempt: _Attempt) -> tuple[GatewayRecord, ...]:
             earlier = await attempt.rows(tables.EXPIRED_BY, call) if attempt.again else ()
             if not earlier:
-                waiting, expired = (
-                    [state.value for state in GatewayState if not state.ended],
-                    GatewayState.EXPIRED.value,
-                )
+                waiting = [state.value for state in GatewayState if not state.ended]
+                expired = GatewayState.EXPIRED.value
                 await attempt.rows(tables.REMOVE_UPLOADS, waiting, limit)
                 earlier = await attempt.rows(tables.EXPIRE_UPLOADS, waiting, limit, expired, EXPIRED_FOR, call)
             found = [tables.gateway_record(row) for row in earlier]

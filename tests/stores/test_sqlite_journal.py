@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from iqiyi_async.models import ChunkReceipt, JournalEntry
-from iqiyi_async.stores import MemoryJournal, Phase, SqliteJournal, _database
+from iqiyi_async.stores import GatewayRecord, MemoryJournal, Phase, SqliteJournal, _database
 
 from .children import ENTRY
 from .helpers import KEY, child, descriptors, mode, posix_only, said_by, umask
@@ -233,6 +233,18 @@ async def test_whatever_the_damage_an_upload_can_be_noted(tmp_path_factory, data
     entry = await journal.load("other")
     assert entry is not None
     assert entry.accepted == (chunk(5),)
+    await journal.aclose()
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("column", ["size", "expires", "accepted", "received", "releases"])
+@pytest.mark.parametrize("value", ["9e999", "'words'", "x'00'"])
+async def test_a_damaged_row_of_a_gateway_counts_as_none(path: Path, column: str, value: str) -> None:
+    journal = SqliteJournal(path)
+    assert await journal.create_upload(GatewayRecord(KEY, "me", "{}", 10, time.time() + 3600))
+    await asyncio.to_thread(_execute, path, f"UPDATE gateway SET {column} = {value}")
+    found = await journal.load_upload(KEY)
+    assert found is None or (column == "expires" and found.expires == float("inf"))
     await journal.aclose()
 
 
