@@ -17,12 +17,12 @@ import pytest
 from iqiyi_async import ConfigurationError, Metadata, UploadItem
 from iqiyi_async.batch import Batch, BatchReport, BatchStatus, Manifest
 from iqiyi_async.batch.ledger.base import LedgerError
-from iqiyi_async.batch.ledger.rows import entry_from_json, metadata_from_json, metadata_to_json
+from iqiyi_async.batch.ledger.rows import entry_from_json, entry_to_json, metadata_from_json, metadata_to_json
 from iqiyi_async.batch.manifest.columns import ColumnError, make_item
 from iqiyi_async.batch.outage import OutageWatch
 from iqiyi_async.batch.verdicts import Verdict
 from iqiyi_async.emulator import Fault, FaultPlan, ThreadedEmulatorServer
-from iqiyi_async.models import Category
+from iqiyi_async.models import Category, Fingerprint, JournalEntry
 
 from ..engine.tools import NAME, cloud
 from .test_runs import Films, outcomes_of, quick
@@ -180,7 +180,9 @@ async def test_a_report_does_without_what_can_not_be_asked(
 def test_rows_of_a_ledger() -> None:
     for metadata in (Metadata("A"), Metadata("A", 'a "b"', ("x", "y"), Category.TRAVEL)):
         assert metadata_from_json(metadata_to_json(metadata)) == metadata
-    for text in ("no json", "{}", "[]", '{"upload_url": 1, "fingerprint": 5}'):
+    entry = JournalEntry("f", "http://host/upload", Fingerprint(1, 0, 0, ""), remember=7.0)
+    damaged = entry_to_json(entry).replace('"remember": 7.0', f'"remember": 1{"0" * 400}')
+    for text in ("no json", "{}", "[]", '{"upload_url": 1, "fingerprint": 5}', damaged):
         assert entry_from_json(text, file_id="f", phase="sending", changed=0.0, key="k") is None
 
 

@@ -8,6 +8,7 @@ from json.encoder import encode_basestring as _quoted
 from typing import Any, cast
 
 from ...models import Category, Fingerprint, JournalEntry, Metadata, Phase
+from ...stores._rows import NO_VALUE
 from ..models import Claim, ItemRecord, ItemState, NewItem
 
 
@@ -89,5 +90,5 @@ def entry_from_json(text: str, *, file_id: str, phase: str, changed: float, key:
             changed=changed,
             key=key,
         )
-    except (ValueError, TypeError, KeyError):
+    except (KeyError, *NO_VALUE):
         return None
