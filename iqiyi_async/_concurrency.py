@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from typing import Any, TypeVar
 
 import anyio
@@ -81,7 +82,7 @@ class Threads:
     """
 
     def __init__(self, most: int, name: str) -> None:
-        self.executor: ThreadPoolExecutor = ThreadPoolExecutor(most, name)
+        self._executor: ThreadPoolExecutor = ThreadPoolExecutor(most, name)
 
     async def run(self, job: Callable[[], T], *, discard: Callable[[T], object] | None = None) -> T:
         """Do a job in a thread.
@@ -90,40 +91,76 @@ class Threads:
         `discard` the caller waits for a moment only, and what the job returns later is given to it, in the thread: for
         jobs that a dead file system may hold forever.
         """
-        running = self.executor.submit(job)
-        done = asyncio.wrap_future(running)
+        running, done = self._begin(job)
         try:
-            return await asyncio.shield(done)
+            return await done
         except asyncio.CancelledError:
             if running.cancel():
                 raise
-            done.add_done_callback(lambda each: each.cancelled() or each.exception())
-            if discard is None:
-                with anyio.CancelScope(shield=True):
-                    while not running.done():
-                        with suppress(asyncio.CancelledError):
-                            await asyncio.wait([done])
-            else:
-                with anyio.CancelScope(shield=True), suppress(asyncio.CancelledError):
-                    await asyncio.wait([done], timeout=MOMENT)
-                thrown_away = discard
-
-                def ended(future: Future[T]) -> None:
-                    if not future.cancelled() and future.exception() is None:
-                        thrown_away(future.result())
-
-                running.add_done_callback(ended)
+            await _ended(running, None if discard is None else MOMENT)
+            if discard is not None:
+                running.add_done_callback(partial(_discard, discard))
             raise
 
     async def finish(self, job: Callable[[], T]) -> T:
         """Do a job in a thread, certainly and wholly, even if the caller is cancelled: what gives something back must
         not be left out."""
-        return await run_to_completion(asyncio.wrap_future(self.executor.submit(job)))
+        running, done = self._begin(job)
+        try:
+            return await done
+        except asyncio.CancelledError:
+            await _ended(running, None)
+            raise
+
+    def _begin(self, job: Callable[[], T]) -> tuple[Future[T], asyncio.Future[T]]:
+        # Not `asyncio.wrap_future`: it takes two callbacks and a second turn of the loop for each job.
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[T] = loop.create_future()
+        return self._executor.submit(_do, job, loop, done), done
+
+    def run_in_executor(self, executor: None, job: Callable[[], T]) -> Awaitable[T]:
+        """`run`, as aiofiles asks for it: an object of this class is given to it as its ``loop``."""
+        return self.run(job)
 
     def submit(self, job: Callable[[], object]) -> None:
         """Do a job in a thread, some time; nobody waits for it."""
-        self.executor.submit(job)
+        self._executor.submit(job)
 
     def shutdown(self) -> None:
         """Let the threads end after the jobs that have begun or wait. Nothing is waited for."""
-        self.executor.shutdown(wait=False)
+        self._executor.shutdown(wait=False)
+
+
+def _do(job: Callable[[], T], loop: asyncio.AbstractEventLoop, done: asyncio.Future[T]) -> T:
+    """Do a job, in a thread, and tell the event loop."""
+    try:
+        result = job()
+    except BaseException as problem:
+        with suppress(RuntimeError):  # It is closed: nobody waits there any more.
+            loop.call_soon_threadsafe(_fail, done, problem)
+        raise
+    with suppress(RuntimeError):
+        loop.call_soon_threadsafe(_succeed, done, result)
+    return result
+
+
+def _succeed(done: asyncio.Future[T], result: T) -> None:
+    if not done.done():
+        done.set_result(result)
+
+
+def _fail(done: asyncio.Future[T], problem: BaseException) -> None:
+    if not done.done():
+        done.set_exception(problem)
+
+
+async def _ended(running: Future[Any], timeout: float | None) -> None:
+    """Wait for the end of a job whose caller was cancelled; what comes of it is lost."""
+    ended = asyncio.wrap_future(running)
+    ended.add_done_callback(lambda each: each.cancelled() or each.exception())
+    await run_to_completion(asyncio.wait([ended], timeout=timeout))
+
+
+def _discard(discard: Callable[[T], object], running: Future[T]) -> None:
+    if not running.cancelled() and running.exception() is None:
+        discard(running.result())

@@ -19,6 +19,8 @@ from .protocol.wire import Request
 
 SCOPE = "iqiyi_async"
 SCHEMA_URL = "https://opentelemetry.io/schemas/1.37.0"
+#: While nothing listens, one looks whether something has begun to so often at most, in seconds; and at each upload.
+LISTENING_SECONDS = 0.1
 #: The buckets that the conventions name for durations of requests, in seconds.
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
 
@@ -78,6 +80,7 @@ class Telemetry:
         self._instruments: _Instruments | None = None
         #: Whether anything listens for certain: a provider was given, or one was seen.
         self._heard = tracer_provider is not None or meter_provider is not None
+        self._look_again = clock()
         try:
             from opentelemetry import metrics, trace
         except ImportError:
@@ -107,7 +110,7 @@ class Telemetry:
             size: of the source, in bytes.
             file_type: such as ``mp4``.
         """
-        instruments = self._listening()
+        instruments = self._listening(look=True)
         if instruments is None:
             return _SILENCE
         return self._upload(instruments, size, file_type)
@@ -162,11 +165,15 @@ class Telemetry:
         if self._heard and self._instruments is not None:
             self._instruments.waiting.record(seconds, {"iqiyi.cause": cause})
 
-    def _listening(self) -> _Instruments | None:
+    def _listening(self, *, look: bool = False) -> _Instruments | None:
         """The instruments, if anything may listen. Until a program has set up an SDK, those of the API do nothing, and
         take as long for it as the rest of a call."""
         if self._instruments is None or self._heard:
             return self._instruments
+        now = self._clock()
+        if now < self._look_again and not look:
+            return None
+        self._look_again = now + LISTENING_SECONDS
         tracing, metering = self._providers
         self._heard = not (_is_proxy(tracing()) and _is_proxy(metering()))
         return self._instruments if self._heard else None

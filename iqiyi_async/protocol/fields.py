@@ -58,9 +58,11 @@ def mapping(value: object) -> Json:
 def present(fields: Json) -> Fields:
     """The fields that say something: null and blank strings count as absent."""
     return Fields(
-        (key, value)
-        for key, value in fields.items()
-        if value is not None and not (isinstance(value, str) and not value.strip())
+        {
+            key: value
+            for key, value in fields.items()
+            if value is not None and not (isinstance(value, str) and not value.strip())
+        }
     )
 
 
@@ -105,7 +107,7 @@ def tolerant(value: object, kind: type[T], absent: T) -> T | None:
 
 
 def _stripped(fields: Json) -> Fields:
-    return Fields((key.strip(), value) for key, value in fields.items())
+    return Fields({key.strip(): value for key, value in fields.items()})
 
 
 def _writable(text: str) -> str:

@@ -12,7 +12,7 @@ from ..config import MIB
 from .connection.dial import Connector, reason
 from .connection.exchange import BrokenError, StalledError, Timeouts
 from .connection.http11 import Http11
-from .request import RequestBody
+from .request import RequestBody, SealedRequest
 
 #: Idle connections are closed before usual servers do it (nginx: 75 s), so that a request seldom meets one just
 #: closed.
@@ -125,7 +125,7 @@ class LaneTransport(httpx.AsyncBaseTransport):
             reply = await connection.exchange(
                 request.method.encode(),
                 extensions.get("target") or url.raw_path,
-                request.headers.raw,
+                request.raw_headers if isinstance(request, SealedRequest) else request.headers.raw,
                 parts,
                 timeouts=Timeouts.of(timeout),
                 most=extensions.get("most") or self._most,

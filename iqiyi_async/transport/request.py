@@ -87,7 +87,38 @@ class RequestBody(httpx.AsyncByteStream):
 
 
 class SealedRequest(httpx.Request):
-    """A request that prints neither its URL nor its headers: it stands in frames that a traceback may show."""
+    """A request that prints neither its URL nor its headers: it stands in frames that a traceback may show.
+
+    Its headers become httpx's when somebody asks for them: our own connections don't.
+    """
+
+    def __init__(
+        self,
+        method: str,
+        url: httpx.URL,
+        raw_headers: list[tuple[bytes, bytes]],
+        stream: httpx.AsyncByteStream,
+        extensions: dict[str, Any],
+    ) -> None:
+        super().__init__(method, url, stream=stream, extensions=extensions)
+        self._raw_headers = raw_headers
+        self._made: httpx.Headers | None = None
+
+    @property
+    def headers(self) -> httpx.Headers:
+        """The headers."""
+        if self._made is None:
+            self._made = httpx.Headers(self._raw_headers)
+        return self._made
+
+    @headers.setter
+    def headers(self, given: httpx.Headers) -> None:
+        self._made = given
+
+    @property
+    def raw_headers(self) -> list[tuple[bytes, bytes]]:
+        """The headers as they go out."""
+        return self._raw_headers if self._made is None else self._made.raw
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}({self.method!r})>"
@@ -142,7 +173,7 @@ def build_request(
     if whole_url and (request.secrets or parsed.raw_path == extensions["target"]):
         # A proxy behind that transport would be asked for this target itself.
         del extensions["target"]
-    made = SealedRequest(request.method, parsed, headers=headers, stream=stream, extensions=extensions)
+    made = SealedRequest(request.method, parsed, headers, stream, extensions)
     if not size and whole_url:
         # Some transports send any other stream in chunks, even if nothing comes out of it.
         made.read()
@@ -156,7 +187,8 @@ def _quoted(value: str | SecretName, secrets: Secrets) -> str:
 
 def _filled(fields: Fields, secrets: Secrets) -> list[tuple[bytes, bytes]]:
     return [
-        (_bytes(name), _bytes(secrets[value] if isinstance(value, SecretName) else value)) for name, value in fields
+        (name.encode("ascii"), _bytes(secrets[value] if isinstance(value, SecretName) else value))
+        for name, value in fields
     ]
 
 

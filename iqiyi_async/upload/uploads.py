@@ -314,20 +314,25 @@ class Uploads:
         self, wish: Wish, journal: UploadJournal | None, lease_seconds: float, handle: UploadHandle
     ) -> UploadReceipt:
         options = self._service.options
+        by_itself = journal is not None and wish.key is None
         source = await make_source(
-            wish.source, size=wish.size, file_type=wish.file_type, resources=self._resources, turn=wish.turn
+            wish.source,
+            size=wish.size,
+            file_type=wish.file_type,
+            resources=self._resources,
+            turn=wish.turn,
+            findable=by_itself,
         )
         try:
             doubt = doubt_about(source.file_type)
             if doubt is not None:
                 logger.warning("%s: %s", source.name, doubt)
             handle.counts.begin(source.size)
-            identity = f"key:{wish.key}" if wish.key is not None else None
-            if identity is None and journal is not None:
-                identity = await source.identify()
+            identity = await source.identify() if by_itself else f"key:{wish.key}"
+            kept = None if identity is None else journal
             page = JournalSession(
-                journal if identity is not None else None,
-                _journal_key(self._account, wish.turn.group, identity or ""),
+                kept,
+                "" if kept is None else _journal_key(self._account, wish.turn.group, identity or ""),
                 required=options.journal_required,
                 lease_seconds=lease_seconds,
                 on_lost=handle.abort,

@@ -82,7 +82,7 @@ def _sparse(path: Path, size: int) -> None:
 async def test_a_large_file_that_was_just_written_is_looked_at_twice(files: Files) -> None:
     """Its times prove nothing yet. A moment later they do, and nothing has to be read a second time."""
     _sparse(files.path, WORTH_WAITING)
-    files.later_ns = 0
+    files.later_ns = -(10**9)
     source = await files.source()
     files.later_ns = 10**12
     await source.begin()
@@ -101,7 +101,7 @@ async def test_a_large_file_that_is_still_being_written(
     files: Files, change: Callable[[Path], None], words: str
 ) -> None:
     _sparse(files.path, WORTH_WAITING)
-    files.later_ns = 0
+    files.later_ns = -(10**9)
     source = await files.source()
     files.on_sleep = lambda: change(files.path)
     with pytest.raises(SourceChangedError, match=words):
@@ -305,7 +305,7 @@ async def test_a_range_source_of_another_size_is_another_one(files: Files) -> No
 @contextmanager
 def no_hashing(resources: SourceResources) -> Iterator[ThreadPoolExecutor]:
     """All threads that hash are busy until the end of the block."""
-    release, executor = threading.Event(), resources.reading.executor
+    release, executor = threading.Event(), resources.reading._executor
     for _ in range(executor._max_workers):
         executor.submit(release.wait)
     try:

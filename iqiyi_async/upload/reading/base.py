@@ -240,4 +240,6 @@ def _has_buffer(value: Any) -> bool:
 def printable(text: str) -> str:
     """A name as it can be shown and stored: what is no UTF-8, and what moves the cursor, is escaped."""
     known = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    if known.isprintable():
+        return known
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in known)

@@ -74,12 +74,12 @@ class Look:
 
 @attrs.frozen
 class Found:
-    """What was found in a file's place: where that is, its look, its samples, and its real path."""
+    """What was found in a file's place: where that is, its look, its samples, and its real path, if that was asked."""
 
     place: Path
     look: Look
     samples: str
-    real: str
+    real: str | None
 
 
 @attrs.frozen
@@ -88,7 +88,7 @@ class Opened:
     look: Look
 
 
-def visit(path: Path, name: str, clock: Callable[[], int]) -> Found:
+def visit(path: Path, name: str, clock: Callable[[], int], *, real: bool) -> Found:
     place = path.absolute()  # The process may go elsewhere.
     file = _descriptor(place)
     try:
@@ -98,7 +98,8 @@ def visit(path: Path, name: str, clock: Callable[[], int]) -> Found:
         if not stat.S_ISREG(found.st_mode):
             raise ConfigurationError(f"{name} is not a regular file: give a stream, with its size")
         samples = _sample(file, found.st_size)
-        return Found(place, Look.of(found, clock()), samples, os.path.realpath(place))
+        # It is looked for in each folder on the way.
+        return Found(place, Look.of(found, clock()), samples, os.path.realpath(place) if real else None)
     finally:
         os.close(file)
 

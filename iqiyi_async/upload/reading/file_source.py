@@ -19,7 +19,6 @@ from typing import Self, TypeVar
 
 import attrs
 
-from ..._concurrency import run_to_completion
 from ..._fair_queue import Turn
 from ...config import MIB
 from ...errors import ConfigurationError, SourceChangedError, UploadError
@@ -83,6 +82,8 @@ class PathSource(UploadSource):
         expected_size: int | None,
         resources: SourceResources,
         turn: Turn,
+        *,
+        findable: bool,
     ) -> Self:
         """Look whether a file can be uploaded: it is opened, looked at, sampled and closed.
 
@@ -93,12 +94,13 @@ class PathSource(UploadSource):
             expected_size: how many bytes the caller says that it has, or None.
             resources: threads and open files.
             turn: whose upload it is.
+            findable: whether it is to be found again by its path (`identify`).
 
         Raises:
             ConfigurationError: it is not there, can't be read, or is not a file with anything in it.
         """
         name = printable(str(path))
-        found = await _check(path, name, resources, turn)
+        found = await _check(path, name, resources, turn, real=findable)
         if found.look.size == 0:
             raise ConfigurationError(f"{name} is empty: nothing can be published of it")
         if expected_size not in (None, found.look.size):
@@ -144,12 +146,12 @@ class PathSource(UploadSource):
 
     async def _check_again(self) -> Found:
         try:
-            return await _check(self._place, self.name, self._resources, self._turn)
+            return await _check(self._place, self.name, self._resources, self._turn, real=False)
         except ConfigurationError as problem:
             raise SourceChangedError(f"{problem}; nothing was published") from None
 
-    async def identify(self) -> str:
-        return f"path:{self._real}"
+    async def identify(self) -> str | None:
+        return None if self._real is None else f"path:{self._real}"
 
     async def fingerprint(self) -> Fingerprint:
         look = self._reference
@@ -177,9 +179,9 @@ class PathSource(UploadSource):
 
     async def read(self, part: Range, buffer: Callable[[int], memoryview]) -> Chunk:
         view = buffer(part.size)
-        executor = self._resources.reading.executor
+        threads = self._resources.reading
         count, md5 = await self._reading(
-            lambda file: read_and_hash(file, self._position, view, part.first, executor=executor), now=True
+            lambda file: read_and_hash(file, self._position, view, part.first, loop=threads), now=True
         )
         if count < part.size:
             raise self._changed(f"it ends at byte {part.first + count}, and had {self.size}")
@@ -248,13 +250,11 @@ class PathSource(UploadSource):
 
     async def _equal(self, known: Sequence[ChunkReceipt]) -> bool:
         self._used = True
-        executor = self._resources.reading.executor
+        threads = self._resources.reading
         for chunk in known:
             if not 0 <= chunk.first <= chunk.last < self.size:
                 return False
-            hashing = partial(
-                hash_range, position=self._position, first=chunk.first, size=chunk.size, executor=executor
-            )
+            hashing = partial(hash_range, position=self._position, first=chunk.first, size=chunk.size, loop=threads)
             if await self._reading(hashing) != chunk.md5:
                 return False
         return True
@@ -304,7 +304,7 @@ class PathSource(UploadSource):
             await self._open(now=now)
             assert self._file is not None
             self._used = True
-            return await run_to_completion(job(self._file))
+            return await job(self._file)
         except OSError as problem:
             raise self._unreadable(problem) from None
         finally:
@@ -370,11 +370,11 @@ class _Visitor:
         return None
 
 
-async def _check(path: Path, name: str, resources: SourceResources, turn: Turn) -> Found:
+async def _check(path: Path, name: str, resources: SourceResources, turn: Turn, *, real: bool) -> Found:
     visitor = _Visitor()
     try:
         await resources.files.enter(visitor, turn)
-        return await resources.files.open(partial(visit, path, name, resources.wall_clock), lambda _: None)
+        return await resources.files.open(partial(visit, path, name, resources.wall_clock, real=real), lambda _: None)
     except (OSError, ValueError) as problem:
         if isinstance(problem, ConfigurationError):
             raise

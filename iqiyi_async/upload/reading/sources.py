@@ -247,6 +247,7 @@ async def make_source(
     file_type: str | None,
     resources: SourceResources,
     turn: Turn = Turn(None, 0),  # noqa: B008 - frozen
+    findable: bool = True,
 ) -> UploadSource:
     """Find out what kind of source this is, and whether it can be uploaded. A file is opened, looked at and closed.
 
@@ -256,6 +257,7 @@ async def make_source(
         file_type: such as ``"mp4"``; by default from the name of the source.
         resources: threads, open files and memory.
         turn: whose upload it is.
+        findable: whether a file is to be found again by its path (`UploadSource.identify`).
 
     Raises:
         ConfigurationError: nothing that can be uploaded, or what must be known of it is not.
@@ -263,7 +265,8 @@ async def make_source(
     check_source(source)
     if isinstance(source, str | os.PathLike):
         path = Path(cast("str | os.PathLike[str]", source))
-        return await PathSource.of(path, lambda: _type_of(file_type, path.name), size, resources, turn)
+        of_type = partial(_type_of, file_type, path.name)
+        return await PathSource.of(path, of_type, size, resources, turn, findable=findable)
     if isinstance(source, bytes | bytearray | memoryview):
         view = octets("source is", cast("bytes", source), ConfigurationError)
         _check_same_size(size, len(view), "source")
