@@ -180,6 +180,9 @@ class UploadHandle:
         except BaseException:
             self.counts.ended(UploadState.FAILED)
             raise
+        finally:
+            # It refers to this handle too (see `Upload._send`).
+            self._upload = None
         self.counts.ended(UploadState.FINISHED, receipt)
         return receipt
 

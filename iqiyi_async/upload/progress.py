@@ -43,6 +43,14 @@ def _check_returned(outcome: object) -> None:
         raise ConfigurationError(_NOT_PLAIN)
 
 
+def _none() -> Sequence[Bottleneck]:
+    return ()
+
+
+def _ignore(event: UploadEvent) -> None:
+    pass
+
+
 class Progress:
     """Counts what one upload sends and what the service accepts of it, and tells it on.
 
@@ -56,12 +64,12 @@ class Progress:
         self,
         clock: Callable[[], float],
         on_progress: OnProgress | None = None,
-        on_event: Callable[[UploadEvent], None] = lambda event: None,
+        on_event: Callable[[UploadEvent], None] | None = None,
     ) -> None:
         self._clock = clock
         self._began = clock()
         self._on_progress = on_progress
-        self._on_event = on_event
+        self._on_event = on_event or _ignore
         self._watched = False
         self._next = self._began
         self._total = 0
@@ -69,7 +77,7 @@ class Progress:
         self._sent_done = 0
         self._failure: BaseException | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._causes: Callable[[], Sequence[Bottleneck]] = lambda: ()
+        self._causes: Callable[[], Sequence[Bottleneck]] = _none
         self._waits_for = Bottleneck.SOURCE
         self._time: dict[Bottleneck, float] = {}
         self._committed = False
@@ -196,10 +204,13 @@ class Progress:
     def ended(
         self, state: UploadState, receipt: UploadReceipt | None = None, error: VideoCloudError | None = None
     ) -> None:
-        """The last event."""
+        """The last event: the time stands still, and nobody is referred to any more."""
         self.close()
         self.state = state
-        self._on_event(UploadEvent(state, self.snapshot(), None, receipt, error))
+        now, on_event = self._clock(), self._on_event
+        self._clock, self._causes = lambda: now, _none
+        self._on_progress, self._on_event = None, _ignore
+        on_event(UploadEvent(state, self.snapshot(), None, receipt, error))
 
     def finished(self) -> None:
         """The last snapshot is always told to the listener.

@@ -294,7 +294,11 @@ class Upload:
         self._progress.begin_transfer(transfer.causes)
         if self._stopping:
             transfer.stop()
-        await transfer.run(start.accepted)
+        try:
+            await transfer.run(start.accepted)
+        finally:
+            # It refers to this upload too: together they would wait for the garbage collector.
+            self._transfer = None
 
     async def _describe(self, file_id: str) -> None:
         """Set the metadata: beside the first ranges, so that a refusal doesn't cost the whole file."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
+import weakref
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -52,6 +54,33 @@ async def test_events_begin_with_the_latest_and_may_be_asked_for_afterwards(serv
         receipt = await handle
         (event,) = [event async for event in handle.events()]
     assert event.receipt == receipt
+
+
+@pytest.mark.parametrize("kind", ["path", "bytes", "stream"])
+async def test_it_leaves_nothing_to_the_garbage_collector(service: Service, tmp_path: Path, kind: str) -> None:
+    """Many small uploads would otherwise be held, with their files and buffers, until it happens to run."""
+    data = content(SIZE)
+    film = tmp_path / "film.mp4"
+    film.write_bytes(data)
+    given = {"path": film, "bytes": data, "stream": pieces(data)}[kind]
+    async with cloud(service.url) as client:
+        gc.disable()
+        try:
+            handle = client.start_upload(given, NAME, file_type="mp4", size=SIZE)
+            await handle
+            elapsed = handle.progress.elapsed
+            await asyncio.sleep(0.01)
+            assert handle.progress.elapsed == elapsed, "the time of an upload goes on after its end"
+            seen = weakref.ref(handle)
+            del handle
+            assert seen() is None
+        finally:
+            gc.enable()
+
+
+async def pieces(data: bytes) -> AsyncIterator[bytes]:
+    for start in range(0, len(data), 100_000):
+        yield data[start : start + 100_000]
 
 
 async def test_arguments_are_checked_at_once(service: Service) -> None:
