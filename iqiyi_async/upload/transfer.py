@@ -214,7 +214,8 @@ class Transfer:
 
     def _next_range(self) -> Range:
         gap = self._left[0]
-        part = Range(gap.first, min(self._pool.tuner.chunk_size, gap.size))
+        left = sum(each.size for each in self._left)
+        part = Range(gap.first, min(self._pool.tuner.next_size(left, self._source.size), gap.size))
         if part.size == gap.size:
             del self._left[0]
         else:

@@ -297,8 +297,7 @@ class Upload:
         try:
             await transfer.run(start.accepted)
         finally:
-            # It refers to this upload too: together they would wait for the garbage collector.
-            self._transfer = None
+            self._transfer = None  # Which refers to this upload too: no cycle is left to the garbage collector.
 
     async def _describe(self, file_id: str) -> None:
         """Set the metadata: beside the first ranges, so that a refusal doesn't cost the whole file."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Callable
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -34,6 +36,39 @@ def test_a_slow_link_gets_small_chunks_and_few_workers() -> None:
     play(tuner, lambda _: 200 * KIB, 600)
     assert tuner.chunk_size == LEAST_CHUNK
     assert tuner.workers <= 4
+
+
+def test_the_last_ranges_of_a_large_file_are_small() -> None:
+    tuner = Tuner(4, "auto")
+    whole, left, sizes = 64 * MIB, 64 * MIB, []
+    while left:
+        sizes.append(min(left, tuner.next_size(left, whole)))
+        left -= sizes[-1]
+    assert sizes[0] == tuner.chunk_size
+    assert sizes == sorted(sizes, reverse=True)
+    assert sizes[-2] == LEAST_CHUNK
+    # One that fits into the workers is cut into as few as before.
+    assert tuner.next_size(2 * MIB, 4 * MIB) == tuner.chunk_size
+    assert Tuner(4, 3 * MIB).next_size(5 * MIB, whole) == 3 * MIB
+
+
+@pytest.mark.parametrize(
+    ("least", "round_trip", "per_worker", "in_all"), [(86, 0.1, 2e6, 32e6), (91, 0.02, 10e6, 80e6)]
+)
+def test_512_mib_over_a_far_link(least: float, round_trip: float, per_worker: float, in_all: float) -> None:
+    """Each range costs a round trip besides its bytes; `least` is percent of what 16 connections could bring."""
+    tuner = Tuner("auto", "auto")
+    whole = left = 512 * MIB
+    now, under_way = 2 * round_trip, []
+    while left or under_way:
+        while left and len(under_way) < tuner.workers:
+            size = min(left, tuner.next_size(left, whole))
+            left -= size
+            took = round_trip + size / min(per_worker, in_all / tuner.workers)
+            heapq.heappush(under_way, (now + took, took, size))
+        now, took, size = heapq.heappop(under_way)
+        tuner.arrived(size, took, now)
+    assert whole / now / in_all * 100 >= least
 
 
 def test_a_link_that_is_capped_for_each_connection_gets_every_worker() -> None:

@@ -7,11 +7,14 @@ clock, no I/O.
 - A range should take about `TARGET_SECONDS`; as long as the number of workers is being looked for, only
   `SEARCH_SECONDS`, so that a rate is soon known. After trouble it is halved.
 - Workers are doubled as long as each doubling brings at least a tenth more bytes a second; the first that does not is
-  taken back, and tried again much later. After trouble they are halved.
+  taken back, and tried again much later. After trouble they are halved. A slow link gets only as many as bring
+  `LEAST_SHARE` each.
+- The last ranges of a large file become smaller and smaller, so that all workers end at the same time.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 from ...config import KIB, MIB
@@ -20,14 +23,17 @@ from ...config import KIB, MIB
 TARGET_SECONDS, SEARCH_SECONDS = 4.0, 0.5
 
 FIRST_CHUNK, LEAST_CHUNK, MOST_CHUNK = MIB, 256 * KIB, 16 * MIB
-FIRST_WORKERS, MOST_WORKERS = 4, 16
+FIRST_WORKERS, MOST_WORKERS = 8, 16
 
 #: Buffers never need more than this, in bytes: with many workers, ranges are kept smaller.
 MEMORY = 64 * MIB
 
 #: A rate is believed after this many seconds, and when every worker has brought a range. After a doubling that
 #: brought nothing, so many such windows pass before the next is tried.
-WINDOW_SECONDS, PAUSE = 1.0, 20
+WINDOW_SECONDS, PAUSE = 0.5, 20
+
+#: A worker that brings fewer bytes a second is one too many.
+LEAST_SHARE = 64 * KIB
 
 #: A doubling must bring this much.
 WORTH_IT = 1.1
@@ -53,8 +59,19 @@ class Tuner:
 
     @property
     def chunk_size(self) -> int:
-        """Bytes of the next range."""
+        """Bytes of a range."""
         return self._chunk
+
+    def next_size(self, left: int, whole: int) -> int:
+        """Bytes of the next range of a source that can be read at any place.
+
+        Args:
+            left: bytes of it that are still to be sent.
+            whole: all of its bytes.
+        """
+        if not self._free_chunk or whole <= self.workers * self._chunk:
+            return self._chunk
+        return min(self._chunk, max(LEAST_CHUNK, math.ceil(left / self.workers)))
 
     @property
     def explanation(self) -> str:
@@ -121,12 +138,16 @@ class Tuner:
         self._window_bytes += size
         self._window_ranges += 1
         elapsed = now - self._window_began
-        if elapsed < WINDOW_SECONDS or self._window_ranges < 2 * self.workers:
+        if elapsed < WINDOW_SECONDS or self._window_ranges < self.workers:
             return
         self._window_began = None
         self._decide(self._window_bytes / elapsed)
 
     def _decide(self, rate: float) -> None:
+        enough = max(1, int(rate / LEAST_SHARE))
+        if enough < self.workers:
+            self.workers, self._best_rate, self._before, self._pause = enough, rate, None, PAUSE
+            return
         if self._before is not None and rate < self._best_rate * WORTH_IT:
             self.workers, self._before, self._pause = self._before, None, PAUSE
             return

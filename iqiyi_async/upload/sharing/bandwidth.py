@@ -11,14 +11,13 @@ import attrs
 from ... import _validation
 from ..._fair_queue import FairQueue, Turn, current_turn
 from ...config import KIB
+from .adaptive import LEAST_SHARE
 
 #: What may be caught up with after a silence, in seconds of the rate.
 BURST_SECONDS = 0.2
 #: One write is worth so much time, so that many writers take turns; but it is at least `LEAST_PIECE` bytes.
 PIECE_SECONDS = 0.05
 LEAST_PIECE = 4 * KIB
-#: A worker that gets fewer bytes a second than this is better lent to nobody.
-LEAST_SHARE = 64 * KIB
 #: Timers are not exact, so requests may catch up with so many seconds of their rate.
 REQUEST_BURST_SECONDS = 0.02
 
