@@ -277,6 +277,7 @@ class Transfer:
                     call = self._call(part, data, address)
                     allow = None if self._pool.bandwidth.rate is None else self._allow(attempt)
                     stored = await self._session.exchange(call, on_sent=on_sent, on_resend=self._resent, allow=allow)
+                self._pool.arrived(worker, part.size, began)
             except TimeoutError:
                 assert attempt.hedged_md5 is not None  # nothing else ends it so
                 # The same bytes either way: which of the two sendings arrived does not matter.
@@ -296,7 +297,6 @@ class Transfer:
                 self.paused()
             self._progress.check()
             self._route.arrived()
-            self._pool.arrived(part.size, began, asyncio.get_running_loop().time())
             return check_stored(stored, self._ticket.file_id, part, md5)
 
         def on_retry(error: VideoCloudError, wait: float) -> None:

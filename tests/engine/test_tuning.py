@@ -21,7 +21,7 @@ def play(tuner: Tuner, rate_of_all: Callable[[int], float], seconds: float) -> N
         took = size / (rate_of_all(workers) / workers)
         for _ in range(workers):
             now += took / workers
-            tuner.arrived(size, took, now)
+            tuner.arrived(size, took, now, took)
 
 
 def test_fixed_numbers_stay_what_they_are() -> None:
@@ -67,7 +67,7 @@ def test_512_mib_over_a_far_link(least: float, round_trip: float, per_worker: fl
             took = round_trip + size / min(per_worker, in_all / tuner.workers)
             heapq.heappush(under_way, (now + took, took, size))
         now, took, size = heapq.heappop(under_way)
-        tuner.arrived(size, took, now)
+        tuner.arrived(size, took, now, took)
     assert whole / now / in_all * 100 >= least
 
 
@@ -115,7 +115,7 @@ def test_whatever_arrives_the_bounds_hold(events: list[tuple[int, float, float] 
         else:
             size, took, pause = event
             now += pause
-            tuner.arrived(size, took, now)
+            tuner.arrived(size, took, now, took)
         assert 1 <= tuner.workers <= tuner.most_workers
         assert LEAST_CHUNK <= tuner.chunk_size <= MOST_CHUNK
         assert tuner.most_workers * tuner.chunk_size <= MEMORY

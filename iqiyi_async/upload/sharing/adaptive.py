@@ -51,8 +51,8 @@ class Tuner:
         self._most_chunk = max(LEAST_CHUNK, min(MOST_CHUNK, MEMORY // self.most_workers))
         self._smallest = self._largest = self._chunk
         self._worker_rate = 0.0
-        self._window_bytes = self._window_ranges = 0
-        self._window_began: float | None = None
+        self._now = -math.inf
+        self._begin_window(-math.inf)
         self._best_rate = 0.0
         self._before: int | None = None
         self._pause = 0
@@ -88,14 +88,22 @@ class Tuner:
             words.append(f"chunks of {span} MiB, at {self._worker_rate / MIB:.1f} MiB/s for each worker")
         return "; ".join(words)
 
-    def arrived(self, size: int, seconds: float, now: float) -> None:
-        """A range of `size` bytes was accepted `seconds` after it set out; `now` is any clock's time in seconds."""
+    def arrived(self, size: int, seconds: float, now: float, held: float) -> None:
+        """A range was accepted.
+
+        Args:
+            size: its bytes.
+            seconds: since it set out.
+            now: any clock's time in seconds.
+            held: seconds for which it held a worker, reading included.
+        """
+        self._now = now
         rate = size / max(seconds, 1e-6)
         self._worker_rate = rate if not self._worker_rate else 0.7 * self._worker_rate + 0.3 * rate
         if self._free_chunk:
             self._resize(int(self._worker_rate * (SEARCH_SECONDS if self._searching else TARGET_SECONDS)))
         if self._free_workers:
-            self._count(size, now)
+            self._count(size, held, now)
 
     @property
     def _searching(self) -> bool:
@@ -108,7 +116,7 @@ class Tuner:
         if self._free_workers:
             self.workers = max(1, self.workers // 2)
             self._before, self._pause, self._best_rate = None, PAUSE, 0.0
-            self._window_began = None
+            self._begin_window(self._now)
 
     def too_large(self, size: int) -> bool:
         """A range of so many bytes was refused for its size (HTTP 413): smaller ones from now on.
@@ -131,17 +139,22 @@ class Tuner:
             self._chunk = max(self._chunk // 2, LEAST_CHUNK)
         self._smallest, self._largest = min(self._smallest, self._chunk), max(self._largest, self._chunk)
 
-    def _count(self, size: int, now: float) -> None:
-        if self._window_began is None:
-            self._window_began, self._window_bytes, self._window_ranges = now, 0, 0
-            return
+    def _count(self, size: int, held: float, now: float) -> None:
+        """One range more: what all workers bring is told by what each of them brings while it is held. What arrives in
+        a while would tell less: ranges come in bursts, and those under way are not seen."""
+        if now - held < self._since:
+            return  # It was begun among another number of workers.
         self._window_bytes += size
+        self._window_seconds += held
         self._window_ranges += 1
-        elapsed = now - self._window_began
-        if elapsed < WINDOW_SECONDS or self._window_ranges < self.workers:
+        if now - self._since < WINDOW_SECONDS or self._window_ranges < self.workers:
             return
-        self._window_began = None
-        self._decide(self._window_bytes / elapsed)
+        rate = self.workers * self._window_bytes / max(self._window_seconds, 1e-6)
+        self._begin_window(now)
+        self._decide(rate)
+
+    def _begin_window(self, now: float) -> None:
+        self._since, self._window_bytes, self._window_seconds, self._window_ranges = now, 0, 0.0, 0
 
     def _decide(self, rate: float) -> None:
         enough = max(1, int(rate / LEAST_SHARE))

@@ -10,6 +10,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import Callable
+from typing import Self
 
 from ..._fair_queue import FairQueue, Turn
 from ...config import UploadOptions
@@ -22,11 +23,21 @@ from .latency import LatencyTracker
 
 
 class Worker:
-    """A permit to send one range, and a buffer that is used again."""
+    """A permit to send one range, and a buffer that is used again.
+
+    Attributes:
+        since: when it was lent (loop time, seconds).
+    """
 
     def __init__(self, grown: Callable[[int], None]) -> None:
         self._grown = grown
         self._buffer = memoryview(b"")
+        self.since: float = 0.0
+
+    def lent(self) -> Self:
+        """It is held by somebody from now on."""
+        self.since = asyncio.get_running_loop().time()
+        return self
 
     def buffer(self, size: int) -> memoryview:
         """Memory for `size` bytes; kept for the next range. Sources that are in memory already never ask."""
@@ -98,10 +109,11 @@ class WorkerPool:
         self.bandwidth.set_rate(rate)
         self._serve()
 
-    def arrived(self, size: int, since: float, now: float) -> None:
-        """A range of `size` bytes that was sent at `since` was accepted at `now` (loop time, seconds)."""
+    def arrived(self, worker: Worker, size: int, since: float) -> None:
+        """A range of `size` bytes that was sent at `since` (loop time, seconds), with a worker, was accepted."""
+        now = asyncio.get_running_loop().time()
         self.latency.note(size, since, now)
-        self.tuner.arrived(size, now - since, now)
+        self.tuner.arrived(size, now - since, now, now - worker.since)
         self._serve()
 
     def trouble(self) -> None:
@@ -131,7 +143,7 @@ class WorkerPool:
     def _lend(self) -> Worker:
         self._busy += 1
         # The one used last: its buffer is warm.
-        return self._idle.pop() if self._idle else Worker(self._count)
+        return (self._idle.pop() if self._idle else Worker(self._count)).lent()
 
     def _serve(self) -> None:
         while len(self._waiting) and self.free:
