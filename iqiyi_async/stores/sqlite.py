@@ -101,6 +101,7 @@ class SqliteJournal:
 
     shared = False
     ordered = True
+    completes = True
 
     def __init__(self, path: str | os.PathLike[str] | None = None, *, clock: Callable[[], float] = time.time) -> None:
         self._given = None if path is None else Path(path)
@@ -187,14 +188,14 @@ class SqliteJournal:
 
     async def aclose(self) -> None:
         """Close the database. It is opened again when the journal is used again."""
-        await self._thread.finish(self._close)
+        await self._batches.finish(self._close)
         self._thread.stop()
 
     def __repr__(self) -> str:
         return f"<SqliteJournal at {self._given or 'the default path'}>"
 
     async def _do(self, work: Callable[[Connection], T], *, durable: bool = False) -> T:
-        return await self._batches.run(work, durable=durable)
+        return await self._batches.run(work, durable=durable, whole=True)
 
     def _commit(self, jobs: list[Job[Connection]]) -> None:
         # In the thread: the first use reads the environment and the disk, and imports sqlite3.

@@ -82,7 +82,7 @@ class LedgerFile:
 
     async def aclose(self) -> None:
         """Close the file; the next job opens it again."""
-        await self._thread.finish(self._close)
+        await self._jobs.finish(self._close)
         self._thread.stop()
 
     def _commit(self, jobs: list[Job[sqlite3.Connection]]) -> None:
