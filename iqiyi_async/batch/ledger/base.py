@@ -28,11 +28,13 @@ class Ledger(ABC):
 
     Attributes:
         shared: whether several machines may share it; uploads then stop when their leases can't be renewed.
+        completes: as of an `UploadJournal`: calls are carried out to their ends, in the order in which they were made.
 
     Every method raises `LedgerError` if the ledger can't be reached.
     """
 
     shared: bool
+    completes: bool = False
 
     @abstractmethod
     async def open(self) -> None:

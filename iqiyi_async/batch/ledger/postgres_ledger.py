@@ -71,6 +71,14 @@ UPDATE iqiyi_batch_item SET state = $3::text, attempts = $4,
     owner = CASE WHEN $11::boolean THEN owner END, expires = CASE WHEN $11::boolean THEN expires END
 WHERE {_HELD} RETURNING 1
 """  # noqa: S608
+#: One statement, and so one transaction and one round trip.
+_BEGIN = f"""
+WITH begun AS (
+    UPDATE iqiyi_batch_item SET file_id = $3, phase = $4, entry = $5, digest = $6, size = $7, changed = {_EPOCH}
+    WHERE {_HELD} RETURNING n),
+gone AS (DELETE FROM iqiyi_batch_chunk WHERE n IN (SELECT n FROM begun))
+SELECT 1 FROM begun
+"""  # noqa: S608
 _PUT_CHUNKS = """
 INSERT INTO iqiyi_batch_chunk (n, file_id, first, last, md5, attempts) VALUES ($1, $2, $3, $4, $5, $6)
 ON CONFLICT (n, file_id, first) DO UPDATE SET last = EXCLUDED.last, md5 = EXCLUDED.md5, attempts = EXCLUDED.attempts
@@ -177,19 +185,14 @@ class PostgresLedger(Ledger):
     async def begin(self, held: Held, entry: JournalEntry) -> bool:
         async def work(connection: Any) -> bool:
             mark = entry.fingerprint
+            row = (*held, entry.file_id, entry.phase.value, entry_to_json(entry), mark.digest, mark.size)
+            if not entry.accepted:
+                return await connection.fetchval(_BEGIN, *row) is not None
             async with connection.transaction():
-                done = await connection.fetchval(
-                    "UPDATE iqiyi_batch_item SET file_id = $3, phase = $4, entry = $5, digest = $6, size = $7,"  # noqa: S608
-                    f" changed = {_EPOCH} WHERE {_HELD} RETURNING 1",
-                    *held,
-                    *(entry.file_id, entry.phase.value, entry_to_json(entry), mark.digest, mark.size),
-                )
-                if done is None:
+                if await connection.fetchval(_BEGIN, *row) is None:
                     return False
-                await connection.execute("DELETE FROM iqiyi_batch_chunk WHERE n = $1", held[0])
-                if entry.accepted:
-                    rows = [_chunk(held[0], entry.file_id, each) for each in entry.accepted]
-                    await connection.executemany(_PUT_CHUNKS, rows)
+                rows = [_chunk(held[0], entry.file_id, each) for each in entry.accepted]
+                await connection.executemany(_PUT_CHUNKS, rows)
                 return True
 
         return await self._pool.run(work)

@@ -39,6 +39,7 @@ class SqliteLedger(Ledger):
     """
 
     shared = False
+    completes = True
 
     def __init__(
         self, path: Path, name: str, *, must_exist: bool = False, clock: Callable[[], float] = time.time

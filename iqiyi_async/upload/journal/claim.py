@@ -66,7 +66,7 @@ class JournalClaim:
         # A journal whose calls take effect in the order in which they are made is told several things at once.
         self._ordered = bool(getattr(journal, "ordered", False)) and not strict
         # A class that is derived from one that says so may wait for other things too: it has to say so itself.
-        self._completes = bool(vars(type(journal)).get("completes", False))
+        self._completes = any(_says(each, "completes") for each in (journal, type(journal)))
         self._on_lost = on_lost
         lease = partial(Lease, on_refused=self._renewal_refused, on_failure=self._renewal_failed, clock=clock)
         self._unreleased: MutableMapping[str, str] = {} if unreleased is None else unreleased
@@ -308,6 +308,11 @@ class JournalClaim:
     @property
     def _name(self) -> str:
         return "(not begun)" if self._entry is None else self._entry.file_id
+
+
+def _says(thing: object, name: str) -> bool:
+    """Whether an attribute of the thing itself is true: one that is inherited does not count."""
+    return bool(getattr(thing, "__dict__", {}).get(name, False))
 
 
 async def _ended(reading: asyncio.Task[T]) -> None:
