@@ -30,7 +30,7 @@ from ..errors import (
     UploadError,
     VideoCloudError,
 )
-from ..models import Bottleneck, Fingerprint, JournalEntry, Metadata, Phase, UploadReceipt, UploadState, UploadTicket
+from ..models import Bottleneck, JournalEntry, Metadata, Phase, UploadReceipt, UploadState, UploadTicket
 from ..protocol import hosts, uploads
 from ..protocol.wire import Answer
 from .finish import Finisher, FinishInDoubtError
@@ -134,15 +134,11 @@ class Upload:
         before = current_turn.set(self._turn)
         try:
             await self._source.begin()
-            async with self._journal.lease(await self._look_for()) as entry:
+            look_for = self._source.fingerprint if self._source.rereadable and not self._again else None
+            async with self._journal.lease(look_for) as entry:
                 return await self._journey(entry)
         finally:
             current_turn.reset(before)
-
-    async def _look_for(self) -> Fingerprint | None:
-        """Whose candidates the journal will be asked for, if it has nothing under the upload's own name."""
-        wanted = self._journal.active and self._source.rereadable and not self._again
-        return await self._source.fingerprint() if wanted else None
 
     def stop(self, within: float) -> None:
         """Take no new ranges, unless the upload will be done within `within` seconds; finish those under way."""

@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 
 from ...errors import ConfigurationError
 from ...models import ChunkReceipt, JournalEntry, Phase
-from ..models import BatchStatus, Claim, Ending, ItemRecord, NewItem, Outlook
+from ..models import BatchStatus, Claim, Ending, ItemRecord, ItemState, NewItem, Outlook
 
 #: An item and the fence of its claim.
 Held = tuple[int, int]
@@ -118,6 +118,10 @@ class Ledger(ABC):
     @abstractmethod
     async def records(self, after: int, limit: int) -> list[ItemRecord]:
         """The items behind a number, in their order."""
+
+    @abstractmethod
+    async def states_of(self, sources: Sequence[str]) -> list[tuple[str, ItemState]]:
+        """The items that have these sources: a source and a state for each, in no order."""
 
     @abstractmethod
     async def set_pages(self, pages: Sequence[tuple[int, str]]) -> None:

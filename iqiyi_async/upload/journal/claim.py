@@ -105,18 +105,21 @@ class JournalClaim:
         return self._lost is not None
 
     @asynccontextmanager
-    async def lease(self, look_for: Fingerprint | None = None) -> AsyncGenerator[JournalEntry | None, None]:
+    async def lease(
+        self, look_for: Callable[[], Awaitable[Fingerprint]] | None = None
+    ) -> AsyncGenerator[JournalEntry | None, None]:
         """Hold the lease of this upload, and get what an earlier run has left.
 
         Args:
-            look_for: a source whose candidates will be asked for unless there is something: where the journal allows
-                it, they are looked for at the same time.
+            look_for: gives the fingerprint of a source whose candidates will be asked for unless there is something:
+                where the journal allows it, they are looked for at the same time.
 
         Raises:
             UploadError: another run, here or in another process, holds it; or the journal can't be asked.
         """
         try:
-            yield await self._open(look_for) if self.active else None
+            wanted = await look_for() if look_for is not None and self._ordered else None
+            yield await self._open(wanted) if self.active else None
         finally:
             if self._looked is not None:
                 await _ended(self._looked[1])
