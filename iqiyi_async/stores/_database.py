@@ -93,6 +93,11 @@ class Database:
         self._inherited: list[sqlite3.Connection] = []
         self._durable = False
 
+    @property
+    def path(self) -> Path:
+        """Where the file is."""
+        return self._path
+
     def call_all(self, jobs: list[Job[sqlite3.Connection]]) -> None:
         """Do several things in one transaction; one that fails for a reason of its own undoes nothing of the others.
 
