@@ -75,9 +75,9 @@ def link(properties: Link, target: str) -> Generator[str]:
         yield url
 
 
-def reset(url: str, stalls: StallPlan) -> None:
-    """Tell a sink to count from zero, and which requests shall stall."""
-    plan = {"stall_every": stalls.every, "stall_seconds": stalls.seconds, "stall_seed": stalls.seed}
+def reset(url: str, stalls: StallPlan, latency: float = 0.0) -> None:
+    """Tell a sink to count from zero, which requests shall stall, and how long each takes (seconds)."""
+    plan = {"stall_every": stalls.every, "stall_seconds": stalls.seconds, "stall_seed": stalls.seed, "latency": latency}
     _ask(url, f"/__sink__/reset?{urlencode(plan)}")
 
 

@@ -69,8 +69,8 @@ class Background:
 
     async def wait(self) -> None:
         """Wait for the end of all tasks, even when cancelled."""
-        while self._tasks:
-            await run_to_completion(asyncio.wait(list(self._tasks)))
+        while running := [task for task in self._tasks if not task.done()]:
+            await run_to_completion(running[0])
 
 
 class Threads:

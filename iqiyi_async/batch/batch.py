@@ -192,24 +192,24 @@ class Batch:
         if not result.known:
             return result
         over = {ItemState.PUBLISHED, ItemState.DUPLICATE, *([] if published else [ItemState.UPLOADED])}
-        before, still = Counter[str](), set[str]()
-        after = 0
-        while page := await self._ledger.records(after, PAGE):
-            after = page[-1].number
-            for each in page:
-                before[each.source] += 1
-                if each.state not in over:
-                    still.add(each.source)
 
-        def arrived() -> Iterator[UploadItem]:
+        def arrived() -> Iterator[tuple[UploadItem, str]]:
             for item in items.again() if isinstance(items, Manifest) else items:
-                source = source_text(item.source, self._settings.root)
-                new = item.key is None and source in before and source not in still
-                if new and (self._settings.root / source).is_file():
+                if item.key is None:
+                    yield item, source_text(item.source, self._settings.root)
+
+        # In a thread, as a manifest is read below: it looks at files.
+        sources = await asyncio.to_thread(lambda: list({source for _, source in arrived()}))
+        states = await self._ledger.states_of(sources)
+        before = Counter(source for source, _ in states)
+        still = {source for source, state in states if state not in over}
+
+        def new() -> Iterator[UploadItem]:
+            for item, source in arrived():
+                if source in before and source not in still and (self._settings.root / source).is_file():
                     yield attrs.evolve(item, key=f"{source} #{before[source] + 1}")
 
-        # A manifest is read in a thread: it looks at files.
-        more = await self.add(Manifest.read(arrived()))
+        more = await self.add(Manifest.read(new()))
         return AddResult(result.added + more.added, result.known - more.added, result.invalid)
 
     async def run(

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
+from .._concurrency import run_to_completion
 from ..models import ChunkReceipt, JournalEntry, Phase
 from .heartbeat import Heartbeat
 from .ledger.base import Ledger, LedgerError
@@ -29,6 +30,8 @@ class ItemJournal:
 
     def __init__(self, ledger: Ledger, number: int, fence: int, heartbeat: Heartbeat, *, begun: bool = True) -> None:
         self.shared: bool = ledger.shared
+        self.ordered: bool = ledger.completes
+        self.completes: bool = ledger.completes
         #: The ledger did not take a write: what the upload ends with is not the item's fault.
         self.refused: bool = False
         #: Finished uploads of other items that may have the same bytes, by their file_id.
@@ -105,8 +108,16 @@ class ItemJournal:
 
     async def _kept(self, call: Callable[[], Awaitable[T]]) -> T:
         """Ask a ledger that may be restarting; what is asked may be asked again."""
-        attempt = 0
+        try:
+            return await call()
+        except LedgerError:
+            pass
+        return await run_to_completion(self._again(call))
+
+    async def _again(self, call: Callable[[], Awaitable[T]]) -> T:
+        attempt = 1
         while True:
+            await asyncio.sleep(min(FIRST_WAIT * 2**attempt, self._heartbeat.lease_seconds / 10))
             attempt += 1
             try:
                 return await call()
@@ -114,4 +125,3 @@ class ItemJournal:
                 if attempt == TRIES:
                     self.refused = True
                     raise
-            await asyncio.sleep(min(FIRST_WAIT * 2**attempt, self._heartbeat.lease_seconds / 10))

@@ -19,6 +19,7 @@ from typing import TypeVar
 from filelock import FileLock
 
 from . import _private
+from ._opened_file import OpenedFile, identity_of, log_of
 from ._worker import Job
 
 __all__ = ["Database"]
@@ -87,12 +88,15 @@ class Database:
         self._schema = schema
         self._opened = opened
         self._connection: sqlite3.Connection | None = None
-        self._identity = (0, 0)
-        self._log_path = self._path.with_name(f"{self._path.name}-wal")
-        self._log = (0, 0)
+        self._file = OpenedFile()
         self._pid = 0
         self._inherited: list[sqlite3.Connection] = []
         self._durable = False
+
+    @property
+    def path(self) -> Path:
+        """Where the file is."""
+        return self._path
 
     def call_all(self, jobs: list[Job[sqlite3.Connection]]) -> None:
         """Do several things in one transaction; one that fails for a reason of its own undoes nothing of the others.
@@ -138,26 +142,16 @@ class Database:
                 self._inherited.append(connection)
 
     def _connect(self) -> sqlite3.Connection:
-        if self._connection is not None and self._pid == os.getpid() and not self._replaced():
+        if self._connection is not None and self._pid == os.getpid() and not self._file.replaced():
             return self._connection
         # Also when the file was removed or replaced: what is written into a nameless file is lost with the process.
         self.close()
         _private.folder(self._path.parent)
         with self._alone():
             self._connection = self._open()
-        self._log = _identity(self._log_path)
+        self._file.opened()
         self._pid = os.getpid()
         return self._connection
-
-    def _replaced(self) -> bool:
-        """Whether the file was removed, replaced or emptied, or its log was, where SQLite writes first. It tells of
-        none of these: each process would go on with what it has open."""
-        try:
-            found = self._path.stat()
-        except FileNotFoundError:
-            return True
-        now = (found.st_dev, found.st_ino)
-        return now != self._identity or found.st_size == 0 or _identity(self._log_path) != self._log
 
     def _open(self) -> sqlite3.Connection:
         try:
@@ -165,7 +159,7 @@ class Database:
         except FileExistsError:
             self._tighten()
         self._check_mark()
-        if self._path.stat().st_size == 0 and self._log_path.exists():
+        if self._path.stat().st_size == 0 and log_of(self._path).exists():
             # Others may have it open still, and would neither notice nor let go of it.
             return self._start_over("it was emptied")
         try:
@@ -192,7 +186,7 @@ class Database:
 
     def _set_up(self) -> sqlite3.Connection:
         """A connection to the file, with our tables in it."""
-        self._identity = _identity(self._path)
+        self._file.opening(self._path)
         connection = sqlite3.connect(self._path, timeout=BUSY, isolation_level=None)
         try:
             kind = (_pragma(connection, "application_id"), _pragma(connection, "user_version"))
@@ -215,10 +209,10 @@ class Database:
 
     def _mend(self) -> None:
         """Put the broken file aside, unless another process has done so already."""
-        bad = self._identity
+        bad = self._file.identity
         self.close()
         with self._alone():
-            if _identity(self._path) == bad:
+            if identity_of(self._path) == bad:
                 self._put_aside("it is broken")
 
     def _put_aside(self, why: str) -> None:
@@ -301,14 +295,6 @@ def _transaction(connection: sqlite3.Connection, work: Callable[[sqlite3.Connect
 def _pragma(connection: sqlite3.Connection, name: str) -> int:
     with closing(connection.execute(f"PRAGMA {name}")) as answer:
         return int(answer.fetchone()[0])
-
-
-def _identity(path: Path) -> tuple[int, int]:
-    try:
-        found = path.stat()
-    except FileNotFoundError:
-        return (0, 0)
-    return (found.st_dev, found.st_ino)
 
 
 def _broken(error: Exception) -> bool:

@@ -122,7 +122,8 @@ class BackgroundThread:
 class Batches(Generic[C]):
     """Jobs on a connection, done together: what comes while a batch is under way goes into the next.
 
-    There is no timer: a thread that has nothing to do begins at once. What comes back has been committed.
+    There is no timer: a thread that has nothing to do begins as soon as the event loop has run what is ready, so that
+    jobs of the same moment share a batch. What comes back has been committed.
 
     Args:
         thread: where they are done.
@@ -134,27 +135,52 @@ class Batches(Generic[C]):
         self._commit = commit
         self._waiting: deque[Job[C]] = deque()
         self._lock = threading.Lock()
-        self._scheduled = False
+        #: Which event loop will begin the next batch. A loop that has stopped must not keep the others waiting.
+        self._beginning: asyncio.AbstractEventLoop | None = None
 
-    async def run(self, work: Callable[[C], T], *, durable: bool = False) -> T:
+    async def run(self, work: Callable[[C], T], *, durable: bool = False, whole: bool = False) -> T:
         """Do a job.
 
         Args:
             work: the job.
             durable: it has to survive a loss of power.
+            whole: it is done even if its caller is cancelled before its turn; the caller waits for that.
         """
-        job = Job(work, durable, asyncio.get_running_loop())
+        loop = asyncio.get_running_loop()
+        job = Job(work, durable, loop)
         with self._lock:
             self._waiting.append(job)
-            begin, self._scheduled = not self._scheduled, True
+            begin, self._beginning = self._beginning is not loop, loop
         if begin:
-            self._thread.submit(self._do)
+            loop.call_soon(self._begin)
         try:
-            return cast("T", await asyncio.shield(job.done))
+            return cast("T", await job.done)
         except asyncio.CancelledError:
-            if not self._withdraw(job):
-                await settle(job.done)
+            if whole or not self._withdraw(job):
+                await settle(job.ended())
             raise
+
+    async def finish(self, job: Callable[[], None]) -> None:
+        """Do what waits, and then certainly and wholly this."""
+        self._begin()
+        await self._thread.finish(job)
+
+    def _begin(self) -> None:
+        try:
+            self._thread.submit(self._do)
+        except RuntimeError as problem:  # There is no thread any more: the interpreter is ending.
+            jobs = self._take()
+            for job in jobs:
+                job.failed(problem)
+            _tell(jobs)
+
+    def _take(self) -> list[Job[C]]:
+        """The jobs of the next batch."""
+        with self._lock:
+            jobs = list(self._waiting)
+            self._waiting.clear()
+            self._beginning = None
+        return jobs
 
     def _withdraw(self, job: Job[C]) -> bool:
         """Forget a job whose batch has not begun."""
@@ -165,10 +191,7 @@ class Batches(Generic[C]):
         return False
 
     def _do(self) -> None:
-        with self._lock:
-            jobs = list(self._waiting)
-            self._waiting.clear()
-            self._scheduled = False
+        jobs = self._take()
         if not jobs:
             return
         try:
@@ -176,13 +199,17 @@ class Batches(Generic[C]):
         except BaseException as problem:  # noqa: BLE001 - told to those who wait for it
             for job in jobs:
                 job.failed(problem)
-        # Each event loop is woken once, whatever the number of jobs.
-        by_loop: dict[asyncio.AbstractEventLoop, list[Job[C]]] = {}
-        for job in jobs:
-            by_loop.setdefault(job.loop, []).append(job)
-        for loop, told in by_loop.items():
-            with suppress(RuntimeError):  # It is closed: nobody waits there any more.
-                loop.call_soon_threadsafe(_finish, told)
+        _tell(jobs)
+
+
+def _tell(jobs: Sequence[Job[Any]]) -> None:
+    """Tell what came of jobs; each event loop is woken once, whatever their number."""
+    by_loop: dict[asyncio.AbstractEventLoop, list[Job[Any]]] = {}
+    for job in jobs:
+        by_loop.setdefault(job.loop, []).append(job)
+    for loop, told in by_loop.items():
+        with suppress(RuntimeError):  # It is closed: nobody waits there any more.
+            loop.call_soon_threadsafe(_finish, told)
 
 
 def _finish(jobs: Sequence[Job[Any]]) -> None:
@@ -196,7 +223,7 @@ class Job(Generic[C]):
     Attributes:
         durable: it has to survive a loss of power.
         loop: whose task waits for it.
-        done: what it waits for.
+        done: what it waits for. It is cancelled with that task.
     """
 
     def __init__(self, work: Callable[[C], Any], durable: bool, loop: asyncio.AbstractEventLoop) -> None:
@@ -206,6 +233,8 @@ class Job(Generic[C]):
         self.done: asyncio.Future[Any] = loop.create_future()
         self._result: Any = None
         self._problem: BaseException | None = None
+        self._told = False
+        self._ended: asyncio.Future[None] | None = None
 
     def do(self, connection: C) -> None:
         """Do it; its result is told once it is committed.
@@ -220,8 +249,20 @@ class Job(Generic[C]):
         """It was undone; or the batch as a whole has failed."""
         self._problem = problem
 
+    def ended(self) -> asyncio.Future[None]:
+        """Done once the job has ended, for a task that was cancelled while it waited."""
+        self._ended = self.loop.create_future()
+        if self._told:
+            self._ended.set_result(None)
+        return self._ended
+
     def finish(self) -> None:
         """Tell what came of it, in its event loop."""
+        self._told = True
+        if self._ended is not None:
+            self._ended.set_result(None)
+        if self.done.done():
+            return  # Its task was cancelled.
         if self._problem is not None:
             self.done.set_exception(self._problem)
         else:

@@ -85,6 +85,10 @@ class UploadJournal(Protocol):
 
     A journal may have an attribute `ordered`, which is True where calls that are made at the same time take effect in
     the order in which they were made. An upload then makes some of them without waiting for the one before.
+
+    A journal may have an attribute `completes`, which is True where a call that changes something is carried out to its
+    end even if its caller is cancelled, who is held until then; a derived class has to say so again. Otherwise an
+    upload sees to that, with a task for each call.
     """
 
     async def acquire(self, key: str, owner: str, ttl: float) -> int | None:

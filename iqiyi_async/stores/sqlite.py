@@ -57,7 +57,6 @@ CREATE TABLE uploads (
     changed REAL NOT NULL
 );
 CREATE INDEX uploads_by_content ON uploads (size, digest);
-CREATE INDEX uploads_by_phase ON uploads (phase, changed);
 CREATE TABLE ranges (
     upload INTEGER NOT NULL REFERENCES uploads (id) ON DELETE CASCADE,
     first INTEGER NOT NULL,
@@ -75,8 +74,13 @@ CREATE TABLE leases (
 );
 """
 
-# Made when the database is opened: there are databases without it. By it old rows are found without a look at others.
-INDEX = "CREATE INDEX IF NOT EXISTS uploads_by_end ON uploads (phase, changed + remember)"
+# Done when the database is opened: there are databases without this index. By it old rows are found without a look at
+# others; it has finished uploads only, so that one under way costs nothing. The other two are of earlier releases.
+INDEX = f"""
+CREATE INDEX IF NOT EXISTS uploads_over ON uploads (changed + remember) WHERE phase = '{Phase.FINISHED.value}';
+DROP INDEX IF EXISTS uploads_by_phase;
+DROP INDEX IF EXISTS uploads_by_end;
+"""
 
 _COLUMNS = f"{COLUMNS}, changed"
 
@@ -101,6 +105,7 @@ class SqliteJournal:
 
     shared = False
     ordered = True
+    completes = True
 
     def __init__(self, path: str | os.PathLike[str] | None = None, *, clock: Callable[[], float] = time.time) -> None:
         self._given = None if path is None else Path(path)
@@ -115,7 +120,9 @@ class SqliteJournal:
         """Claim a key for `ttl` seconds: its fence, or None while another owner holds it. The claim of a process that
         has died counts no more, where the system tells (not on Windows)."""
         now = self._clock()
-        return await self._do(partial(_acquire, key=key, owner=owner, now=now, ttl=ttl, presence=self._presence))
+        return await self._do(
+            partial(_acquire, key=key, owner=owner, now=now, ttl=ttl, presence=self._presence, path=self._path)
+        )
 
     async def renew(self, key: str, fence: int, ttl: float) -> bool:
         """Hold a key for `ttl` more seconds."""
@@ -187,14 +194,14 @@ class SqliteJournal:
 
     async def aclose(self) -> None:
         """Close the database. It is opened again when the journal is used again."""
-        await self._thread.finish(self._close)
+        await self._batches.finish(self._close)
         self._thread.stop()
 
     def __repr__(self) -> str:
         return f"<SqliteJournal at {self._given or 'the default path'}>"
 
     async def _do(self, work: Callable[[Connection], T], *, durable: bool = False) -> T:
-        return await self._batches.run(work, durable=durable)
+        return await self._batches.run(work, durable=durable, whole=True)
 
     def _commit(self, jobs: list[Job[Connection]]) -> None:
         # In the thread: the first use reads the environment and the disk, and imports sqlite3.
@@ -203,6 +210,11 @@ class SqliteJournal:
 
             self._database = Database(self._given, name=FILE, version=VERSION, schema=SCHEMA, opened=_opened)
         self._database.call_all(jobs)
+
+    def _path(self) -> Path:
+        """Where the database is; known in the thread."""
+        assert self._database is not None
+        return self._database.path
 
     def _close(self) -> None:
         try:
@@ -214,7 +226,8 @@ class SqliteJournal:
 
 def _opened(database: Connection) -> None:
     _gateway_table.make(database)
-    database.execute(INDEX)
+    for statement in INDEX.split(";"):
+        database.execute(statement)
     _remove_leases_of_the_dead(database)
 
 
@@ -227,18 +240,19 @@ def _path_of(database: Connection) -> Path:
     return Path(database.execute("PRAGMA database_list").fetchone()[2])
 
 
-def _acquire(database: Connection, *, key: str, owner: str, now: float, ttl: float, presence: Presence) -> int | None:
-    path = _path_of(database)
+def _acquire(
+    database: Connection, *, key: str, owner: str, now: float, ttl: float, presence: Presence, path: Callable[[], Path]
+) -> int | None:
     row = database.execute("SELECT owner, fence, expires, alive FROM leases WHERE key = ?", (key,)).fetchone()
     last = 0
     if row is not None:
         holder, last, expires, alive = str(row[0]), number(row[1]), moment(row[2]), str(row[3])
-        if holder not in ("", owner) and expires > now and not (alive and dead(alive, path)):
+        if holder not in ("", owner) and expires > now and not (alive and dead(alive, path())):
             return None
     fence = max(last + 1, int(now * 1e6))
     database.execute(
         "INSERT OR REPLACE INTO leases (key, owner, fence, expires, alive) VALUES (?, ?, ?, ?, ?)",
-        (key, owner, fence, now + ttl, presence.name(path)),
+        (key, owner, fence, now + ttl, presence.name(path())),
     )
     return fence
 
@@ -343,10 +357,10 @@ def _forget(database: Connection, *, key: str, fence: int | None, now: float) ->
 def _prune(database: Connection, now: float) -> None:
     """Remove a few of the rows whose time is over."""
     database.execute(
-        """DELETE FROM uploads WHERE id IN (
-            SELECT id FROM uploads WHERE phase = ? AND changed + remember < ?
-            ORDER BY changed + remember LIMIT ?)""",
-        (Phase.FINISHED.value, now, LOT),
+        f"""DELETE FROM uploads WHERE id IN (
+            SELECT id FROM uploads WHERE phase = '{Phase.FINISHED.value}' AND changed + remember < ?
+            ORDER BY changed + remember LIMIT ?)""",  # noqa: S608
+        (now, LOT),
     )
     database.execute(
         "DELETE FROM leases WHERE key IN (SELECT key FROM leases WHERE expires < ? LIMIT ?)", (now - 86400, LOT)

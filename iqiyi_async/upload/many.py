@@ -53,8 +53,8 @@ async def upload_many(
             # What was begun has its outcome, although the items may have ended in an error.
             while running and not stopping:
                 await asyncio.wait(running)
-            # Behind the last outcome; one who has left early does not take it any more.
-            if not stopping:
+            # Behind the last outcome; who has left early does not take it any more, nor does a loop that ends.
+            if not stopping and not reader.cancelling():
                 await outcomes.put(None)
 
     stopping = False

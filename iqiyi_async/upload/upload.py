@@ -134,7 +134,8 @@ class Upload:
         before = current_turn.set(self._turn)
         try:
             await self._source.begin()
-            async with self._journal.lease() as entry:
+            look_for = self._source.fingerprint if self._source.rereadable and not self._again else None
+            async with self._journal.lease(look_for) as entry:
                 return await self._journey(entry)
         finally:
             current_turn.reset(before)

@@ -309,7 +309,7 @@ async def test_many_runners_claim_each_item_once(ledger_url: str, name: str) -> 
         assert len(numbers) == len(set(numbers)) == 300
 
 
-@pytest.mark.parametrize("how", ["removed", "emptied", "replaced"])
+@pytest.mark.parametrize("how", ["removed", "emptied", "replaced", "without its log"])
 async def test_a_file_that_goes_under_a_running_batch_is_noticed(tmp_path: Path, how: str) -> None:
     path = tmp_path / "spring.ledger"
     ledger = open_ledger(str(path), "spring")
@@ -318,6 +318,8 @@ async def test_a_file_that_goes_under_a_running_batch_is_noticed(tmp_path: Path,
     (claim,) = await ledger.claim(1, LONG)
     if how == "emptied":
         os.truncate(path, 0)
+    elif how == "without its log":
+        (tmp_path / "spring.ledger-wal").unlink()
     else:
         path.rename(tmp_path / "elsewhere")
     if how == "replaced":
@@ -325,6 +327,15 @@ async def test_a_file_that_goes_under_a_running_batch_is_noticed(tmp_path: Path,
     with pytest.raises(LedgerError, match="removed or replaced"):
         await ledger.begin(held(claim), entry())
     await ledger.aclose()
+
+
+async def test_the_states_of_some_sources(ledger: Ledger) -> None:
+    await ledger.add([item(n) for n in range(3)])
+    (claim,) = await ledger.claim(1, LONG)
+    known = [claim.source, item(2).source]
+    found = await ledger.states_of([*known, *(f"unknown {n}.mp4" for n in range(1200))])
+    assert sorted(found) == sorted(zip(known, [ItemState.HELD, ItemState.WAITING], strict=True))
+    assert await ledger.states_of([]) == []
 
 
 async def test_play_pages_are_kept(ledger: Ledger) -> None:

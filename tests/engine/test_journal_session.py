@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import attrs
 import pytest
 
-from iqiyi_async import ChunkReceipt, MemoryJournal, UploadError
+from iqiyi_async import ChunkReceipt, MemoryJournal, SqliteJournal, UploadError
+from iqiyi_async._concurrency import Background
 from iqiyi_async.models import Fingerprint, JournalEntry, Phase
 from iqiyi_async.upload.journal.session import JournalSession
 from iqiyi_async.upload.reading.base import AlreadyHeldError
@@ -492,3 +494,85 @@ async def test_what_a_journal_has_to_say_about_the_upload_is_passed_on() -> None
     with pytest.raises(UploadError, match=r"^another runner has this item$"):
         async with session(Strict()).lease():
             pass
+
+
+async def test_work_beside_that_has_just_ended_is_not_waited_for_again() -> None:
+    """Its callbacks have not run yet; waiting must neither spin nor hang."""
+    beside = Background()
+    ended = asyncio.Event()
+
+    async def work() -> None:
+        ended.set()
+
+    beside.begin(work())
+    await ended.wait()
+    await in_time(beside.wait())
+    assert not beside._tasks or all(task.done() for task in beside._tasks)
+
+
+async def test_what_a_journal_completes_is_held_only_where_its_own_class_says_so(tmp_path: Path) -> None:
+    """A derived class may wait for other things too: then its writes are shielded from a cancelled caller."""
+    begun, go = asyncio.Event(), asyncio.Event()
+
+    class Waits(SqliteJournal):
+        async def begin(self, key: str, fence: int, entry: JournalEntry) -> bool:
+            begun.set()
+            await go.wait()
+            return await super().begin(key, fence, entry)
+
+    journal = Waits(tmp_path / "uploads.db")
+    page = session(journal)
+
+    async def write() -> None:
+        async with page.lease():
+            await page.begin(ENTRY)
+
+    task = asyncio.create_task(write())
+    await in_time(begun.wait())
+    task.cancel()
+    await asyncio.sleep(0.01)
+    assert not task.done()
+    go.set()
+    await asyncio.wait([task])
+    assert task.cancelled()
+    assert await journal.load(KEY) is not None
+    await journal.aclose()
+
+
+async def test_an_upload_takes_four_commits(tmp_path: Path) -> None:
+    commits: list[list[str]] = []
+
+    class Noted(SqliteJournal):
+        def _commit(self, jobs: list[Any]) -> None:
+            commits.append([job._work.func.__name__.strip("_") for job in jobs])
+            super()._commit(jobs)
+
+    async def look() -> Fingerprint:
+        return ENTRY.fingerprint
+
+    journal = Noted(tmp_path / "uploads.db")
+    page = session(journal)
+    async with page.lease(look) as left:
+        assert left is None
+        assert await page.candidates(ENTRY.fingerprint) == ()
+        await page.begin(ENTRY)
+        await page.record(attrs.evolve(CHUNK, last=99))
+        await page.announce(Phase.FINISHING)
+        await page.finished()
+    await journal.aclose()
+    assert commits == [["acquire", "load", "find"], ["begin"], ["record", "advance"], ["advance", "release"]]
+
+
+async def test_a_last_range_is_written_although_nothing_follows_it(tmp_path: Path) -> None:
+    journal = SqliteJournal(tmp_path / "uploads.db")
+    page = session(journal)
+    last = attrs.evolve(CHUNK, last=99, md5="0" * 32)
+    with pytest.raises(UploadError, match="no service"):
+        async with page.lease():
+            await page.begin(ENTRY)
+            await page.record(last)
+            raise UploadError("no service")
+    found = await journal.load(KEY)
+    await journal.aclose()
+    assert found is not None
+    assert found.accepted == (last,)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from pathlib import Path
 
@@ -137,3 +138,18 @@ async def test_a_video_that_is_not_published_is_an_outcome_with_its_receipt(serv
 
 async def refuse(asked: Asked) -> bytes:
     return answer({"code": "Q00001"})
+
+
+def test_an_event_loop_that_ends_while_outcomes_wait_is_not_held_up(tmp_path: Path) -> None:
+    """One who leaves with an error, and without closing the iterator, leaves that to the end of the event loop."""
+    items = [UploadItem(tmp_path / f"missing {number}.mp4", NAME) for number in range(5)]
+
+    async def leave() -> None:
+        async with cloud("http://127.0.0.1:9") as client:
+            async for outcome in client.upload_many(items, concurrency=1):
+                raise RuntimeError(str(outcome.ok))
+
+    with ThreadPoolExecutor(1) as thread:
+        left = thread.submit(asyncio.run, leave())
+        with pytest.raises(RuntimeError, match="False"):
+            left.result(20)

@@ -252,3 +252,40 @@ def test_batches_serve_several_event_loops_at_once() -> None:
         assert [each.result(10) for each in told] == [[str(number) for number in range(50)]] * 3
     assert sum(map(len, commits.batches)) == 150
     commits.thread.stop()
+
+
+async def test_a_whole_job_is_done_although_its_caller_was_cancelled_before_its_turn() -> None:
+    commits = Commits()
+    first = asyncio.create_task(commits.write("a"))
+    await until_begun(commits)
+    second = asyncio.create_task(commits.jobs.run(lambda done: done.append("b"), whole=True))
+    await asyncio.sleep(0)
+    for _ in range(2):
+        second.cancel()
+        await asyncio.sleep(0.01)
+        assert not second.done(), "gone before its job was done"
+    commits.go.set()
+    assert await first == "a"
+    await asyncio.wait([second])
+    assert second.cancelled()
+    assert commits.batches == [["a"], ["b"]]
+    commits.thread.stop()
+
+
+def test_a_loop_that_stops_before_its_batch_began_keeps_no_other_waiting() -> None:
+    commits = Commits()
+    commits.go.set()
+    stopped = asyncio.new_event_loop()
+
+    async def leave() -> None:
+        loop = asyncio.get_running_loop()
+        loop.stop()
+        await commits.write("lost")
+
+    left = stopped.create_task(leave())
+    stopped.run_forever()
+    assert asyncio.run(asyncio.wait_for(commits.write("a"), 5)) == "a"
+    left.cancel()
+    stopped.run_until_complete(asyncio.wait([left]))
+    stopped.close()
+    commits.thread.stop()

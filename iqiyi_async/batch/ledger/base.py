@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 
 from ...errors import ConfigurationError
 from ...models import ChunkReceipt, JournalEntry, Phase
-from ..models import BatchStatus, Claim, Ending, ItemRecord, NewItem, Outlook
+from ..models import BatchStatus, Claim, Ending, ItemRecord, ItemState, NewItem, Outlook
 
 #: An item and the fence of its claim.
 Held = tuple[int, int]
@@ -28,11 +28,13 @@ class Ledger(ABC):
 
     Attributes:
         shared: whether several machines may share it; uploads then stop when their leases can't be renewed.
+        completes: as of an `UploadJournal`: calls are carried out to their ends, in the order in which they were made.
 
     Every method raises `LedgerError` if the ledger can't be reached.
     """
 
     shared: bool
+    completes: bool = False
 
     @abstractmethod
     async def open(self) -> None:
@@ -116,6 +118,10 @@ class Ledger(ABC):
     @abstractmethod
     async def records(self, after: int, limit: int) -> list[ItemRecord]:
         """The items behind a number, in their order."""
+
+    @abstractmethod
+    async def states_of(self, sources: Sequence[str]) -> list[tuple[str, ItemState]]:
+        """The items that have these sources: a source and a state for each, in no order."""
 
     @abstractmethod
     async def set_pages(self, pages: Sequence[tuple[int, str]]) -> None:

@@ -13,74 +13,14 @@ from typing import Any, TypeVar
 import attrs
 
 from ...models import ChunkReceipt, JournalEntry, Phase
-from ..models import BatchStatus, Claim, Ending, ItemRecord, NewItem, Outlook
+from ..models import BatchStatus, Claim, Ending, ItemRecord, ItemState, NewItem, Outlook
+from . import postgres_statements as statements
 from .base import Held, Ledger
 from .postgres_pool import LedgerPool
+from .postgres_statements import EPOCH, FENCE, HELD, NOW
 from .rows import claim_of, columns_of, entry_from_json, entry_to_json, record_of
 
 T = TypeVar("T")
-
-_NOW = "clock_timestamp()"
-_EPOCH = f"extract(epoch FROM {_NOW})::double precision"
-_FENCE = f"greatest(item.fence + 1, (extract(epoch FROM {_NOW}) * 1000000)::bigint)"
-_CLAIMED = "item.n, item.fence, source, metadata, file_type, key, attempts, file_id, size"
-#: Of two ways to be due each has its own index, and a lot of its own; both are locked, and the first few taken.
-_DUE = f"""
-    held AS (
-        SELECT n FROM iqiyi_batch_item WHERE batch = $1 AND state = 'held' AND expires <= {_NOW}
-        ORDER BY n LIMIT $2 FOR UPDATE SKIP LOCKED),
-    waiting AS (
-        SELECT n FROM iqiyi_batch_item WHERE batch = $1 AND state = 'waiting' AND not_before <= {_NOW}
-        ORDER BY n LIMIT $2 FOR UPDATE SKIP LOCKED),
-    due AS (SELECT n FROM held UNION ALL SELECT n FROM waiting LIMIT $2)
-"""  # noqa: S608
-_DUE_UPLOADED = f"""
-    due AS (
-        SELECT n FROM iqiyi_batch_item WHERE batch = $1 AND state = 'uploaded' AND (owner IS NULL OR expires <= {_NOW})
-        ORDER BY n LIMIT $2 FOR UPDATE SKIP LOCKED)
-"""  # noqa: S608
-_HELD = "n = $1 AND fence = $2 AND owner IS NOT NULL"
-_ENTRY = "n, file_id, phase, entry, changed"
-_ADD = """
-INSERT INTO iqiyi_batch_item (batch, identity, source, metadata, file_type, key, manifest, state, error)
-SELECT $1, t.identity, t.source, t.metadata, t.file_type, t.key, t.manifest,
-       CASE t.problem WHEN '' THEN 'waiting' ELSE 'invalid' END, t.problem
-FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[]) WITH ORDINALITY
-     AS t (identity, source, metadata, file_type, key, manifest, problem, place)
-ORDER BY t.place
-ON CONFLICT (batch, identity) DO NOTHING
-"""
-#: Of what is under way only the source is changed: a URL may have a new signature.
-_FRESH = "(state = 'waiting' AND entry = '' OR state = 'failed' AND phase IN ('', 'sending'))"
-_CHANGE = f"""
-UPDATE iqiyi_batch_item AS item SET source = t.source,
-    metadata = CASE WHEN {_FRESH} THEN t.metadata ELSE item.metadata END,
-    file_type = CASE WHEN {_FRESH} THEN t.file_type ELSE item.file_type END
-FROM unnest($2::text[], $3::text[], $4::text[], $5::text[]) AS t (identity, source, metadata, file_type)
-WHERE batch = $1 AND item.identity = t.identity AND ({_FRESH} OR state IN ('waiting', 'held'))
-"""  # noqa: S608
-_END = f"""
-UPDATE iqiyi_batch_item SET state = $3::text, attempts = $4,
-    not_before = CASE WHEN $5::double precision > 0 THEN {_NOW} + $5::double precision * interval '1 second'
-                      ELSE '-infinity' END,
-    phase = CASE $3::text WHEN 'uploaded' THEN 'finished' ELSE phase END,
-    changed = CASE $3::text WHEN 'uploaded' THEN {_EPOCH} ELSE changed END,
-    file_id = CASE $6::text WHEN '' THEN file_id ELSE $6::text END,
-    size = CASE $7::bigint WHEN 0 THEN size ELSE $7::bigint END,
-    seconds = CASE $8::double precision WHEN 0 THEN seconds ELSE $8::double precision END, error = $9, hint = $10,
-    owner = CASE WHEN $11::boolean THEN owner END, expires = CASE WHEN $11::boolean THEN expires END
-WHERE {_HELD} RETURNING 1
-"""  # noqa: S608
-_PUT_CHUNKS = """
-INSERT INTO iqiyi_batch_chunk (n, file_id, first, last, md5, attempts) VALUES ($1, $2, $3, $4, $5, $6)
-ON CONFLICT (n, file_id, first) DO UPDATE SET last = EXCLUDED.last, md5 = EXCLUDED.md5, attempts = EXCLUDED.attempts
-"""
-_RECORD = f"""
-INSERT INTO iqiyi_batch_chunk (n, file_id, first, last, md5, attempts)
-SELECT n, $3, $4, $5, $6, $7 FROM iqiyi_batch_item WHERE {_HELD}
-ON CONFLICT (n, file_id, first) DO UPDATE SET last = EXCLUDED.last, md5 = EXCLUDED.md5, attempts = EXCLUDED.attempts
-RETURNING 1
-"""  # noqa: S608
 
 
 class PostgresLedger(Ledger):
@@ -108,11 +48,11 @@ class PostgresLedger(Ledger):
     async def add(self, items: Sequence[NewItem]) -> int:
         async def work(connection: Any) -> int:
             columns = zip(*[(*columns_of(item), item.problem) for item in items], strict=True)
-            done = await connection.execute(_ADD, self._batch, *map(list, columns))
+            done = await connection.execute(statements.ADD, self._batch, *map(list, columns))
             added = int(done.rpartition(" ")[2])
             known = [columns_of(item)[:4] for item in items if not item.problem]
             if added < len(items) and known:
-                await connection.execute(_CHANGE, self._batch, *map(list, zip(*known, strict=True)))
+                await connection.execute(statements.CHANGE, self._batch, *map(list, zip(*known, strict=True)))
             return added
 
         return await self._pool.run(work)
@@ -124,14 +64,14 @@ class PostgresLedger(Ledger):
         )
 
     async def claim(self, limit: int, ttl: float) -> list[Claim]:
-        return await self._claim(_DUE, "'held'", limit, ttl, uploaded=False)
+        return await self._claim(statements.DUE, "'held'", limit, ttl, uploaded=False)
 
     async def claim_uploaded(self, limit: int, ttl: float) -> list[Claim]:
-        return await self._claim(_DUE_UPLOADED, "item.state", limit, ttl, uploaded=True)
+        return await self._claim(statements.DUE_UPLOADED, "item.state", limit, ttl, uploaded=True)
 
     async def renew(self, held: Sequence[Held], ttl: float) -> set[int]:
         rows = await self._rows(
-            f"UPDATE iqiyi_batch_item AS item SET expires = {_NOW} + $3 * interval '1 second'"  # noqa: S608
+            f"UPDATE iqiyi_batch_item AS item SET expires = {NOW} + $3 * interval '1 second'"  # noqa: S608
             " FROM unnest($1::bigint[], $2::bigint[]) AS mine (n, fence)"
             " WHERE item.n = mine.n AND item.fence = mine.fence AND owner IS NOT NULL RETURNING item.n",
             *_columns(held),
@@ -142,7 +82,7 @@ class PostgresLedger(Ledger):
     async def end(self, held: Held, ending: Ending) -> bool:
         async def work(connection: Any) -> bool:
             done = await connection.fetchval(
-                _END,
+                statements.END,
                 *held,
                 *(ending.state.value, ending.attempts, ending.delay, ending.file_id, ending.size, ending.seconds),
                 *(ending.error, ending.hint, ending.keep),
@@ -168,7 +108,7 @@ class PostgresLedger(Ledger):
 
     async def load(self, number: int, key: str) -> JournalEntry | None:
         async def work(connection: Any) -> JournalEntry | None:
-            sql = f"SELECT {_ENTRY} FROM iqiyi_batch_item WHERE n = $1 AND entry <> ''"  # noqa: S608
+            sql = f"SELECT {statements.ENTRY} FROM iqiyi_batch_item WHERE n = $1 AND entry <> ''"  # noqa: S608
             row = await connection.fetchrow(sql, number)
             return None if row is None else await _entry(connection, row, key)
 
@@ -177,29 +117,24 @@ class PostgresLedger(Ledger):
     async def begin(self, held: Held, entry: JournalEntry) -> bool:
         async def work(connection: Any) -> bool:
             mark = entry.fingerprint
+            row = (*held, entry.file_id, entry.phase.value, entry_to_json(entry), mark.digest, mark.size)
+            if not entry.accepted:
+                return await connection.fetchval(statements.BEGIN, *row) is not None
             async with connection.transaction():
-                done = await connection.fetchval(
-                    "UPDATE iqiyi_batch_item SET file_id = $3, phase = $4, entry = $5, digest = $6, size = $7,"  # noqa: S608
-                    f" changed = {_EPOCH} WHERE {_HELD} RETURNING 1",
-                    *held,
-                    *(entry.file_id, entry.phase.value, entry_to_json(entry), mark.digest, mark.size),
-                )
-                if done is None:
+                if await connection.fetchval(statements.BEGIN, *row) is None:
                     return False
-                await connection.execute("DELETE FROM iqiyi_batch_chunk WHERE n = $1", held[0])
-                if entry.accepted:
-                    rows = [_chunk(held[0], entry.file_id, each) for each in entry.accepted]
-                    await connection.executemany(_PUT_CHUNKS, rows)
+                rows = [_chunk(held[0], entry.file_id, each) for each in entry.accepted]
+                await connection.executemany(statements.PUT_CHUNKS, rows)
                 return True
 
         return await self._pool.run(work)
 
     async def record(self, held: Held, file_id: str, chunk: ChunkReceipt) -> bool:
         row = (file_id, chunk.first, chunk.last, chunk.md5, chunk.attempts)
-        return await self._value(_RECORD, *held, *row) is not None
+        return await self._value(statements.RECORD, *held, *row) is not None
 
     async def advance(self, held: Held, phase: Phase) -> bool:
-        sql = f"UPDATE iqiyi_batch_item SET phase = $3, changed = {_EPOCH} WHERE {_HELD} RETURNING 1"  # noqa: S608
+        sql = f"UPDATE iqiyi_batch_item SET phase = $3, changed = {EPOCH} WHERE {HELD} RETURNING 1"  # noqa: S608
         return await self._value(sql, *held, phase.value) is not None
 
     async def forget(self, held: Held) -> bool:
@@ -207,7 +142,7 @@ class PostgresLedger(Ledger):
             async with connection.transaction():
                 done = await connection.fetchval(
                     "UPDATE iqiyi_batch_item SET file_id = '', phase = '', entry = '', digest = ''"  # noqa: S608
-                    f" WHERE {_HELD} RETURNING 1",
+                    f" WHERE {HELD} RETURNING 1",
                     *held,
                 )
                 if done is not None:
@@ -219,7 +154,7 @@ class PostgresLedger(Ledger):
     async def find(self, number: int, size: int, digest: str) -> tuple[JournalEntry, ...]:
         async def work(connection: Any) -> tuple[JournalEntry, ...]:
             rows = await connection.fetch(
-                f"SELECT {_ENTRY} FROM iqiyi_batch_item WHERE digest = $1 AND digest <> '' AND size = $2"  # noqa: S608
+                f"SELECT {statements.ENTRY} FROM iqiyi_batch_item WHERE digest = $1 AND digest <> '' AND size = $2"  # noqa: S608
                 " AND phase = $3 AND n <> $4 LIMIT 100",
                 *(digest, size, Phase.FINISHED.value, number),
             )
@@ -239,7 +174,7 @@ class PostgresLedger(Ledger):
             "  (SELECT min(not_before) FROM iqiyi_batch_item WHERE batch = b.id AND state = 'waiting'"
             "   AND not_before > '-infinity'),"
             "  (SELECT min(expires) FROM iqiyi_batch_item WHERE batch = b.id AND state = 'held')"
-            f" ) - {_NOW}))::double precision, stopping, problem FROM iqiyi_batch b WHERE id = $1",
+            f" ) - {NOW}))::double precision, stopping, problem FROM iqiyi_batch b WHERE id = $1",
             self._batch,
         )
         if not rows:
@@ -258,7 +193,7 @@ class PostgresLedger(Ledger):
                 self._batch,
             )
             runners = await connection.fetchval(
-                f"SELECT count(*) FROM iqiyi_batch_slot WHERE batch = $1 AND expires > {_NOW}",  # noqa: S608
+                f"SELECT count(*) FROM iqiyi_batch_slot WHERE batch = $1 AND expires > {NOW}",  # noqa: S608
                 self._batch,
             )
             stop = await connection.fetchrow("SELECT stopping, problem FROM iqiyi_batch WHERE id = $1", self._batch)
@@ -274,6 +209,13 @@ class PostgresLedger(Ledger):
             *(self._batch, after, limit),
         )
         return [record_of(row) for row in rows]
+
+    async def states_of(self, sources: Sequence[str]) -> list[tuple[str, ItemState]]:
+        rows = await self._rows(
+            "SELECT source, state FROM iqiyi_batch_item WHERE batch = $1 AND source = ANY($2::text[])",
+            *(self._batch, list(sources)),
+        )
+        return [(row[0], ItemState(row[1])) for row in rows]
 
     async def set_pages(self, pages: Sequence[tuple[int, str]]) -> None:
         await self._rows(
@@ -317,17 +259,17 @@ class PostgresLedger(Ledger):
             while True:
                 row = await connection.fetchrow(
                     "WITH free AS (SELECT k FROM iqiyi_batch_slot WHERE batch = $1"  # noqa: S608
-                    f" AND expires <= {_NOW} ORDER BY k LIMIT 1 FOR UPDATE SKIP LOCKED)"
-                    f" UPDATE iqiyi_batch_slot AS item SET fence = {_FENCE}, taken = {_NOW}, renewed = {_NOW},"
-                    f" expires = {_NOW} + $2 * interval '1 second' FROM free WHERE item.batch = $1 AND item.k = free.k"
+                    f" AND expires <= {NOW} ORDER BY k LIMIT 1 FOR UPDATE SKIP LOCKED)"
+                    f" UPDATE iqiyi_batch_slot AS item SET fence = {FENCE}, taken = {NOW}, renewed = {NOW},"
+                    f" expires = {NOW} + $2 * interval '1 second' FROM free WHERE item.batch = $1 AND item.k = free.k"
                     " RETURNING item.k, item.fence",
                     *(self._batch, ttl),
                 )
                 row = row or await connection.fetchrow(
                     "INSERT INTO iqiyi_batch_slot AS item (batch, k, fence, expires, taken, renewed)"  # noqa: S608
                     " SELECT $1, coalesce((SELECT max(k) FROM iqiyi_batch_slot WHERE batch = $1), 0) + 1,"
-                    f" (extract(epoch FROM {_NOW}) * 1000000)::bigint, {_NOW} + $2 * interval '1 second',"
-                    f" {_NOW}, {_NOW} ON CONFLICT DO NOTHING RETURNING k, fence",
+                    f" (extract(epoch FROM {NOW}) * 1000000)::bigint, {NOW} + $2 * interval '1 second',"
+                    f" {NOW}, {NOW} ON CONFLICT DO NOTHING RETURNING k, fence",
                     *(self._batch, ttl),
                 )
                 if row is not None:
@@ -338,13 +280,13 @@ class PostgresLedger(Ledger):
     async def renew_slot(self, slot: Held, ttl: float) -> tuple[bool, int, bool]:
         async def work(connection: Any) -> tuple[bool, int, bool]:
             kept = await connection.fetchval(
-                f"UPDATE iqiyi_batch_slot SET renewed = {_NOW}, expires = {_NOW} + $4 * interval '1 second'"  # noqa: S608
+                f"UPDATE iqiyi_batch_slot SET renewed = {NOW}, expires = {NOW} + $4 * interval '1 second'"  # noqa: S608
                 " WHERE batch = $1 AND k = $2 AND fence = $3 RETURNING 1",
                 *(self._batch, *slot, ttl),
             )
             others = await connection.fetch(
                 "SELECT renewed > (SELECT taken FROM iqiyi_batch_slot WHERE batch = $1 AND k = $2)"  # noqa: S608
-                f" FROM iqiyi_batch_slot WHERE batch = $1 AND k <> $2 AND expires > {_NOW}",
+                f" FROM iqiyi_batch_slot WHERE batch = $1 AND k <> $2 AND expires > {NOW}",
                 *(self._batch, slot[0]),
             )
             return kept is not None, len(others) + 1, all(row[0] for row in others)
@@ -364,9 +306,9 @@ class PostgresLedger(Ledger):
 
     async def _claim(self, due: str, state: str, limit: int, ttl: float, *, uploaded: bool) -> list[Claim]:
         rows = await self._rows(
-            f"WITH {due} UPDATE iqiyi_batch_item AS item SET state = {state}, fence = {_FENCE}, owner = $3,"  # noqa: S608
-            f" expires = {_NOW} + $4 * interval '1 second' FROM due WHERE item.n = due.n"
-            f" AND NOT (SELECT stopping FROM iqiyi_batch WHERE id = $1) RETURNING {_CLAIMED}",
+            f"WITH {due} UPDATE iqiyi_batch_item AS item SET state = {state}, fence = {FENCE}, owner = $3,"  # noqa: S608
+            f" expires = {NOW} + $4 * interval '1 second' FROM due WHERE item.n = due.n"
+            f" AND NOT (SELECT stopping FROM iqiyi_batch WHERE id = $1) RETURNING {statements.CLAIMED}",
             *(self._batch, limit, uuid.uuid4(), ttl),
         )
         return sorted((claim_of(row, uploaded=uploaded) for row in rows), key=lambda claim: claim.number)

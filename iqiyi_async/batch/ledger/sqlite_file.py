@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Callable
 from contextlib import suppress
@@ -11,6 +10,7 @@ from typing import TypeVar
 
 from ...errors import ConfigurationError
 from ...stores import _private
+from ...stores._opened_file import OpenedFile
 from ...stores._worker import BackgroundThread, Batches, Job
 from .base import LedgerError
 
@@ -65,7 +65,7 @@ class LedgerFile:
         self._thread = BackgroundThread("iqiyi-async-ledger")
         self._jobs: Batches[sqlite3.Connection] = Batches(self._thread, self._commit)
         self._connection: sqlite3.Connection | None = None
-        self._identity = (0, 0)
+        self._file = OpenedFile()
         self._durable = False
 
     async def run(self, work: Callable[[sqlite3.Connection], T], *, durable: bool = False) -> T:
@@ -75,14 +75,16 @@ class LedgerFile:
             work: what is done, in the thread.
             durable: it has to survive a loss of power.
 
+        A caller that is cancelled waits until it is done.
+
         Raises:
             LedgerError: it could not be done.
         """
-        return await self._jobs.run(work, durable=durable)
+        return await self._jobs.run(work, durable=durable, whole=True)
 
     async def aclose(self) -> None:
         """Close the file; the next job opens it again."""
-        await self._thread.finish(self._close)
+        await self._jobs.finish(self._close)
         self._thread.stop()
 
     def _commit(self, jobs: list[Job[sqlite3.Connection]]) -> None:
@@ -103,11 +105,15 @@ class LedgerFile:
 
     def _connect(self) -> sqlite3.Connection:
         if self._connection is not None:
-            if _identity(self.path) != self._identity:
-                raise LedgerError(f"the ledger {self.path} was removed or replaced while it was used: bring it back")
+            if self._file.replaced():
+                raise LedgerError(
+                    f"the ledger {self.path} (or the -wal file beside it) was removed or replaced while it was used:"
+                    " bring it back"
+                )
             return self._connection
         self.path = self.path.absolute()
         self._make_file()
+        self._file.opening(self.path)
         connection = sqlite3.connect(self.path, timeout=BUSY, isolation_level=None)
         try:
             (mode,) = connection.execute("PRAGMA journal_mode").fetchone()
@@ -120,7 +126,8 @@ class LedgerFile:
         except BaseException:
             connection.close()
             raise
-        self._connection, self._identity, self._durable = connection, _identity(self.path), False
+        self._file.opened()
+        self._connection, self._durable = connection, False
         return connection
 
     def _make_file(self) -> None:
@@ -133,7 +140,7 @@ class LedgerFile:
             with suppress(FileExistsError):
                 _private.create(self.path)
         except (FileNotFoundError, NotADirectoryError, PermissionError) as problem:
-            if self._identity != (0, 0):
+            if self._file.identity != (0, 0):
                 raise  # It was there before: a mount may come back.
             raise ConfigurationError(f"the ledger {self.path} can't be made: {problem.strerror}") from None
 
@@ -157,12 +164,3 @@ class LedgerFile:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
-
-
-def _identity(path: Path) -> tuple[int, int]:
-    try:
-        found = os.stat(path)  # noqa: PTH116 - once for each transaction
-    except FileNotFoundError:
-        return (0, 0)
-    # A file that was emptied is not the one that it was: SQLite would go on with its log, others with a new one.
-    return (found.st_dev, found.st_ino) if found.st_size else (0, 0)

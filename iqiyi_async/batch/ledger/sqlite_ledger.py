@@ -15,6 +15,7 @@ from ..models import (
     Claim,
     Ending,
     ItemRecord,
+    ItemState,
     NewItem,
     Outlook,
 )
@@ -39,6 +40,7 @@ class SqliteLedger(Ledger):
     """
 
     shared = False
+    completes = True
 
     def __init__(
         self, path: Path, name: str, *, must_exist: bool = False, clock: Callable[[], float] = time.time
@@ -216,6 +218,18 @@ class SqliteLedger(Ledger):
                 (self._batch, after, limit),
             ).fetchall()
             return [record_of(row) for row in rows]
+
+        return await self._do(work)
+
+    async def states_of(self, sources: Sequence[str]) -> list[tuple[str, ItemState]]:
+        def work(database: sqlite3.Connection) -> list[tuple[str, ItemState]]:
+            found: list[tuple[str, ItemState]] = []
+            for start in range(0, len(sources), statements.LOT):
+                lot = sources[start : start + statements.LOT]
+                places = ", ".join("?" * len(lot))
+                sql = f"SELECT source, state FROM item WHERE batch = ? AND source IN ({places})"  # noqa: S608
+                found += [(row[0], ItemState(row[1])) for row in database.execute(sql, (self._batch, *lot))]
+            return found
 
         return await self._do(work)
 

@@ -17,6 +17,8 @@ from .rows import claim_of, columns_of, entry_from_json
 #: Takes up to so many items of a batch, at a time, for so many seconds.
 ClaimStatement = Callable[[sqlite3.Connection, int, int, float, float], list[Claim]]
 
+#: Values in one list of a statement: older SQLite takes up to 999.
+LOT = 500
 INSERT_CHUNK = "INSERT OR REPLACE INTO chunk (n, file_id, first, last, md5, attempts) VALUES (?, ?, ?, ?, ?, ?)"
 _CLAIMED = "n, fence, source, metadata, file_type, key, attempts, file_id, size"
 #: What may be claimed, each kind by its own index: otherwise all that is done would be passed by.

@@ -17,7 +17,7 @@ import attrs
 
 from ..._concurrency import Background, run_to_completion
 from ...errors import UploadError
-from ...models import ChunkReceipt, JournalEntry
+from ...models import ChunkReceipt, Fingerprint, JournalEntry
 from ...stores.base import UploadJournal
 from ..finish import boottime
 from ..reading.base import AlreadyHeldError
@@ -65,6 +65,8 @@ class JournalClaim:
         self._strict = strict
         # A journal whose calls take effect in the order in which they are made is told several things at once.
         self._ordered = bool(getattr(journal, "ordered", False)) and not strict
+        # A class that is derived from one that says so may wait for other things too: it has to say so itself.
+        self._completes = any(_says(each, "completes") for each in (journal, type(journal)))
         self._on_lost = on_lost
         lease = partial(Lease, on_refused=self._renewal_refused, on_failure=self._renewal_failed, clock=clock)
         self._unreleased: MutableMapping[str, str] = {} if unreleased is None else unreleased
@@ -78,6 +80,9 @@ class JournalClaim:
         self._missing = 0
         #: Whether accepted ranges are missing in the journal.
         self._incomplete = False
+        #: The last range, until it is written together with what follows it.
+        self._last: ChunkReceipt | None = None
+        self._looked: tuple[Fingerprint, asyncio.Task[tuple[JournalEntry, ...]]] | None = None
         self._beside = Background()
         self._reclaiming = asyncio.Lock()
         self.accepted: list[ChunkReceipt] = []
@@ -100,15 +105,24 @@ class JournalClaim:
         return self._lost is not None
 
     @asynccontextmanager
-    async def lease(self) -> AsyncGenerator[JournalEntry | None, None]:
+    async def lease(
+        self, look_for: Callable[[], Awaitable[Fingerprint]] | None = None
+    ) -> AsyncGenerator[JournalEntry | None, None]:
         """Hold the lease of this upload, and get what an earlier run has left.
+
+        Args:
+            look_for: gives the fingerprint of a source whose candidates will be asked for unless there is something:
+                where the journal allows it, they are looked for at the same time.
 
         Raises:
             UploadError: another run, here or in another process, holds it; or the journal can't be asked.
         """
         try:
-            yield await self._open() if self.active else None
+            wanted = await look_for() if look_for is not None and self._ordered else None
+            yield await self._open(wanted) if self.active else None
         finally:
+            if self._looked is not None:
+                await _ended(self._looked[1])
             if self._lease is not None and self._lease.fence is not None:
                 await run_to_completion(self._close(self._lease))
 
@@ -139,13 +153,15 @@ class JournalClaim:
 
     # The lease
 
-    async def _open(self) -> JournalEntry | None:
+    async def _open(self, look_for: Fingerprint | None) -> JournalEntry | None:
         journal, lease = self._journal, self._lease
         assert journal is not None
         assert lease is not None
         # The fence is kept in there: a caller that was cancelled has to give the lease back all the same.
         acquired = asyncio.ensure_future(lease.acquire())
         loaded = asyncio.ensure_future(journal.load(self._key)) if self._ordered else None
+        if self._ordered and look_for is not None:
+            self._looked = look_for, asyncio.ensure_future(journal.find(look_for.size, look_for.digest))
         try:
             held = await self._before_sending(run_to_completion(acquired))
             if held is False:
@@ -160,11 +176,8 @@ class JournalClaim:
             lease.keep()
             return await self._before_sending(journal.load(self._key) if loaded is None else loaded)
         finally:
-            if loaded is not None and not loaded.done():
-                loaded.cancel()
-                await run_to_completion(asyncio.wait([loaded]))
-            if loaded is not None and not loaded.cancelled():
-                loaded.exception()  # counts as seen
+            if loaded is not None:
+                await _ended(loaded)
 
     def _renewal_failed(self, problem: Exception) -> None:
         self._warn(problem)
@@ -214,8 +227,13 @@ class JournalClaim:
             return "another process has taken it over"
         logger.warning("the upload journal was removed or replaced; what is known of %s is written again", self._name)
         if entry is not None:
+            self._last = None
             await journal.begin(self._key, self.fence, attrs.evolve(entry, accepted=tuple(self.accepted)))
         return ""
+
+    def _carried_out(self, work: Awaitable[T]) -> Awaitable[T]:
+        """A write, to be awaited: it is not left half done, even if its caller is cancelled."""
+        return work if self._completes else run_to_completion(work)
 
     def _lose(self, why: str) -> None:
         if self._lost is None:
@@ -232,6 +250,7 @@ class JournalClaim:
 
     async def _close(self, lease: Lease) -> None:
         await lease.stop()
+        await self._write_last()
         try:
             await lease.release()
         except Exception as problem:  # noqa: BLE001 - a journal may raise the errors of its own library
@@ -258,10 +277,21 @@ class JournalClaim:
             self._journal = None
             return None
 
+    async def _write_last(self) -> None:
+        """Begin to write the last range, if it is not written yet; what is asked of the journal next comes behind it,
+        as a rule in the same commit."""
+        journal, chunk = self._journal, self._last
+        self._last = None
+        if journal is None or chunk is None or self._lost is not None:
+            return
+        write = partial(self._while_sending, lambda fence: journal.record(self._key, fence, chunk))
+        self._beside.begin(self._without_telling(write))
+        await asyncio.sleep(0)
+
     async def _while_sending(self, write: Callable[[int], Awaitable[bool]]) -> None:
         fence, began = self.fence, self._clock()
         try:
-            kept = await run_to_completion(write(fence))
+            kept = await self._carried_out(write(fence))
         except Exception as problem:
             if self._strict:
                 raise
@@ -281,6 +311,20 @@ class JournalClaim:
     @property
     def _name(self) -> str:
         return "(not begun)" if self._entry is None else self._entry.file_id
+
+
+def _says(thing: object, name: str) -> bool:
+    """Whether an attribute of the thing itself is true: one that is inherited does not count."""
+    return bool(getattr(thing, "__dict__", {}).get(name, False))
+
+
+async def _ended(reading: asyncio.Task[T]) -> None:
+    """Nobody needs what is being read any more."""
+    if not reading.done():
+        reading.cancel()
+        await run_to_completion(asyncio.wait([reading]))
+    if not reading.cancelled():
+        reading.exception()  # counts as seen
 
 
 def words_of(problem: Exception) -> str:

@@ -10,7 +10,6 @@ The rules of this file:
 from __future__ import annotations
 
 import logging
-from functools import partial
 
 import attrs
 
@@ -34,7 +33,10 @@ class JournalSession(JournalClaim):
         """
         if self._journal is None:
             return ()
-        found = await self._before_sending(self._journal.find(fingerprint.size, fingerprint.digest))
+        looked, self._looked = self._looked, None
+        same = looked is not None and looked[0] == fingerprint
+        find = looked[1] if looked and same else self._journal.find(fingerprint.size, fingerprint.digest)
+        found = await self._before_sending(find)
         return () if found is None else tuple(each for each in found if each.key != self._key)
 
     async def adopt(self, entry: JournalEntry) -> bool:
@@ -78,7 +80,7 @@ class JournalSession(JournalClaim):
         if self._journal is not None:
             fence = self.fence
             write = self._journal.begin(self._key, fence, entry)
-            kept = await self._before_sending(run_to_completion(write))
+            kept = await self._before_sending(self._carried_out(write))
             self._entry, self._incomplete = entry, False
             await self._kept(kept, fence)
 
@@ -87,12 +89,12 @@ class JournalSession(JournalClaim):
         self._entry, journal = entry, self._journal
         if journal is not None:
             full = attrs.evolve(entry, accepted=tuple(self.accepted))
-            self._incomplete = False
+            self._incomplete, self._last = False, None
             await self._while_sending(lambda fence: journal.begin(self._key, fence, full))
 
     async def record(self, chunk: ChunkReceipt) -> None:
         """Add an accepted range; a journal that fails is warned of, and left alone for a while: what it misses is sent
-        again by the next run. The last one may still be written when this returns: what follows it waits for that.
+        again by the next run. The last one may be written only with what follows it, which is at hand.
 
         Raises:
             UploadError: the lease is lost.
@@ -102,12 +104,11 @@ class JournalSession(JournalClaim):
         journal = self._journal
         if journal is not None and self._clock() < self._alone_until:
             self._incomplete = True
+        elif journal is not None and self._ordered and self._missing <= 0:
+            await self._write_last()
+            self._last = chunk
         elif journal is not None:
-            write = partial(self._while_sending, lambda fence: journal.record(self._key, fence, chunk))
-            if self._ordered and self._missing <= 0:
-                self._beside.begin(self._without_telling(write))
-            else:
-                await write()
+            await self._while_sending(lambda fence: journal.record(self._key, fence, chunk))
 
     async def announce(self, phase: Phase) -> None:
         """Write down what is about to be sent to the service and can't be undone.
@@ -122,7 +123,8 @@ class JournalSession(JournalClaim):
             return
         fence = self.fence
         try:
-            kept = await run_to_completion(journal.advance(self._key, fence, phase))
+            await self._write_last()
+            kept = await self._carried_out(journal.advance(self._key, fence, phase))
             await self._beside.wait()
             self.check()
             if kept:
@@ -186,13 +188,14 @@ class JournalSession(JournalClaim):
     async def forget(self) -> None:
         """Remove the entry; a journal that fails is warned of."""
         await self._beside.wait()
-        self._entry, self.accepted = None, []
+        self._entry, self.accepted, self._last = None, [], None
         if self._journal is not None and self._lost is None:
             try:
-                await run_to_completion(self._journal.forget(self._key, self.fence))
+                await self._carried_out(self._journal.forget(self._key, self.fence))
             except Exception as problem:  # noqa: BLE001 - a journal may raise the errors of its own library
                 self._warn(problem)
 
     def _holds(self, entry: JournalEntry) -> None:
         self.accepted: list[ChunkReceipt] = list(entry.accepted)
+        self._last = None
         self._missing = entry.fingerprint.size - sum(chunk.size for chunk in entry.accepted)
