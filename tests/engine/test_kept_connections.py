@@ -301,47 +301,6 @@ async def test_answer_that_came_before_a_write_failed_is_heard(status: str) -> N
                 assert not isinstance(caught.value, TransportError), caught.value
 
 
-def refuse_behind_tls(listener: socket.socket, refusal: bytes) -> None:
-    """Read the head of each request, answer, and close with the body unread; until the listener is closed."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(PEM)
-    while True:
-        try:
-            plain, _ = listener.accept()
-        except OSError:
-            return
-        # The answer must not wait for what the client confirms: the end of the connection would overtake it.
-        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        with suppress(OSError), context.wrap_socket(plain, server_side=True) as peer:
-            head = b""
-            while b"\r\n\r\n" not in head and (more := peer.recv(1024)):
-                head += more
-            peer.sendall(refusal)
-
-
-@pytest.mark.parametrize(
-    "refusal",
-    [answer({}, status="413 Too Large"), b"HTTP/1.0 413 Too Large\r\n\r\n<html>"],
-    ids=["whole", "until the end"],
-)
-async def test_answer_behind_tls_that_came_before_a_write_failed_is_heard(service: Service, refusal: bytes) -> None:
-    """What is encrypted is still with the system when the write fails."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        thread = threading.Thread(target=refuse_behind_tls, args=(listener, refusal))
-        thread.start()
-        try:
-            service._upload_host = f"https://127.0.0.1:{listener.getsockname()[1]}"
-            trusting = ssl.create_default_context(cafile=PEM)
-            async with cloud(service.url, retry=ONCE, ssl_context=trusting) as client:
-                ticket = await client.request_upload("mp4", 16_000_000)
-                for _ in range(40):
-                    with pytest.raises(VideoCloudError, match="HTTP 413"):
-                        await client.upload_chunk(ticket, 0, bytes(4_000_000))
-        finally:
-            listener.shutdown(socket.SHUT_RDWR)
-            thread.join()
-
-
 async def test_pool_is_shared(service: Service) -> None:
     """Clients of two app keys, one bounded pool of workers."""
 
