@@ -108,6 +108,27 @@ async def test_request_that_meets_a_connection_just_closed_is_sent_once_more(ser
     assert len(seen) == 2
 
 
+@pytest.mark.parametrize("status", ["408 Request Timeout", "421 Misdirected Request"])
+async def test_server_that_gives_a_kept_connection_up_in_words(service: Service, status: str) -> None:
+    """As HAProxy and Apache do it when the time of an idle connection is over: the answer meets the next request."""
+    seen: set[int] = set()
+
+    def given_up(operation: str) -> None:
+        async def last_words(asked: Asked) -> bytes | None:
+            again, _ = asked.connection in seen, seen.add(asked.connection)
+            return answer(status=status, headers="Connection: close\r\n", body=b"") if again else None
+
+        service.hooks[operation] = last_words
+
+    for operation in ("authorize", "request_upload", "upload_chunk", "set_metadata", "finish_upload", "get_status"):
+        given_up(operation)
+    slow = RetryPolicy(initial_backoff=60, max_backoff=60)
+    async with cloud(service.url, retry=slow, max_workers=2) as client:
+        for number in range(3):
+            await in_time(client.upload(content(200_000 + number), NAME, file_type="mp4"))
+    assert len(service.published) == 3
+
+
 async def test_finish_that_meets_a_connection_just_closed_waits_for_nothing(service: Service) -> None:
     """The status tells at once what became of it, and nothing of it speaks against the service."""
     told: list[asyncio.StreamWriter] = []
