@@ -5,6 +5,7 @@ What carries it is always an `httpx.AsyncBaseTransport`: a connection of our own
 
 from __future__ import annotations
 
+import re
 import ssl
 import sys
 from collections.abc import Awaitable, Callable
@@ -31,6 +32,9 @@ _MOST_BUFFERED = 4 * MIB
 
 #: The headers of an answer that say anything to us.
 _LOOKED_AT = frozenset({b"content-encoding", b"retry-after", b"date"})
+
+#: What packs an answer. Other words in that header (``none``, ``UTF-8``) say nothing, and nobody heeds them.
+_PACKED = re.compile(r"\b(?:gzip|deflate|compress|br|zstd)\b", re.IGNORECASE)
 
 #: No connection was made, or none was to be had: nothing has been sent.
 _NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
@@ -198,6 +202,6 @@ def _answer(response: httpx.Response, asked_at: float, answered_at: float) -> An
     for name, value in response.raw_headers if isinstance(response, SealedResponse) else response.headers.raw:
         if (known := name.lower()) in _LOOKED_AT:
             told.setdefault(known, value.decode("latin-1"))
-    if told.get(b"content-encoding", "identity").strip().lower() != "identity":
+    if _PACKED.search(told.get(b"content-encoding", "")):
         raise ResponseError("the answer is compressed, which was not asked for", status=status)
     return Answer(status, content, asked_at, told.get(b"retry-after"), answered_at, told.get(b"date"))
