@@ -95,8 +95,8 @@ def tidy(raw: bytes) -> bytes | None:
     """An answer whose length is given in a way that curl and others accept, with a head as llhttp wants it.
 
     ``Transfer-Encoding: identity`` says nothing and goes; a length that is given twice, both times the same, is given
-    once; beside ``chunked`` a length does not count (RFC 9112, 6.3). Lines that are no headers go, and interim heads. None
-    while the head has no end.
+    once; beside ``chunked`` a length does not count (RFC 9112, 6.3). Lines that are no headers go, and interim
+    heads. None while the head has no end.
 
     Raises:
         ValueError: it is no HTTP, or its lengths differ.
