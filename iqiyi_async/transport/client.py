@@ -17,7 +17,7 @@ from .._redaction import iter_causes, strip_tracebacks
 from ..config import KIB, MIB
 from ..errors import ConfigurationError, ResponseError, TransportError
 from ..protocol import hosts
-from ..protocol.wire import Answer, Request, Secrets
+from ..protocol.wire import Answer, Request, SecretName, Secrets
 from .foreign import ForeignFaultError
 from .lane import SealedResponse, StaleConnectionError, WholeBody
 from .pool import ConnectionPool, Lane
@@ -142,12 +142,20 @@ class HttpClient:
                 raise ConfigurationError("the client is closed; make a new one")
             lane = await pool.acquire(hosts.origin(request.url), self._make, fresh=fresh)
             body = RequestBody(request.body, on_sent, told, allow)
+            # What is left of an answer with a token would stand in a foreign transport's next error, and in its log.
+            last = not self._quotes and SecretName.APP_KEY in request.secrets
             try:
                 admit()
                 asked_at = self._clock()
                 response = await lane.handle_async_request(
                     build_request(
-                        request, secrets, self._trusted, body=body, timeout=timeout, whole_url=self._whole_url
+                        request,
+                        secrets,
+                        self._trusted,
+                        body=body,
+                        timeout=timeout,
+                        whole_url=self._whole_url,
+                        last=last,
                     )
                 )
             except (httpx.TransportError, TimeoutError, OSError) as problem:
