@@ -11,7 +11,7 @@ import ssl
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import aclosing
 from types import TracebackType
-from typing import Self, cast
+from typing import ClassVar, Self, cast
 
 import httpx
 
@@ -19,7 +19,7 @@ from . import _validation
 from ._fair_queue import Turn
 from ._listing import pages, pages_of_some
 from ._publication import Publication
-from ._runtime import ClientRuntime
+from ._runtime import ClientRuntime, Timing
 from .config import Endpoints, RetryPolicy, UploadOptions
 from .errors import ConfigurationError, ServiceError, UnknownFileError
 from .models import (
@@ -76,6 +76,8 @@ class AsyncVideoCloud:
         ConfigurationError: a parameter is of the wrong kind or empty.
     """
 
+    _timing: ClassVar[Timing] = Timing()
+
     def __init__(
         self,
         app_key: str,
@@ -114,6 +116,7 @@ class AsyncVideoCloud:
             )
         self._runtime: ClientRuntime = ClientRuntime(
             credentials,
+            self._timing,
             token_store=_validation.given("token_store", token_store, TokenStore, MemoryTokenStore),
             journal=journal,
             endpoints=endpoints,
@@ -132,7 +135,7 @@ class AsyncVideoCloud:
             patience=retry.outage_patience,
             sleep=wait,
             clock=loop_time,
-            random=self._runtime.random,
+            random=self._timing.random,
         )
 
     @classmethod

@@ -156,7 +156,12 @@ class Uploads:
             finally:
                 self._handles.discard(handle)
 
-        handle = UploadHandle(work, on_progress=on_progress, clock=asyncio.get_running_loop().time)
+        handle = UploadHandle(
+            work,
+            on_progress=on_progress,
+            clock=asyncio.get_running_loop().time,
+            event_seconds=self._service.event_seconds,
+        )
         self._handles.add(handle)
         handle.when_ended(self._handles.discard)
         return handle
