@@ -57,7 +57,9 @@ class Route:
         self._at = 0
         self._failures = 0.0
         self._since = 0.0
-        #: How often an address was left for the next one.
+        #: How many addresses were left since a range arrived.
+        self._left = 0
+        #: How often an address was left for one that had not been tried since a range arrived.
         self.moves: int = 0
 
     @property
@@ -79,12 +81,14 @@ class Route:
             return False
         self._at = (self._at + 1) % len(self._addresses)
         self._failures = 0.0
-        self.moves += 1
+        self._left += 1
+        # Once round: where all of them fail, an upload ends.
+        self.moves += self._left < len(self._addresses)
         return True
 
     def arrived(self) -> None:
         """A range was answered."""
-        self._failures = 0.0
+        self._failures, self._left = 0.0, 0
 
     def failed(self, used: str, error: VideoCloudError) -> bool:
         """A range to `used` did not get through.
