@@ -18,6 +18,7 @@ import attrs
 import httpx
 
 from ._auth import Send, TokenManager
+from ._clocks import boottime, loop_time
 from ._outage import Outage
 from ._patience import Patience
 from ._retry import Retries
@@ -32,7 +33,7 @@ from .stores.base import TokenStore, UploadJournal
 from .transport import ConnectionPool, Connector, Deadlines, HttpClient, NameService
 from .transport.foreign import ForeignTransport, takes_targets
 from .transport.lane import LaneTransport
-from .upload.finish import Finisher, boottime, loop_time, wait
+from .upload.finish import Finisher
 from .upload.routes import BackupHosts
 from .upload.sharing.bandwidth import RequestLimiter
 from .upload.sharing.workers import WorkerPool
@@ -144,10 +145,12 @@ class ClientRuntime:
             parameters=options.parameters,
             boundary=self.pool.boundary,
             patience=options.doubt_patience,
-            sleep=wait,
+            sleep=asyncio.sleep,
             clock=loop_time,
         )
-        self.patience: Patience = Patience(retry.outage_patience, sleep=wait, clock=loop_time, random=timing.random)
+        self.patience: Patience = Patience(
+            retry.outage_patience, sleep=asyncio.sleep, clock=loop_time, random=timing.random
+        )
         service = Service(
             self.session,
             endpoints,

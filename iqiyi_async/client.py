@@ -6,6 +6,7 @@ of the protocol, any step of an upload, and any wiring.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import ssl
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
@@ -16,6 +17,7 @@ from typing import ClassVar, Self, cast
 import httpx
 
 from . import _validation
+from ._clocks import loop_time
 from ._fair_queue import Turn
 from ._listing import pages, pages_of_some
 from ._publication import Publication
@@ -41,7 +43,7 @@ from .protocol import hosts, uploads, videos
 from .protocol.wire import SecretName, Secrets
 from .stores import MemoryTokenStore
 from .stores.base import TokenStore, UploadJournal, check_journal
-from .upload.finish import FinishInDoubtError, loop_time, wait
+from .upload.finish import FinishInDoubtError
 from .upload.handle import UploadHandle
 from .upload.many import Items, upload_many
 from .upload.progress import OnProgress
@@ -133,7 +135,7 @@ class AsyncVideoCloud:
             self.get_status,
             lambda file_ids: self.list_videos(file_ids, page_size=videos.MAX_PAGE),
             patience=retry.outage_patience,
-            sleep=wait,
+            sleep=asyncio.sleep,
             clock=loop_time,
             random=self._timing.random,
         )
