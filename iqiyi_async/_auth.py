@@ -37,7 +37,6 @@ HARD_SECONDS = 60.0
 HARD = 0.05
 #: Longer than any renewal takes with its retries; a holder that died is replaced after this many seconds.
 LEASE_SECONDS = 60.0
-STORE_SECONDS = 20.0  # A store that says nothing for so long has failed.
 #: After a renewal in the soft window failed, the next is not tried before so many seconds.
 COOL_DOWN_SECONDS = 15.0
 
@@ -57,6 +56,7 @@ class TokenManager:
         clock: Unix time in seconds.
         random: a number from 0 to 1.
         impatience: how long a call that somebody waits for joins a renewal that was begun for uploads, in seconds.
+        store_seconds: a store that says nothing for so long has failed.
     """
 
     def __init__(
@@ -70,6 +70,7 @@ class TokenManager:
         clock: Callable[[], float],
         random: Callable[[], float],
         impatience: float = 5.0,
+        store_seconds: float = 20.0,
     ) -> None:
         self._credentials = Secrets({SecretName.APP_KEY: app_key, SecretName.APP_SECRET: app_secret})
         self._endpoints = endpoints
@@ -78,6 +79,7 @@ class TokenManager:
         self._clock = clock
         self._random = random
         self._impatience = impatience
+        self._store_seconds = store_seconds
         self._key = hashlib.blake2b(f"{app_key}\n{endpoints.api}".encode(), digest_size=16).hexdigest()
         self._now: StoredToken | None = None
         self._flight: asyncio.Task[StoredToken] | None = None
@@ -273,9 +275,9 @@ class TokenManager:
             await lease.__aexit__(None, None, None)
 
     @asynccontextmanager
-    async def _store_may_fail(self, seconds: float = STORE_SECONDS) -> AsyncGenerator[None, None]:
+    async def _store_may_fail(self, seconds: float | None = None) -> AsyncGenerator[None, None]:
         try:
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(seconds or self._store_seconds):
                 yield
         except Exception as problem:  # noqa: BLE001 - a store of the caller's may raise whatever its library does
             if not self._store_failed:

@@ -10,12 +10,15 @@ import asyncio
 import random
 import ssl
 import time
+from collections.abc import Callable
 from functools import partial
 
 import anyio
+import attrs
 import httpx
 
 from ._auth import Send, TokenManager
+from ._clocks import boottime, loop_time
 from ._outage import Outage
 from ._patience import Patience
 from ._retry import Retries
@@ -30,7 +33,7 @@ from .stores.base import TokenStore, UploadJournal
 from .transport import ConnectionPool, Connector, Deadlines, HttpClient, NameService
 from .transport.foreign import ForeignTransport, takes_targets
 from .transport.lane import LaneTransport
-from .upload.finish import Finisher, boottime, loop_time, wait
+from .upload.finish import Finisher
 from .upload.routes import BackupHosts
 from .upload.sharing.bandwidth import RequestLimiter
 from .upload.sharing.workers import WorkerPool
@@ -41,18 +44,36 @@ from .upload.uploads import Uploads
 LEFTOVER_SECONDS = 5.0
 
 
+@attrs.frozen
+class Timing:
+    """Clocks, chance, and the seconds that no option changes. A simulation has its own, and so have tests.
+
+    Attributes:
+        wall_clock: Unix time in seconds.
+        lease_clock: seconds on a clock that goes on in suspend: leases are counted by it.
+        random: a number from 0 to 1.
+        store_seconds: a token store that says nothing for so long has failed.
+        cancel_seconds: how long a cancelled caller waits at most while the service is told that an upload is off.
+        late_seconds: no range is sent once more before.
+        event_seconds: between two events of an upload.
+    """
+
+    wall_clock: Callable[[], float] = time.time
+    lease_clock: Callable[[], float] = boottime
+    random: Callable[[], float] = random.random
+    store_seconds: float = 20.0
+    cancel_seconds: float = 5.0
+    late_seconds: float = 1.0
+    event_seconds: float = 0.1
+
+
 class ClientRuntime:
     """The rooms of one client."""
-
-    #: Unix time in seconds; a simulation sets its own.
-    wall_clock = staticmethod(time.time)
-    random = staticmethod(random.random)
-    #: Seconds on a clock that goes on in suspend: leases are counted by it.
-    lease_clock = staticmethod(boottime)
 
     def __init__(
         self,
         credentials: Secrets,
+        timing: Timing,
         *,
         token_store: TokenStore,
         journal: UploadJournal | None,
@@ -64,10 +85,11 @@ class ClientRuntime:
         ssl_context: ssl.SSLContext | None = None,
         shared: ClientRuntime | None = None,
     ) -> None:
+        self.timing = timing
         self.endpoints = endpoints
         self._shared = shared
         self.options = options
-        self.pool: WorkerPool = WorkerPool(options) if shared is None else shared.pool
+        self.pool: WorkerPool = WorkerPool(options, timing.late_seconds) if shared is None else shared.pool
         self.pool.join()
         workers = self.pool.tuner.most_workers
         #: Connections for ranges. Clients that share a pool share their number.
@@ -84,7 +106,7 @@ class ClientRuntime:
             ranges=self.ranges,
             trusted=trusted,
             deadlines=Deadlines(options.connect_timeout, options.stall_timeout),
-            clock=self.wall_clock,
+            clock=timing.wall_clock,
             before_request=None if requests is None else RequestLimiter(requests, time.monotonic).take,
             # httpx's own transport takes the target from where it holds no secret for instruments to note.
             whole_url=transport is not None and not takes_targets(transport),
@@ -98,20 +120,21 @@ class ClientRuntime:
                 endpoints=endpoints,
                 store=token_store,
                 send=send,
-                clock=self.wall_clock,
-                random=self.random,
+                clock=timing.wall_clock,
+                random=timing.random,
                 impatience=max(5.0, call_retry.outage_patience),
+                store_seconds=timing.store_seconds,
             )
 
         # Where calls without a range go. A host of ranges alone has a gate of its own.
         elsewhere = frozenset[str]() if options.parameters == "body" else frozenset({hosts.origin(endpoints.forms)})
         service_origins = (trusted - elsewhere) | {hosts.origin(endpoints.api), hosts.origin(endpoints.upload)}
-        self._outage = Outage(service_origins, retry, self.random)
+        self._outage = Outage(service_origins, retry, timing.random)
         self.session = Session(
             http=self._http,
             outage=self._outage,
-            retries=Retries(retry, self.random),
-            call_retries=Retries(call_retry, self.random),
+            retries=Retries(retry, timing.random),
+            call_retries=Retries(call_retry, timing.random),
             make_auth=make_auth,
             telemetry=Telemetry(ranges=options.trace_ranges),
         )
@@ -122,17 +145,28 @@ class ClientRuntime:
             parameters=options.parameters,
             boundary=self.pool.boundary,
             patience=options.doubt_patience,
-            sleep=wait,
+            sleep=asyncio.sleep,
             clock=loop_time,
         )
-        self.patience: Patience = Patience(retry.outage_patience, sleep=wait, clock=loop_time, random=self.random)
-        service = Service(self.session, endpoints, options, self.pool, BackupHosts(endpoints.backups), self.finisher)
+        self.patience: Patience = Patience(
+            retry.outage_patience, sleep=asyncio.sleep, clock=loop_time, random=timing.random
+        )
+        service = Service(
+            self.session,
+            endpoints,
+            options,
+            self.pool,
+            BackupHosts(endpoints.backups),
+            self.finisher,
+            cancel_seconds=timing.cancel_seconds,
+            event_seconds=timing.event_seconds,
+        )
         self.uploads: Uploads = Uploads(
             service,
             resources=self.pool.resources,
             journal=journal,
             account=self.auth.account,
-            lease_clock=self.lease_clock,
+            lease_clock=timing.lease_clock,
         )
         self._loop: asyncio.AbstractEventLoop | None = None
         self.state = "open"

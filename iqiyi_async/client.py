@@ -6,20 +6,22 @@ of the protocol, any step of an upload, and any wiring.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import ssl
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import aclosing
 from types import TracebackType
-from typing import Self, cast
+from typing import ClassVar, Self, cast
 
 import httpx
 
 from . import _validation
+from ._clocks import loop_time
 from ._fair_queue import Turn
 from ._listing import pages, pages_of_some
 from ._publication import Publication
-from ._runtime import ClientRuntime
+from ._runtime import ClientRuntime, Timing
 from .config import Endpoints, RetryPolicy, UploadOptions
 from .errors import ConfigurationError, ServiceError, UnknownFileError
 from .models import (
@@ -41,7 +43,7 @@ from .protocol import hosts, uploads, videos
 from .protocol.wire import SecretName, Secrets
 from .stores import MemoryTokenStore
 from .stores.base import TokenStore, UploadJournal, check_journal
-from .upload.finish import FinishInDoubtError, loop_time, wait
+from .upload.finish import FinishInDoubtError
 from .upload.handle import UploadHandle
 from .upload.many import Items, upload_many
 from .upload.progress import OnProgress
@@ -75,6 +77,8 @@ class AsyncVideoCloud:
     Raises:
         ConfigurationError: a parameter is of the wrong kind or empty.
     """
+
+    _timing: ClassVar[Timing] = Timing()
 
     def __init__(
         self,
@@ -114,6 +118,7 @@ class AsyncVideoCloud:
             )
         self._runtime: ClientRuntime = ClientRuntime(
             credentials,
+            self._timing,
             token_store=_validation.given("token_store", token_store, TokenStore, MemoryTokenStore),
             journal=journal,
             endpoints=endpoints,
@@ -130,9 +135,9 @@ class AsyncVideoCloud:
             self.get_status,
             lambda file_ids: self.list_videos(file_ids, page_size=videos.MAX_PAGE),
             patience=retry.outage_patience,
-            sleep=wait,
+            sleep=asyncio.sleep,
             clock=loop_time,
-            random=self._runtime.random,
+            random=self._timing.random,
         )
 
     @classmethod

@@ -28,6 +28,7 @@ FLOORS: dict[str, float] = {
     "_fair_queue": 0,
     "protocol": 1,
     "transport": 3,
+    "_clocks": 2,
     "_outage": 2,
     "_retry": 3,
     "_concurrency": 3,

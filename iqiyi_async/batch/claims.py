@@ -7,8 +7,8 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
+from .._clocks import boottime
 from .._concurrency import run_to_completion
-from ..upload.finish import boottime
 from .heartbeat import Heartbeat
 from .ledger.base import Ledger, LedgerError
 from .models import Claim, Ending

@@ -19,12 +19,12 @@ from typing import Any
 import anyio
 import attrs
 
+from .._clocks import boottime
 from .._concurrency import run_to_completion
 from .._redaction import shown
 from ..client import AsyncVideoCloud
 from ..errors import VideoCloudError
 from ..models import UploadItem, UploadOutcome, UploadReceipt, VideoStatus
-from ..upload.finish import boottime
 from ..upload.handle import UploadHandle
 from .claims import FIRST_WAIT, LONGEST_WAIT, Claims
 from .heartbeat import Heartbeat

@@ -21,6 +21,9 @@ KEEPALIVE = 25.0
 #: A kept connection that ends without a byte of an answer so soon after the first write was closed before, in seconds.
 STALE_SECONDS = 1.0
 
+#: What a server says to a kept connection that it gives up, just when a request comes (RFC 9110, 15.5.9 and 15.5.20):
+#: the request may be sent over another one.
+_GIVEN_UP = (408, 421)
 
 OnSent = Callable[[int], None]
 
@@ -144,6 +147,9 @@ class LaneTransport(httpx.AsyncBaseTransport):
             if not whole:
                 # After an error or a cancellation nobody knows what state the connection is in.
                 self._hang_up()
+        if reused and reply.status in _GIVEN_UP:
+            self._hang_up()
+            raise StaleConnectionError(f"the kept connection was given up (HTTP {reply.status})")
         return SealedResponse(reply.status, reply.headers, reply.content)
 
     def close(self) -> None:

@@ -132,6 +132,7 @@ def build_request(
     body: RequestBody | None = None,
     timeout: dict[str, float] | None = None,
     whole_url: bool = False,
+    last: bool = False,
 ) -> httpx.Request:
     """Put the secrets of a request in their places.
 
@@ -143,6 +144,7 @@ def build_request(
         timeout: seconds, for the extension of that name.
         whole_url: put the query into the URL, for a transport that may not know ``extensions["target"]``, or may make
             something else of it. Without it the URL holds no secret, so that instruments may note it.
+        last: ask for the connection to be closed after the answer.
 
     Raises:
         MisdirectedSecretError: the request has a place for a secret but its host is not a trusted one.
@@ -163,6 +165,8 @@ def build_request(
         form = fields_only(request.boundary, filled)
         body, size = RequestBody((form,)), len(form)
     headers = [(b"Host", _bytes(where.authority)), _USER_AGENT, _NO_CODING, *_filled(request.headers, secrets)]
+    if last:
+        headers.append((b"Connection", b"close"))
     if size or request.method == "POST":
         headers.append((b"Content-Length", b"%d" % size))
     stream: httpx.AsyncByteStream = (body or RequestBody(request.body)) if size else httpx.ByteStream(b"")

@@ -6,9 +6,7 @@ a fresh connection. After such a finish an absent video is in doubt too: the sta
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import time
 from collections.abc import Awaitable, Callable
 
 from .._session import Session
@@ -19,8 +17,6 @@ from ..protocol import uploads, videos
 from ..protocol.answers import outcome_unknown
 
 logger: logging.Logger = logging.getLogger(__name__)
-
-Sleep = Callable[[float], Awaitable[None]]
 
 #: The first wait between two looks at a video that is absent after a finish of unknown outcome, and the longest.
 FIRST_LOOK, LONGEST_LOOK = 0.25, 5.0
@@ -55,7 +51,7 @@ class Finisher:
         parameters: str = "headers",
         boundary: str = "",
         patience: float,
-        sleep: Sleep,
+        sleep: Callable[[float], Awaitable[object]],
         clock: Callable[[], float],
     ) -> None:
         self._session = session
@@ -192,24 +188,6 @@ class Finisher:
         except VideoCloudError as error:
             logger.info("what became of upload %s can't be told: %s", file_id, error, extra={"file_id": file_id})
             return False
-
-
-async def wait(seconds: float) -> None:
-    """`asyncio.sleep`, as a function of one argument."""
-    await asyncio.sleep(seconds)
-
-
-def boottime() -> float:
-    """Seconds on a clock that goes on while the machine is suspended, where there is one."""
-    return time.clock_gettime(_BOOTTIME) if _BOOTTIME is not None else time.monotonic()
-
-
-_BOOTTIME: int | None = getattr(time, "CLOCK_BOOTTIME", None)
-
-
-def loop_time() -> float:
-    """The time of the running loop, in seconds."""
-    return asyncio.get_running_loop().time()
 
 
 def _dropped(status: VideoStatus) -> UnknownFileError:

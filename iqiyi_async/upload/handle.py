@@ -31,12 +31,13 @@ class UploadHandle:
         *,
         on_progress: OnProgress | None,
         clock: Callable[[], float],
+        event_seconds: float,
     ) -> None:
         self._latest: UploadEvent | None = None
         self._changed = asyncio.Event()
         self.running: asyncio.Event = asyncio.Event()
         self.running.set()
-        self.counts: Progress = Progress(clock, on_progress, self._on_event)
+        self.counts: Progress = Progress(clock, on_progress, self._on_event, event_seconds)
         self._upload: Upload | None = None
         self._stop_within: float | None = None
         self._why: UploadError | None = None

@@ -16,9 +16,6 @@ logger: logging.Logger = logging.getLogger(__name__)
 
 OnProgress = Callable[[UploadProgress], object]
 
-#: Seconds between two events: a person sees no more of them, and a slow listener costs no throughput.
-INTERVAL = 0.1
-
 _NOT_PLAIN = "on_progress must be a plain function, not a coroutine function: it must not wait"
 
 
@@ -58,6 +55,7 @@ class Progress:
         clock: seconds, never going back.
         on_progress: the caller's listener, or None.
         on_event: called with the last event, and with each one before while somebody watches; it must not raise.
+        event_seconds: between two events: a person sees no more of them, and a slow listener costs no throughput.
     """
 
     def __init__(
@@ -65,11 +63,13 @@ class Progress:
         clock: Callable[[], float],
         on_progress: OnProgress | None = None,
         on_event: Callable[[UploadEvent], None] | None = None,
+        event_seconds: float = 0.1,
     ) -> None:
         self._clock = clock
         self._began = clock()
         self._on_progress = on_progress
         self._on_event = on_event or _ignore
+        self._event_seconds = event_seconds
         self._watched = False
         self._next = self._began
         self._total = 0
@@ -231,7 +231,7 @@ class Progress:
 
     def _tick(self) -> None:
         """Tell something ten times a second even if nothing happens: a stall must not leave an old picture standing."""
-        self._timer = asyncio.get_running_loop().call_later(INTERVAL, self._tick)
+        self._timer = asyncio.get_running_loop().call_later(self._event_seconds, self._tick)
         self._sample()
         self._tell_safely()
 
@@ -247,7 +247,7 @@ class Progress:
             return
         if not now and self._clock() < self._next:
             return
-        self._next = self._clock() + INTERVAL
+        self._next = self._clock() + self._event_seconds
         snapshot = self.snapshot()
         self._on_event(UploadEvent(self.state, snapshot, self.bottleneck()))
         if self._on_progress is None or not self.file_id:

@@ -79,9 +79,10 @@ async def send_range(
     hashed: Callable[[memoryview], Awaitable[str]],
     turn: Turn = _NOBODY,
     retries: Retries | None = None,
+    on_moved: Callable[[str], Awaitable[None]] | None = None,
 ) -> ChunkReceipt:
     """Send one range by hand until it is accepted (section 1.2): the same workers, checks and retries as in a whole
-    upload.
+    upload. `on_moved` is called with the new address when the ranges go elsewhere.
 
     Raises:
         ConfigurationError: an empty range, or one outside of the file.
@@ -104,13 +105,14 @@ async def send_range(
             )
             stored = await session.exchange(call)
         except VideoCloudError as error:
-            route.failed(address, error)
+            if route.failed(address, error) and on_moved is not None:
+                await on_moved(route.upload_url)
             raise
         finally:
             pool.release(worker)
         check_stored(stored, ticket.file_id, part, md5)
 
-    await (retries or session.retries).run(attempt)
+    await (retries or session.retries).run(attempt, progress=lambda: route.moves)
     return ChunkReceipt(part.first, part.end - 1, md5, attempts)
 
 

@@ -392,6 +392,7 @@ class RangeWriter:
                     hashed=self._resources.hashed,
                     turn=self._turn,
                     retries=self._session.call_retries,
+                    on_moved=self._moved,
                 )
         self._session.telemetry.accepted(len(view))
         self._sent += len(view)
@@ -400,6 +401,11 @@ class RangeWriter:
             await self._record(receipt)
         else:
             self._held_back.append(receipt)
+
+    async def _moved(self, upload_url: str) -> None:
+        """The ranges go to another address: who writes the upload next begins there."""
+        self._entry = attrs.evolve(self._entry, upload_url=upload_url)
+        await self._journal.change(self._entry)
 
     async def _record(self, receipt: ChunkReceipt) -> None:
         try:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from ..errors import ServiceUnavailableError, TransportError, VideoCloudError
+from ..errors import VideoCloudError
+from ..protocol.answers import is_outage, may_be_outage
 from ..protocol.hosts import base_of
 
 #: An address is left after so many failures in a row without a success between them, or after so many seconds of them.
+#: One that may be about the range itself (HTTP 500) counts half.
 FAILURES, SECONDS = 3, 5.0
-
-_UNREACHABLE = frozenset({"HTTP 502", "HTTP 503", "HTTP 504"})
 
 
 class BackupHosts:
@@ -55,9 +55,11 @@ class Route:
         self._backups = backups
         self._clock = clock
         self._at = 0
-        self._failures = 0
+        self._failures = 0.0
         self._since = 0.0
-        #: How often an address was left for the next one.
+        #: How many addresses were left since a range arrived.
+        self._left = 0
+        #: How often an address was left for one that had not been tried since a range arrived.
         self.moves: int = 0
 
     @property
@@ -78,13 +80,15 @@ class Route:
         if len(self._addresses) == 1:
             return False
         self._at = (self._at + 1) % len(self._addresses)
-        self._failures = 0
-        self.moves += 1
+        self._failures = 0.0
+        self._left += 1
+        # Once round: where all of them fail, an upload ends.
+        self.moves += self._left < len(self._addresses)
         return True
 
     def arrived(self) -> None:
         """A range was answered."""
-        self._failures = 0
+        self._failures, self._left = 0.0, 0
 
     def failed(self, used: str, error: VideoCloudError) -> bool:
         """A range to `used` did not get through.
@@ -92,17 +96,13 @@ class Route:
         Returns:
             Whether the upload goes on at another address from now on.
         """
-        if not _unreachable(error):
+        certain = is_outage(error)
+        if not certain and not may_be_outage(error):
             return False
-        self._backups.failed(self.upload_url, used)
+        if certain:
+            self._backups.failed(self.upload_url, used)
         now = self._clock()
         if not self._failures:
             self._since = now
-        self._failures += 1
+        self._failures += 1 if certain else 0.5
         return (self._failures >= FAILURES or now - self._since >= SECONDS) and self.leave()
-
-
-def _unreachable(error: VideoCloudError) -> bool:
-    if isinstance(error, ServiceUnavailableError):
-        return error.code in _UNREACHABLE
-    return isinstance(error, TransportError)

@@ -45,9 +45,6 @@ from .transfer import Transfer
 
 logger: logging.Logger = logging.getLogger(__name__)
 
-#: Telling the service that an upload is off must not keep a cancelled caller waiting for longer, in seconds.
-CANCEL_SECONDS = 5.0
-
 
 @attrs.frozen
 class Service:
@@ -60,6 +57,8 @@ class Service:
         pool: the workers.
         backups: which hosts take ranges while others are down.
         finisher: says finish.
+        cancel_seconds: how long a cancelled caller waits at most while the service is told that an upload is off.
+        event_seconds: between two events of an upload.
     """
 
     session: Session
@@ -68,6 +67,8 @@ class Service:
     pool: WorkerPool
     backups: BackupHosts
     finisher: Finisher
+    cancel_seconds: float
+    event_seconds: float
 
     @property
     def form(self) -> dict[str, str]:
@@ -230,7 +231,7 @@ class Upload:
             return ticket
 
         self._progress.wait_for(Bottleneck.SERVICE)
-        patience = CANCEL_SECONDS if self._on_failure == "cancel" else 0.0
+        patience = service.cancel_seconds if self._on_failure == "cancel" else 0.0
         ticket = await self._session.send(attrs.evolve(call, decode=decode), patience=patience)
         if self._journal.active:
             await self._journal.begin(await self._page(ticket))
@@ -338,7 +339,7 @@ class Upload:
         """Tell the service that the upload is off, unless it has become a video meanwhile; False if it could not be
         told, or has."""
         try:
-            async with asyncio.timeout(CANCEL_SECONDS):
+            async with asyncio.timeout(self._service.cancel_seconds):
                 if self._finish_said and await self._service.finisher.is_finished(file_id, in_doubt=True):
                     await self._journal.finished()
                     return False

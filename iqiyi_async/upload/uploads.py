@@ -13,6 +13,7 @@ import anyio
 import attrs
 
 from .. import _validation
+from .._clocks import boottime
 from .._fair_queue import Turn
 from ..errors import ConfigurationError, ServiceUnavailableError, UploadError
 from ..models import ChunkReceipt, Fingerprint, JournalEntry, Metadata, UploadReceipt, UploadState, UploadTicket
@@ -20,7 +21,6 @@ from ..protocol.uploads import doubt_about, metadata_digest
 from ..stores import MemoryJournal
 from ..stores.base import UploadJournal
 from ..stores.gateway import GatewayJournal, gateway_journal
-from .finish import boottime
 from .handle import UploadHandle
 from .journal.session import JournalSession
 from .progress import OnProgress, check_on_progress
@@ -156,7 +156,12 @@ class Uploads:
             finally:
                 self._handles.discard(handle)
 
-        handle = UploadHandle(work, on_progress=on_progress, clock=asyncio.get_running_loop().time)
+        handle = UploadHandle(
+            work,
+            on_progress=on_progress,
+            clock=asyncio.get_running_loop().time,
+            event_seconds=self._service.event_seconds,
+        )
         self._handles.add(handle)
         handle.when_ended(self._handles.discard)
         return handle

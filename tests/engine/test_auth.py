@@ -26,8 +26,6 @@ from iqiyi_async import (
     UploadError,
     VideoCloudError,
 )
-from iqiyi_async._auth import TokenManager
-from iqiyi_async._runtime import ClientRuntime
 from iqiyi_async.emulator import Fault, FaultPlan, ThreadedEmulatorServer
 from iqiyi_async.models import StoredToken
 
@@ -46,13 +44,15 @@ class Clock:
     def __call__(self) -> float:
         return self.now
 
+    @property
+    def timing(self) -> dict[str, Any]:
+        """For clients that go by it, and leave nothing to chance."""
+        return {"wall_clock": self, "random": lambda: 0.5}
+
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    clock = Clock()
-    monkeypatch.setattr(ClientRuntime, "wall_clock", staticmethod(clock))
-    monkeypatch.setattr(ClientRuntime, "random", staticmethod(lambda: 0.5))
-    return clock
+def clock() -> Clock:
+    return Clock()
 
 
 async def test_token_is_fetched_on_first_need_only(service: Service) -> None:
@@ -140,7 +140,7 @@ async def test_soft_window_renews_in_the_background(service: Service, clock: Clo
         await gate.wait()
 
     service.hooks["refresh_token"] = hold
-    async with cloud(service.url) as client:
+    async with cloud(service.url, timing=clock.timing) as client:
         await client.get_status("f")
         clock.now += 3600 * 0.79
         await client.get_status("f")
@@ -160,7 +160,7 @@ async def test_soft_window_renews_in_the_background(service: Service, clock: Clo
 
 
 async def test_hard_window_waits(service: Service, clock: Clock) -> None:
-    async with cloud(service.url) as client:
+    async with cloud(service.url, timing=clock.timing) as client:
         await client.get_status("f")
         clock.now += 3600 - 59
         await asyncio.gather(*(client.get_status("f") for _ in range(20)))
@@ -170,7 +170,7 @@ async def test_hard_window_waits(service: Service, clock: Clock) -> None:
 
 async def test_window_of_a_token_of_seconds_shrinks_with_its_life(service: Service, clock: Clock) -> None:
     service.lifetime = 10
-    async with cloud(service.url) as client:
+    async with cloud(service.url, timing=clock.timing) as client:
         for _ in range(5):
             await client.get_status("f")
         assert (service.count("authorize"), service.count("refresh_token")) == (1, 0), "10 s are not within 60 s"
@@ -184,7 +184,7 @@ async def test_renewal_in_the_soft_window_that_fails_is_not_hammered(service: Se
         return answer(status="404 Gone", body=b"")
 
     service.hooks |= {"refresh_token": down}
-    async with cloud(service.url) as client:
+    async with cloud(service.url, timing=clock.timing) as client:
         await client.get_status("f")
         service.hooks["authorize"] = down
         clock.now += 3600 * 0.85
@@ -214,7 +214,7 @@ async def test_refused_refresh_falls_back_to_key_and_secret(service: Service, cl
         return answer(body=b"<html>") if code == "garbage" else answer({"code": code})
 
     service.hooks["refresh_token"] = refuse
-    async with cloud(service.url) as client:
+    async with cloud(service.url, timing=clock.timing) as client:
         await client.get_status("f")
         clock.now += 3600
         await client.get_status("f")
@@ -241,7 +241,7 @@ async def test_token_without_a_refresh_token(service: Service, clock: Clock) -> 
         return ok(data=token)
 
     service.hooks["authorize"] = bare
-    async with cloud(service.url) as client:
+    async with cloud(service.url, timing=clock.timing) as client:
         await client.get_status("f")
         clock.now += 3600
         await client.get_status("f")
@@ -256,7 +256,7 @@ async def test_refresh_token_that_is_not_rotated_is_kept(service: Service, clock
         return answer(token)
 
     service.hooks["refresh_token"] = bare
-    async with cloud(service.url) as client:
+    async with cloud(service.url, timing=clock.timing) as client:
         for _ in range(3):
             assert (await client.refresh_token()).refresh_token in ("refresh-1", None)
     # The first had nothing to refresh with, and authorized.
@@ -525,7 +525,7 @@ async def test_token_found_in_the_store_may_be_stale(service: Service) -> None:
 async def test_clock_that_is_a_day_wrong(service: Service, clock: Clock) -> None:
     """Life times are counted from the request, so a wrong clock changes nothing."""
     clock.now -= 86_400
-    async with cloud(service.url) as client:
+    async with cloud(service.url, timing=clock.timing) as client:
         for _ in range(3):
             await client.get_status("f")
     assert (service.count("authorize"), service.count("refresh_token")) == (1, 0)
@@ -552,9 +552,8 @@ class Silent(MemoryTokenStore):
         raise AssertionError("unreachable")
 
 
-async def test_store_that_hangs_is_one_that_failed(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(TokenManager._store_may_fail.__wrapped__, "__defaults__", (0.05,))
-    async with cloud(service.url, token_store=Silent()) as client:
+async def test_store_that_hangs_is_one_that_failed(service: Service) -> None:
+    async with cloud(service.url, token_store=Silent(), timing={"store_seconds": 0.05}) as client:
         await in_time(client.get_status("f"))
         await in_time(client.get_status("f"))
     assert service.count("authorize") == 1
@@ -586,7 +585,10 @@ async def test_unchanged_token_counts_as_renewed(service: Service, clock: Clock)
     Constant(service, clock, 600.0)
     store = MemoryTokenStore()
     async with AsyncExitStack() as stack:
-        clients = [await stack.enter_async_context(cloud(service.url, token_store=store)) for _ in range(6)]
+        clients = [
+            await stack.enter_async_context(cloud(service.url, timing=clock.timing, token_store=store))
+            for _ in range(6)
+        ]
         for client in clients:
             await client.get_status("f")
         assert service.count("authorize") == 1

@@ -183,8 +183,7 @@ async def test_failure_leaves_nothing(service: Service, tmp_path: Path, on_failu
     await until(lambda: not service.alive)
 
 
-async def test_cancel_at_the_service_is_bounded_in_time(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("iqiyi_async.upload.upload.CANCEL_SECONDS", 0.1)
+async def test_cancel_at_the_service_is_bounded_in_time(service: Service) -> None:
     never = asyncio.Event()
 
     async def silent(asked: Asked) -> None:
@@ -194,7 +193,7 @@ async def test_cancel_at_the_service_is_bounded_in_time(service: Service, monkey
         return answer({"code": "A00010"})
 
     service.hooks |= {"cancel_upload": silent, "upload_chunk": refuse}
-    async with cloud(service.url, on_failure="cancel") as client:
+    async with cloud(service.url, on_failure="cancel", timing={"cancel_seconds": 0.1}) as client:
         with pytest.raises(UploadError, match="A00010"):
             await in_time(client.upload(content(10), NAME, file_type="mp4"), 2)
     never.set()
@@ -251,16 +250,15 @@ async def test_aclose_while_uploading(service: Service, on_failure: Literal["kee
     await client.aclose()
 
 
-async def test_aclose_ends_uploads_together(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_aclose_ends_uploads_together(service: Service) -> None:
     """Each may need a while for its cancel at a silent service; all of them need that while at once."""
-    monkeypatch.setattr("iqiyi_async.upload.upload.CANCEL_SECONDS", 0.2)
     never = asyncio.Event()
 
     async def hold(asked: Asked) -> None:
         await never.wait()
 
     service.hooks |= {"upload_chunk": hold, "cancel_upload": hold}
-    client = cloud(service.url, on_failure="cancel")
+    client = cloud(service.url, on_failure="cancel", timing={"cancel_seconds": 0.2})
     uploads = [asyncio.ensure_future(client.upload(content(10), NAME, file_type="mp4")) for _ in range(20)]
     await until(lambda: len(service.files) == 20)
     await in_time(client.aclose(), 2)
@@ -428,10 +426,8 @@ async def test_drain_without_uploads_is_at_once(service: Service) -> None:
 # Late ranges
 
 
-async def test_late_range_is_sent_once_more(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_late_range_is_sent_once_more(service: Service) -> None:
     """The last range hangs; an idle lane brings it. Numbers of progress stay within their bounds all the while."""
-    monkeypatch.setattr("iqiyi_async.upload.sharing.latency.LEAST_SECONDS", 0.05)
-    monkeypatch.setattr("iqiyi_async.upload.progress.INTERVAL", 0.0)
     never = asyncio.Event()
     hung = 0
 
@@ -443,7 +439,7 @@ async def test_late_range_is_sent_once_more(service: Service, monkeypatch: pytes
 
     service.hooks["upload_chunk"] = hang
     seen = []
-    async with cloud(service.url) as client:
+    async with cloud(service.url, timing={"late_seconds": 0.05, "event_seconds": 0.0}) as client:
         receipt = await in_time(client.upload(content(SIZE), NAME, file_type="mp4", on_progress=seen.append))
         assert idle_workers(client)
     assert service.files[receipt.file_id] == content(SIZE)
@@ -453,11 +449,8 @@ async def test_late_range_is_sent_once_more(service: Service, monkeypatch: pytes
     never.set()
 
 
-async def test_late_range_in_the_middle_is_not_left_for_the_end(
-    service: Service, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_late_range_in_the_middle_is_not_left_for_the_end(service: Service) -> None:
     """Its second sending goes before the next range, so that its lane is not lost for as long as it hangs."""
-    monkeypatch.setattr("iqiyi_async.upload.sharing.latency.LEAST_SECONDS", 0.05)
     never, middle = asyncio.Event(), f"{8 * CHUNK}-{9 * CHUNK - 1}"
 
     async def hang(asked: Asked) -> None:
@@ -468,7 +461,7 @@ async def test_late_range_in_the_middle_is_not_left_for_the_end(
         await asyncio.sleep(0.03)  # A slow service, which takes longer for the rest than a range may be late.
 
     service.hooks["upload_chunk"] = hang
-    async with cloud(service.url, max_workers=2) as client:
+    async with cloud(service.url, timing={"late_seconds": 0.05}, max_workers=2) as client:
         receipt = await in_time(client.upload(content(SIZE), NAME, file_type="mp4"))
         assert idle_workers(client)
     assert service.files[receipt.file_id] == content(SIZE)
@@ -480,11 +473,8 @@ async def test_late_range_in_the_middle_is_not_left_for_the_end(
     never.set()
 
 
-async def test_service_that_has_become_slow_is_not_asked_twice(
-    service: Service, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_service_that_has_become_slow_is_not_asked_twice(service: Service) -> None:
     """Every range is late by what the first ones took, and none of them hangs: none overtakes another."""
-    monkeypatch.setattr("iqiyi_async.upload.sharing.latency.LEAST_SECONDS", 0.05)
 
     async def slow_down(asked: Asked) -> None:
         number = service.count("upload_chunk")
@@ -492,7 +482,7 @@ async def test_service_that_has_become_slow_is_not_asked_twice(
             await asyncio.sleep(0.1 + 0.02 * (number % 4))
 
     service.hooks["upload_chunk"] = slow_down
-    async with cloud(service.url, max_workers=4) as client:
+    async with cloud(service.url, timing={"late_seconds": 0.05}, max_workers=4) as client:
         receipt = await in_time(client.upload(content(2 * SIZE), NAME, file_type="mp4"))
     assert service.files[receipt.file_id] == content(2 * SIZE)
     # At the end lanes have nothing else to do.
@@ -500,10 +490,8 @@ async def test_service_that_has_become_slow_is_not_asked_twice(
     assert len(set(middle)) == len(middle)
 
 
-async def test_late_range_that_arrives_after_all(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_late_range_that_arrives_after_all(service: Service) -> None:
     """The first sending wins while the second is under way, which must not be counted any more."""
-    monkeypatch.setattr("iqiyi_async.upload.sharing.latency.LEAST_SECONDS", 0.05)
-    monkeypatch.setattr("iqiyi_async.upload.progress.INTERVAL", 0.0)
     second, never = asyncio.Event(), asyncio.Event()
     last = f"-{SIZE - 1}"
 
@@ -516,7 +504,7 @@ async def test_late_range_that_arrives_after_all(service: Service, monkeypatch: 
 
     service.hooks["upload_chunk"] = hang
     seen = []
-    async with cloud(service.url) as client:
+    async with cloud(service.url, timing={"late_seconds": 0.05, "event_seconds": 0.0}) as client:
         await in_time(client.upload(content(SIZE), NAME, file_type="mp4", on_progress=seen.append))
         assert idle_workers(client)
     assert all(one.accepted <= one.sent <= one.total for one in seen)

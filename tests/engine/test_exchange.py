@@ -161,6 +161,12 @@ LENIENT = [
     CHUNKED.replace(b"X: y", "标: y".encode()),
     b"HTTP/1.1 103 Early Hints\r\n\r\n" + CHUNKED.replace(b"X: y", b"no trailer at all"),
     b"HTTP/1.1 200 OK\nTransfer-Encoding: identity\nTransfer-Encoding: chunked\n\n11\n" + BODY + b"\n0\n\n",
+    FINE.replace(b"Content-Length: ", b"Content-Length: +"),
+    FINE.replace(b"\r\n", b"\r\n: no name\r\n", 1),
+    FINE.replace(b"\r\n", b"\r\nno colon\r\n", 1),
+    FINE.replace(b"\r\n", b"\r\na space: in a name\r\n", 1),
+    FINE.replace(b"\r\n", b"\r\nX: a\rb\r\n", 1),
+    FINE.replace(b"1.1 200", b"1.1  200"),
 ]
 
 BROKEN_CHUNKS = [
@@ -177,6 +183,15 @@ async def test_chunks_of_other_sizes_than_they_say_are_no_answer(raw: bytes) -> 
     with pytest.raises(BrokenError, match="not HTTP"):
         exchange.over.result()
     assert not exchange.reusable
+    exchange.close()
+
+
+@pytest.mark.parametrize("status", [b"000", b"042", b"099"])
+async def test_a_status_that_is_none_is_no_answer(status: bytes) -> None:
+    exchange = _exchange()
+    exchange.feed(FINE.replace(b"200", status))
+    with pytest.raises(BrokenError, match="not HTTP"):
+        exchange.over.result()
     exchange.close()
 
 

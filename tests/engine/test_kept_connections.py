@@ -108,6 +108,27 @@ async def test_request_that_meets_a_connection_just_closed_is_sent_once_more(ser
     assert len(seen) == 2
 
 
+@pytest.mark.parametrize("status", ["408 Request Timeout", "421 Misdirected Request"])
+async def test_server_that_gives_a_kept_connection_up_in_words(service: Service, status: str) -> None:
+    """As HAProxy and Apache do it when the time of an idle connection is over: the answer meets the next request."""
+    seen: set[int] = set()
+
+    def given_up(operation: str) -> None:
+        async def last_words(asked: Asked) -> bytes | None:
+            again, _ = asked.connection in seen, seen.add(asked.connection)
+            return answer(status=status, headers="Connection: close\r\n", body=b"") if again else None
+
+        service.hooks[operation] = last_words
+
+    for operation in ("authorize", "request_upload", "upload_chunk", "set_metadata", "finish_upload", "get_status"):
+        given_up(operation)
+    slow = RetryPolicy(initial_backoff=60, max_backoff=60)
+    async with cloud(service.url, retry=slow, max_workers=2) as client:
+        for number in range(3):
+            await in_time(client.upload(content(200_000 + number), NAME, file_type="mp4"))
+    assert len(service.published) == 3
+
+
 async def test_finish_that_meets_a_connection_just_closed_waits_for_nothing(service: Service) -> None:
     """The status tells at once what became of it, and nothing of it speaks against the service."""
     told: list[asyncio.StreamWriter] = []
@@ -299,47 +320,6 @@ async def test_answer_that_came_before_a_write_failed_is_heard(status: str) -> N
                 with pytest.raises(VideoCloudError) as caught:
                     await client.upload_chunk(ticket, 0, bytes(4_000_000))
                 assert not isinstance(caught.value, TransportError), caught.value
-
-
-def refuse_behind_tls(listener: socket.socket, refusal: bytes) -> None:
-    """Read the head of each request, answer, and close with the body unread; until the listener is closed."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(PEM)
-    while True:
-        try:
-            plain, _ = listener.accept()
-        except OSError:
-            return
-        # The answer must not wait for what the client confirms: the end of the connection would overtake it.
-        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        with suppress(OSError), context.wrap_socket(plain, server_side=True) as peer:
-            head = b""
-            while b"\r\n\r\n" not in head and (more := peer.recv(1024)):
-                head += more
-            peer.sendall(refusal)
-
-
-@pytest.mark.parametrize(
-    "refusal",
-    [answer({}, status="413 Too Large"), b"HTTP/1.0 413 Too Large\r\n\r\n<html>"],
-    ids=["whole", "until the end"],
-)
-async def test_answer_behind_tls_that_came_before_a_write_failed_is_heard(service: Service, refusal: bytes) -> None:
-    """What is encrypted is still with the system when the write fails."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        thread = threading.Thread(target=refuse_behind_tls, args=(listener, refusal))
-        thread.start()
-        try:
-            service._upload_host = f"https://127.0.0.1:{listener.getsockname()[1]}"
-            trusting = ssl.create_default_context(cafile=PEM)
-            async with cloud(service.url, retry=ONCE, ssl_context=trusting) as client:
-                ticket = await client.request_upload("mp4", 16_000_000)
-                for _ in range(40):
-                    with pytest.raises(VideoCloudError, match="HTTP 413"):
-                        await client.upload_chunk(ticket, 0, bytes(4_000_000))
-        finally:
-            listener.shutdown(socket.SHUT_RDWR)
-            thread.join()
 
 
 async def test_pool_is_shared(service: Service) -> None:

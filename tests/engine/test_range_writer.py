@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from typing import Any
 
 import pytest
 
-from iqiyi_async import AsyncVideoCloud, ChunkReceipt, MemoryJournal, ServiceError, UploadError
+from iqiyi_async import (
+    AsyncVideoCloud,
+    ChunkReceipt,
+    Endpoints,
+    MemoryJournal,
+    ServiceError,
+    UploadError,
+    UploadOptions,
+)
 from iqiyi_async.models import JournalEntry
 from iqiyi_async.upload.range_writer import RangeWriter
 
-from .servers import Asked, Cut, Service, answer
+from .servers import Asked, Cut, Service, answer, ok
 from .test_journal_session import Broken
-from .tools import NAME, cloud, content, in_time, until
+from .tools import KEY as KEY_OF_APP
+from .tools import NAME, QUICK, SECRET, cloud, content, in_time, until
 
 pytestmark = pytest.mark.anyio
 
@@ -75,6 +85,37 @@ async def test_ranges_behind_a_gap_are_dropped(service: Service) -> None:
             await writer.finish()
     assert service.files["file0"] == data
     assert service.count("request_upload") == 1
+
+
+async def test_an_address_that_is_dead_is_left_for_good(service: Service) -> None:
+    """As it is by an upload of a file: a browser's next request would begin at the dead address again."""
+    dead = closed_port()
+
+    async def ticket(asked: Asked) -> bytes:
+        service.files["f"] = bytearray(SIZE)
+        return ok(data={"upload_url": f"{dead}/upload", "file_id": "f"})
+
+    service.hooks["request_upload"] = ticket
+    endpoints = Endpoints(api=service.url, upload=service.url, forms=service.url, backups={}, fallbacks=(service.url,))
+    options = UploadOptions(chunk_size=PART)
+    journal, data = MemoryJournal(), content(SIZE)
+    async with AsyncVideoCloud(KEY_OF_APP, SECRET, endpoints=endpoints, retry=QUICK, options=options) as client:
+        async with writer_of(client, journal).lease() as writer:
+            await writer.begin()
+            await hand_in(writer, data[:PART])
+        kept = await journal.load(KEY)
+        assert kept is not None
+        assert kept.upload_url == f"{service.url}/upload"
+        async with writer_of(client, journal).lease() as writer:
+            await writer.begin()
+            await hand_in(writer, data[PART:])
+            await writer.finish()
+    assert bytes(service.files["f"]) == data
+
+
+def closed_port() -> str:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return f"http://127.0.0.1:{server.getsockname()[1]}"
 
 
 class Deaf(MemoryJournal):

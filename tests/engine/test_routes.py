@@ -38,6 +38,45 @@ async def test_an_address_that_is_dead_is_left_for_a_fallback(service: Service) 
     assert service.count("request_upload") == 1
 
 
+@pytest.mark.parametrize("status", ["500 Broken", "502 Bad Gateway", "507 Full"])
+async def test_an_address_that_only_fails_is_left_for_a_fallback(service: Service, status: str) -> None:
+    """Alone there: no other upload tells that it is not about the range."""
+
+    async def broken(asked: Asked) -> bytes:
+        return answer(status=status, body=b"<html>")
+
+    async with Service(upload_host=None) as node:
+        node.hooks["upload_chunk"] = broken
+        service._upload_host = node.url
+        endpoints = Endpoints(
+            api=service.url, upload=service.url, forms=service.url, backups={}, fallbacks=(service.url,)
+        )
+        options = UploadOptions(chunk_size=64 * 1024, max_workers=2)
+        async with AsyncVideoCloud(KEY, SECRET, endpoints=endpoints, retry=QUICK, options=options) as client:
+            receipt = await in_time(client.upload(content(200_000), NAME, file_type="mp4"), 20)
+        assert bytes(service.files[receipt.file_id]) == content(200_000)
+        assert 3 <= node.count("upload_chunk") <= 8
+
+
+@pytest.mark.parametrize("status", ["500 Broken", "502 Bad Gateway"])
+async def test_where_all_addresses_fail_the_upload_ends(service: Service, status: str) -> None:
+    async def broken(asked: Asked) -> bytes:
+        return answer(status=status, body=b"<html>")
+
+    service.hooks["upload_chunk"] = broken
+    async with Service() as fallback:
+        fallback.hooks["upload_chunk"] = broken
+        endpoints = Endpoints(
+            api=service.url, upload=service.url, forms=service.url, backups={}, fallbacks=(fallback.url,)
+        )
+        async with AsyncVideoCloud(KEY, SECRET, endpoints=endpoints, retry=QUICK) as client:
+            with pytest.raises(UploadError, match="HTTP 50"):
+                await in_time(client.upload(content(200_000), NAME, file_type="mp4"), 20)
+        # No address gets more attempts than the policy says.
+        assert service.count("upload_chunk") <= QUICK.max_attempts
+        assert fallback.count("upload_chunk") <= QUICK.max_attempts
+
+
 async def test_uploads_that_come_later_do_not_try_a_host_that_is_known_to_be_down(
     service: Service, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -401,6 +401,16 @@ async def test_compressed_answer_is_refused_not_unpacked(service: Service) -> No
             await client.get_status("f")
 
 
+@pytest.mark.parametrize("coding", ["identity", "none", "", "UTF-8", "chunked"])
+async def test_coding_that_packs_nothing_is_passed_over(service: Service, coding: str) -> None:
+    async def labelled(asked: Asked) -> bytes:
+        return answer({"code": "A00001"}, headers=f"Content-Encoding: {coding}\r\n")
+
+    service.hooks["get_status"] = labelled
+    async with cloud(service.url, retry=ONCE) as client:
+        assert (await client.get_status("f")).code == "A00001"
+
+
 async def test_hostile_headers_are_only_headers(service: Service) -> None:
     hostile = "Set-Cookie: a=b\r\nRetry-After: \xb2\r\nX-Very: " + "é" * 3000 + "\r\nContent-Type: =/?\r\n"
 

@@ -184,19 +184,15 @@ async def test_progress_never_goes_back(emulator: ThreadedEmulatorServer, tmp_pa
     assert last.file_id == receipt.file_id
 
 
-async def test_listener_that_fails_is_not_taken_for_the_network(
-    service: Service, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_listener_that_fails_is_not_taken_for_the_network(service: Service) -> None:
     """A broken pipe of a progress bar is an OSError, as those of sockets are."""
-    monkeypatch.setattr("iqiyi_async.upload.progress.INTERVAL", 0.0)
-
     fails = iter([True])
 
     def closed_terminal(progress: UploadProgress) -> None:
         if progress.sent and next(fails, False):
             raise BrokenPipeError("the terminal is gone")
 
-    async with cloud(service.url) as client:
+    async with cloud(service.url, timing={"event_seconds": 0.0}) as client:
         with pytest.raises(BrokenPipeError, match="the terminal is gone"):
             await in_time(client.upload(content(CHUNK * 40), NAME, file_type="mp4", on_progress=closed_terminal))
     assert not service.published

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from iqiyi_async import AsyncVideoCloud, Endpoints, Metadata, RetryPolicy, UploadOptions
+from iqiyi_async._runtime import Timing
 
 KEY, SECRET = "emulator-app-key", "emulator-app-secret"
 NAME = Metadata("A film")
@@ -17,13 +18,23 @@ QUICK = RetryPolicy(initial_backoff=0.001, max_backoff=0.002)
 ONCE = RetryPolicy(max_attempts=1)
 
 
-def cloud(url: str, **options: Any) -> AsyncVideoCloud:
+def timed(**seconds: Any) -> type[AsyncVideoCloud]:
+    """The class of clients with another `Timing`."""
+
+    class Timed(AsyncVideoCloud):
+        _timing = Timing(**seconds)
+
+    return Timed
+
+
+def cloud(url: str, *, timing: dict[str, Any] | None = None, **options: Any) -> AsyncVideoCloud:
     """A client of a server on one address. What is not an argument of the client becomes one of its options."""
     names = ("token_store", "journal", "transport", "retry", "call_retry", "ssl_context", "pool")
     own = {name: options.pop(name) for name in names if name in options}
     own.setdefault("retry", QUICK)
     settings = {"chunk_size": 64 * 1024, "max_workers": 4, "doubt_patience": 0.1, **options}
-    return AsyncVideoCloud(KEY, SECRET, endpoints=Endpoints.single(url), options=UploadOptions(**settings), **own)
+    client = timed(**timing) if timing else AsyncVideoCloud
+    return client(KEY, SECRET, endpoints=Endpoints.single(url), options=UploadOptions(**settings), **own)
 
 
 def content(size: int) -> bytes:

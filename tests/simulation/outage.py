@@ -7,7 +7,7 @@ import random
 
 import attrs
 
-from iqiyi_async import AsyncVideoCloud, Endpoints, Metadata, RetryPolicy, UploadOptions, VideoCloudError
+from iqiyi_async import Endpoints, Metadata, RetryPolicy, UploadOptions, VideoCloudError
 from iqiyi_async.emulator.config import DEFAULT_APP_KEY, DEFAULT_APP_SECRET, EmulatorConfig
 
 from .clock import VirtualLoop
@@ -53,7 +53,7 @@ def outage(how: str, *, calls: int, uploads: int, budget: int, seed: int = 0) ->
         uploads: uploads that are begun in the outage.
         budget: of the policy.
     """
-    with asyncio.Runner(loop_factory=VirtualLoop) as runner, virtual_client(runner.get_loop(), seed):
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         return runner.run(_outage(how, calls, uploads, budget, seed))
 
 
@@ -61,7 +61,7 @@ async def _outage(how: str, calls: int, uploads: int, budget: int, seed: int) ->
     loop = asyncio.get_running_loop()
     service = LocalService(loop.time, EmulatorConfig())
     network = Network(service, Weather(), random.Random(seed), [])
-    async with AsyncVideoCloud(
+    async with virtual_client(loop, seed)(
         DEFAULT_APP_KEY,
         DEFAULT_APP_SECRET,
         endpoints=Endpoints.single(BASE),

@@ -10,7 +10,6 @@ import asyncio
 import random
 import re
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import attrs
@@ -24,7 +23,7 @@ from iqiyi_async import (
     UploadReceipt,
     VideoCloudError,
 )
-from iqiyi_async._runtime import ClientRuntime
+from iqiyi_async._runtime import Timing
 from iqiyi_async.emulator.config import DEFAULT_APP_KEY, DEFAULT_APP_SECRET, EmulatorConfig
 from iqiyi_async.stores import JournalEntry, Phase
 
@@ -117,30 +116,30 @@ def simulate(seed: int) -> Run:
     """
     script = Script.of(seed)
     run = Run(script, random.Random(~seed).randbytes(script.size))
-    with asyncio.Runner(loop_factory=VirtualLoop) as runner, virtual_client(runner.get_loop(), seed):
-        runner.run(_World(run).play())
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        runner.run(_World(run, virtual_client(runner.get_loop(), seed)).play())
     return run
 
 
-@contextmanager
-def virtual_client(loop: asyncio.AbstractEventLoop, seed: int) -> Iterator[None]:
-    """Let clients that are made meanwhile go by the loop's time and the seed's chances."""
-    before = {name: ClientRuntime.__dict__[name] for name in ("wall_clock", "random", "lease_clock")}
-    ClientRuntime.wall_clock = staticmethod(lambda: EPOCH + loop.time())
-    ClientRuntime.random = staticmethod(random.Random(seed + 1).random)
-    ClientRuntime.lease_clock = staticmethod(loop.time)
-    try:
-        yield
-    finally:
-        for name, clock in before.items():
-            setattr(ClientRuntime, name, clock)
+def virtual_client(loop: asyncio.AbstractEventLoop, seed: int) -> type[AsyncVideoCloud]:
+    """The class of clients that go by the loop's time and the seed's chances."""
+
+    class VirtualClient(AsyncVideoCloud):
+        _timing = Timing(
+            wall_clock=lambda: EPOCH + loop.time(),
+            lease_clock=loop.time,
+            random=random.Random(seed + 1).random,
+        )
+
+    return VirtualClient
 
 
 class _World:
     """Everything that lives as long as a run."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, client: type[AsyncVideoCloud]) -> None:
         self._run = run
+        self._client = client
         self._script = run.script
         self._chance = random.Random(run.script.seed + 2)
 
@@ -170,7 +169,7 @@ class _World:
         network = Network(self._service, attempt.weather, self._chance, self._run.trace)
         journal = ProcessJournal(self._journal)
         others = asyncio.all_tasks()
-        cloud = AsyncVideoCloud(
+        cloud = self._client(
             DEFAULT_APP_KEY,
             DEFAULT_APP_SECRET,
             endpoints=Endpoints.single(BASE),

@@ -346,6 +346,7 @@ class Exchange:
         if self._complete:
             return
         if status < 200:
+            self._unfit = status < 100
             self._headers = []
             return
         self._status = status

@@ -13,10 +13,10 @@ from __future__ import annotations
 import asyncio
 import os
 import select
-import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import cast
 
+from ..._clocks import boottime
 from ...config import KIB, MIB
 from .exchange import Exchange, RawHeaders, Reply, Timeouts
 
@@ -29,12 +29,6 @@ QUICK, SLOW = 0.05, 0.5
 #: Room for an answer, or for a part of it, in bytes. Without a buffer of ours asyncio takes 256 KiB from the system
 #: for every few bytes that come, and gives them back at once, for which it stops all processors.
 ROOM = 16 * KIB
-
-
-def running_time() -> float:
-    """Seconds on a clock that goes on while the machine is suspended, where there is one."""
-    clock = getattr(time, "CLOCK_BOOTTIME", None)
-    return time.monotonic() if clock is None else time.clock_gettime(clock)
 
 
 def unread(transport: asyncio.Transport) -> Iterator[bytes]:
@@ -77,7 +71,7 @@ class Http11(asyncio.BufferedProtocol):
         piece: int = PIECE,
         quick: float = QUICK,
         slow: float = SLOW,
-        clock: Callable[[], float] = running_time,
+        clock: Callable[[], float] = boottime,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport

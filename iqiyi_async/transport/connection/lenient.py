@@ -7,6 +7,8 @@ import re
 #: The size of a chunk, and extensions, which say nothing (RFC 9112, 7.1.1).
 _CHUNK_LINE = re.compile(rb"[ \t]*([0-9A-Fa-f]{1,15})[ \t]*(?:;.*)?\r?", re.DOTALL)
 _END_OF_HEAD = re.compile(rb"\r?\n\r?\n")
+#: A header, or what continues the one before.
+_HEADER = re.compile(rb"(?:[ \t]|[!-9;-~]+[ \t]*:)[^\r]*")
 _INTERIM = re.compile(rb"HTTP/\S+ +1(?!01)\d\d\b")
 
 
@@ -93,7 +95,8 @@ def tidy(raw: bytes) -> bytes | None:
     """An answer whose length is given in a way that curl and others accept, with a head as llhttp wants it.
 
     ``Transfer-Encoding: identity`` says nothing and goes; a length that is given twice, both times the same, is given
-    once; beside ``chunked`` a length does not count (RFC 9112, 6.3). Interim heads go. None while the head has no end.
+    once; beside ``chunked`` a length does not count (RFC 9112, 6.3). Lines that are no headers go, and interim
+    heads. None while the head has no end.
 
     Raises:
         ValueError: it is no HTTP, or its lengths differ.
@@ -103,14 +106,16 @@ def tidy(raw: bytes) -> bytes | None:
         return None
     head, rest = cut
     first, *lines = re.split(rb"\r?\n", head)
-    kept: list[bytes] = [first]
+    kept: list[bytes] = [b" ".join(first.split(None, 2))]
     lengths: set[bytes] = set()
     chunked = any(re.match(rb"transfer-encoding\s*:.*chunked", line, re.IGNORECASE) for line in lines)
     for line in lines:
         name, _, value = line.partition(b":")
         if name.strip().lower() == b"content-length":
-            lengths.update(each.strip() for each in value.split(b","))
-        elif name.strip().lower() != b"transfer-encoding" or value.strip().lower() != b"identity":
+            lengths.update(each.strip().removeprefix(b"+") for each in value.split(b","))
+        elif name.strip().lower() == b"transfer-encoding" and value.strip().lower() == b"identity":
+            continue
+        elif _HEADER.fullmatch(line):
             kept.append(line)
     if len(lengths) > 1:
         raise ValueError("the lengths of the answer differ")

@@ -27,22 +27,25 @@ async def start_tls(transport: asyncio.Transport, connection: Http11, context: s
         raise ConnectionResetError("the connection was lost at the end of the handshake")
     connection.connection_made(encrypted)
     decoder = transport.get_protocol()
-    if isinstance(decoder, asyncio.BufferedProtocol):
-        transport.set_protocol(_LastWords(transport, decoder))
+    # Not by its class: that of uvloop is no subclass.
+    if hasattr(decoder, "buffer_updated"):
+        transport.set_protocol(_LastWords(transport, cast("asyncio.BufferedProtocol", decoder), connection))
 
 
 class _LastWords(asyncio.BufferedProtocol):
-    """Between a socket and what decrypts its bytes: when a write fails, asyncio drops what was received and not read
+    """Between a socket and what decrypts its bytes: when a write fails, event loops drop what was received and not read
     yet, and with it the answer of a server that refuses a body and closes.
 
     Args:
         transport: the plain connection.
         decoder: what decrypts.
+        connection: gets what is decrypted.
     """
 
-    def __init__(self, transport: asyncio.Transport, decoder: asyncio.BufferedProtocol) -> None:
+    def __init__(self, transport: asyncio.Transport, decoder: asyncio.BufferedProtocol, connection: Http11) -> None:
         self._transport = transport
         self._decoder = decoder
+        self._connection = connection
 
     def get_buffer(self, sizehint: int) -> memoryview:
         return cast("memoryview", self._decoder.get_buffer(sizehint))
@@ -51,7 +54,10 @@ class _LastWords(asyncio.BufferedProtocol):
         self._decoder.buffer_updated(nbytes)
 
     def eof_received(self) -> bool | None:
-        return self._decoder.eof_received()
+        keep_open = self._decoder.eof_received()
+        # uvloop passes no end on that TLS has not announced, and many servers announce none.
+        self._connection.eof_received()
+        return keep_open
 
     def pause_writing(self) -> None:
         self._decoder.pause_writing()

@@ -15,11 +15,11 @@ from typing import TypeVar
 
 import attrs
 
+from ..._clocks import boottime
 from ..._concurrency import Background, run_to_completion
 from ...errors import UploadError
 from ...models import ChunkReceipt, Fingerprint, JournalEntry
 from ...stores.base import UploadJournal
-from ..finish import boottime
 from ..reading.base import AlreadyHeldError
 from .lease import Lease
 

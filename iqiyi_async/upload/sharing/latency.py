@@ -15,14 +15,19 @@ from collections import deque
 #: How many arrivals are remembered, and how many must be known before anything is called late.
 REMEMBERED, ENOUGH = 64, 5
 
-#: A range is late after so many times what nine of ten have needed, but never before so many seconds.
-FACTOR, LEAST_SECONDS = 3.0, 1.0
+#: A range is late after so many times what nine of ten have needed.
+FACTOR = 3.0
 
 
 class LatencyTracker:
-    """How long ranges take, learned from those that arrived."""
+    """How long ranges take, learned from those that arrived.
 
-    def __init__(self) -> None:
+    Args:
+        late_seconds: no range is late before.
+    """
+
+    def __init__(self, late_seconds: float = 1.0) -> None:
+        self._late_seconds = late_seconds
         self._arrived: deque[tuple[int, float, float]] = deque(maxlen=REMEMBERED)
 
     def note(self, size: int, since: float, now: float) -> None:
@@ -36,9 +41,9 @@ class LatencyTracker:
     def due(self, size: int, since: float, now: float) -> float:
         """When a range of so many bytes that set out at `since` will be late, or when one can tell more; never as
         long as too few have arrived. A moment, like `now`: a difference of moments may be too small to be waited."""
-        if now < since + LEAST_SECONDS:
+        if now < since + self._late_seconds:
             # Most ranges end before anybody has to know more.
-            return since + LEAST_SECONDS
+            return since + self._late_seconds
         patience = self.patience(size)
         return math.inf if patience is None else since + patience
 
@@ -51,4 +56,4 @@ class LatencyTracker:
         if len(self._arrived) < ENOUGH:
             return None
         usual = sorted(seconds * max(1.0, size / other) for other, seconds, _ in self._arrived)
-        return max(LEAST_SECONDS, FACTOR * usual[len(usual) * 9 // 10])
+        return max(self._late_seconds, FACTOR * usual[len(usual) * 9 // 10])

@@ -48,11 +48,16 @@ class Worker:
 
 
 class WorkerPool:
-    """The workers of one client, or of several that share them."""
+    """The workers of one client, or of several that share them.
 
-    def __init__(self, options: UploadOptions) -> None:
+    Args:
+        options: how many, how large their buffers are, and the limit of the bandwidth.
+        late_seconds: no range is sent once more before.
+    """
+
+    def __init__(self, options: UploadOptions, late_seconds: float = 1.0) -> None:
         self.tuner: Tuner = Tuner(options.max_workers, options.chunk_size)
-        self.latency: LatencyTracker = LatencyTracker()
+        self.latency: LatencyTracker = LatencyTracker(late_seconds)
         self.bandwidth: BandwidthLimiter = BandwidthLimiter(options.max_bandwidth, time.monotonic)
         #: What the sources of all uploads share.
         self.resources: SourceResources = SourceResources(options, worker_memory=lambda: self._buffered)
