@@ -527,8 +527,7 @@ def cancelled_within(problem: asyncio.CancelledError) -> BaseException:
     if is_cancelled():
         return problem
     error = UploadError(
-        "something that the upload waited for was cancelled: by its source, a transport or a journal; nothing was"
-        " published",
+        "something that the upload waited for was cancelled: by its source, a transport, a journal or a token store",
         retryable=True,
     )
     error.__cause__ = problem

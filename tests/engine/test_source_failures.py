@@ -16,6 +16,7 @@ import attrs
 import pytest
 
 from iqiyi_async import ChunkReceipt, MemoryJournal, SourceChangedError, UploadError, UploadItem, UploadOptions
+from iqiyi_async.models import Phase
 from iqiyi_async.upload.ranges import Range
 from iqiyi_async.upload.reading.file_source import WORTH_WAITING, _Visitor
 from iqiyi_async.upload.reading.resources import SourceResources, digest
@@ -311,6 +312,26 @@ async def test_a_journal_whose_own_task_is_cancelled_fails_the_upload(service: S
         with pytest.raises(UploadError, match="was cancelled"):
             await in_time(client.upload(content(SIZE), NAME, file_type="mp4"))
     assert service.count("finish_upload") == 0
+
+
+@pytest.mark.parametrize("method", ["advance", "release"])
+@pytest.mark.parametrize("ordered", [False, True])
+async def test_a_journal_whose_own_task_is_cancelled_after_finish_costs_no_receipt(
+    service: Service, method: str, ordered: bool
+) -> None:
+    journal = MemoryJournal()
+    journal.ordered = ordered
+    real = getattr(journal, method)
+
+    async def fails_at_the_end(*args: object) -> bool:
+        if method == "release" or args[2] is Phase.FINISHED:
+            raise asyncio.CancelledError
+        return bool(await real(*args))
+
+    setattr(journal, method, fails_at_the_end)
+    async with cloud(service.url, journal=journal) as client:
+        receipt = await in_time(client.upload(content(SIZE), NAME, file_type="mp4"))
+    assert service.published == [receipt.file_id]
 
 
 async def test_an_item_whose_journal_is_cancelled_has_an_outcome(service: Service) -> None:
