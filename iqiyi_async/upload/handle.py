@@ -179,9 +179,9 @@ class UploadHandle:
             self._end_with(error)
             raise
         except asyncio.CancelledError as problem:
-            error = cancelled_within(problem)
-            self.counts.ended(UploadState.FAILED, error=error if isinstance(error, UploadError) else None)
-            raise error  # noqa: B904 - it has its cause, or is the same
+            ending = cancelled_within(problem)
+            self.counts.ended(UploadState.FAILED, error=ending if isinstance(ending, UploadError) else None)
+            raise ending  # noqa: B904 - it has its cause, or is the same
         except BaseException:
             self.counts.ended(UploadState.FAILED)
             raise
