@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import anyio
 
-__all__ = ["Background", "Threads", "run_to_completion"]
+__all__ = ["Background", "Threads", "is_cancelled", "run_to_completion"]
 
 T = TypeVar("T")
 
@@ -53,6 +53,17 @@ async def run_to_completion(work: Awaitable[T], patience: float | None = None) -
         if not task.cancelled():
             task.exception()  # counts as seen
         raise
+
+
+def is_cancelled() -> bool:
+    """Whether somebody has asked the current task to end.
+
+    Else a `CancelledError` in it is not meant for it: code that it has called (a caller's source, transport or journal)
+    has waited for something that was cancelled. A group of tasks would take such a task for one that it need not wait
+    for.
+    """
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 class Background:

@@ -76,20 +76,23 @@ async def pages_of_some(look: Callable[[int], Awaitable[VideoPage]], file_ids: t
         look: gets a page by its number, from 1.
         file_ids: which; no more than one request takes.
     """
-    missing = set(file_ids)
-    page = stale = 0
+    wanted = frozenset(file_ids)
+    missing, seen = set(wanted), set[str]()
+    page = stale = longest = 0
     while missing and page < MOST_PAGES:
         page += 1
         found = await look(page)
-        before = len(missing)
+        before = len(seen)
         for video in found.videos:
+            seen.add(video.file_id)
             if video.file_id in missing:
                 missing.remove(video.file_id)
                 yield video
-        stale = stale + 1 if found.videos and len(missing) == before else 0
-        nothing_yet = len(missing) == len(set(file_ids))
-        more = page * found.page_size < found.total
-        if not more and (stale >= STALE_PAGES or not found.videos):
-            return
-        if not found.videos and not nothing_yet:
+        stale = stale + 1 if found.videos and len(seen) == before else 0
+        longest = max(longest, len(found.videos))
+        # Where others are given too, the pages show how long they are; else the service may have left others out.
+        unit = found.page_size if seen <= wanted else longest
+        nothing_yet = missing == wanted
+        more = page * unit < found.total
+        if stale >= STALE_PAGES or (not found.videos and not (more and nothing_yet)):
             return

@@ -109,7 +109,7 @@ def upload(
     if key is not None and len(paths) > 1:
         raise UsageError(tr("--key is for one file"), tr("without it each file is found again by its path"))
     about: dict[str, Any] = {"description": description, "tags": split_tags(tags or ()), "category": category}
-    jobs, bad = jobs_for(paths, name, typed=file_type is not None, **about)
+    jobs, bad, repeated = jobs_for(paths, name, typed=file_type is not None, **about)
     wishes = Wishes(
         file_type=file_type,
         key=key,
@@ -126,6 +126,8 @@ def upload(
 
     async def command(caught: signals.Signals) -> int:
         report_bad_paths(screen, bad)
+        for path in repeated:
+            screen.note(tr("{path}: given twice; it is uploaded once", path=path))
         if not jobs:
             return MISUSED
         try:

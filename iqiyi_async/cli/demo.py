@@ -62,7 +62,7 @@ async def run(screen: Screen, path: Path, signals: Signals | None = None) -> int
     """
     from iqiyi_async.emulator import EmulatorConfig, EmulatorServer, Fault, FaultPlan
 
-    jobs, bad = jobs_for([path], None, description="Uploaded by the demonstration of iqiyi-async.")
+    jobs, bad, _ = jobs_for([path], None, description="Uploaded by the demonstration of iqiyi-async.")
     if bad:
         raise bad[0].error
     (job,) = jobs

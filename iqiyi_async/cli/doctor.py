@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import platform
 import stat
@@ -18,7 +19,7 @@ from .failures import FAILED, UsageError, failure_of
 from .findings import Finding, failed, fine, warned
 from .messages import told
 from .options import Account
-from .reach import look_at_clock, reach
+from .reach import Reached, look_at_clock, reach
 from .screen import Screen
 from .texts import about, later, tr
 from .trial import Advice, try_account, try_uploads
@@ -83,12 +84,19 @@ async def examine(account: Account, screen: Screen) -> int:
     except VideoCloudError as error:
         found.add(failed("--endpoint-url", told(str(error)), tr("correct --endpoint-url or IQIYI_ENDPOINT_URL")))
         return _conclude(screen, found, None)
-    reached = [await reach(address, needed=needed) for address, needed in _addresses(endpoints)]
-    for each in reached:
-        found.add(each.finding)
+    reached: list[Reached] = []
+    async with asyncio.TaskGroup() as group:
+        # At the same time: each may take until its limit.
+        looks = [group.create_task(reach(address, needed=needed)) for address, needed in _addresses(endpoints)]
+        for look in looks:
+            reached.append(await look)
+            found.add(reached[-1].finding)
     found.add(look_at_clock(reached))
     advice = None
-    if credentials.level == "ok":
+    if credentials.level == "ok" and reached[0].finding.level == "failure":
+        # The first is that of the API. Each call would be tried again until it is given up.
+        found.add(warned("account", tr("not tried: the addresses above do not answer"), ""))
+    elif credentials.level == "ok":
         account_finding = await try_account(account)
         found.add(account_finding)
         if account_finding.level == "ok":

@@ -45,7 +45,7 @@ class BadPath:
 
 def jobs_for(
     paths: Sequence[Path], name: str | None, *, typed: bool = False, **metadata: Any
-) -> tuple[list[Job], list[BadPath]]:
+) -> tuple[list[Job], list[BadPath], list[Path]]:
     """Look at all files before the first one is sent.
 
     Args:
@@ -55,10 +55,10 @@ def jobs_for(
         metadata: what else is said of each.
 
     Returns:
-        What can be uploaded, and what can't.
+        What can be uploaded, each file once; what can't be; and the paths of files that were named before.
 
     Raises:
-        UsageError: a file is given twice, or several have one name.
+        UsageError: several have one name.
     """
     if name is not None and len(paths) > 1:
         raise UsageError(
@@ -67,6 +67,7 @@ def jobs_for(
     seen: set[Path] = set()
     jobs: list[Job] = []
     bad: list[BadPath] = []
+    again: list[Path] = []
     for path in paths:
         try:
             job = _job(path, name, typed=typed, **metadata)
@@ -74,10 +75,12 @@ def jobs_for(
             bad.append(BadPath(str(path), error))
             continue
         if (real := path.resolve()) in seen:
-            raise UsageError(tr("{path}: this file is given twice", path=path), tr("name each file once"))
-        seen.add(real)
-        jobs.append(job)
-    return jobs, bad
+            # Patterns overlap: one file too many is no reason to send none.
+            again.append(path)
+        else:
+            seen.add(real)
+            jobs.append(job)
+    return jobs, bad, again
 
 
 def split_tags(given: Sequence[str]) -> tuple[str, ...]:

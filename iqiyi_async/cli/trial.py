@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from contextlib import suppress
@@ -14,6 +15,7 @@ from iqiyi_async import (
     ResponseError,
     RetryPolicy,
     ServiceError,
+    TransportError,
     UploadOptions,
     UploadTicket,
     VideoCloudError,
@@ -38,6 +40,14 @@ RETRY = RetryPolicy(max_attempts=2, initial_backoff=0.2, max_backoff=1.0, retry_
 FAR = 0.2
 #: Bytes a second of one connection below which a few connections fill the link.
 NARROW = 256 * KIB
+
+
+#: What is looked at must not take longer, in seconds: the list of videos, a test upload, the end of one.
+ACCOUNT_SECONDS, TRIAL_SECONDS, CANCEL_SECONDS = 20.0, 60.0, 5.0
+
+
+class _LateError(TransportError):
+    """A test upload took too long."""
 
 
 @attrs.frozen
@@ -71,8 +81,11 @@ class _Try:
 async def try_account(account: Account) -> Finding:
     """Ask for one entry of the list of videos: with a token, but without effect."""
     try:
-        async with account.client(retry=RETRY) as cloud:
+        async with asyncio.timeout(ACCOUNT_SECONDS), account.client(retry=RETRY) as cloud:
             await cloud.list_videos(page_size=1)
+    except TimeoutError:
+        late = _LateError(tr("nothing within {seconds} s", seconds=f"{ACCOUNT_SECONDS:g}"), sent=True)
+        return failed("account", str(late), failure_of(late).hint)
     except (VideoCloudError, OSError) as error:
         failure = failure_of(error)
         return failed("account", failure.message, failure.hint)
@@ -85,7 +98,11 @@ async def try_uploads(account: Account) -> tuple[list[Finding], Advice | None]:
     Returns:
         What was found, and options that fit, if any do.
     """
-    headers, body = await _try(account, "headers"), await _try(account, "body")
+    headers = await _try(account, "headers")
+    if isinstance(headers.error, _LateError):
+        # The other way would be as late: what a proxy drops is missed at once.
+        return [_finding(headers, needed=True)], None
+    body = await _try(account, "body")
     best = headers if headers.error is None else body
     findings: list[Finding] = []
     if headers.error is not None and body.error is None:
@@ -139,13 +156,16 @@ async def _try(account: Account, parameters: Parameters) -> _Try:
     tried = _Try(parameters)
     options = UploadOptions(parameters=parameters, max_workers=1)
     try:
-        async with account.client(options=options, retry=RETRY) as cloud:
+        async with asyncio.timeout(TRIAL_SECONDS), account.client(options=options, retry=RETRY) as cloud:
             ticket = await cloud.request_upload("mp4", SMALL + SIZES[0])
             try:
                 await _send(cloud, ticket, tried)
             finally:
-                with suppress(VideoCloudError):
-                    await cloud.cancel_upload(ticket.file_id)
+                with suppress(VideoCloudError, TimeoutError):
+                    async with asyncio.timeout(CANCEL_SECONDS):
+                        await cloud.cancel_upload(ticket.file_id)
+    except TimeoutError:
+        tried.error = _LateError(tr("nothing within {seconds} s", seconds=f"{TRIAL_SECONDS:g}"), sent=True)
     except VideoCloudError as error:
         tried.error = error
     return tried

@@ -61,6 +61,10 @@ class Wishes:
     resumable: bool = True
 
 
+#: Begins what the library says of its journal.
+_JOURNAL = "the upload journal can't be"
+
+
 class StoppedError(Exception):
     """The user has asked to stop."""
 
@@ -213,6 +217,13 @@ class Uploads:
             resumable = False
             hint = tr("run the same command again: without a journal it starts over")
             failure = attrs.evolve(failure, hint=hint)
+        if isinstance(error, UploadError) and isinstance(error.__cause__, OSError) and _JOURNAL in str(error):
+            hint = tr(
+                "uploads are recorded in the state folder (XDG_STATE_HOME): put that right and run the same command"
+                " again; --no-journal uploads without a record"
+            )
+            # What to do about it is the hint's, in the words of the command line.
+            failure = attrs.evolve(failure, message=failure.message.partition(": mend the journal")[0], hint=hint)
         if receipt is not None:
             failure = attrs.evolve(failure, hint=failure.hint.replace("FILE_ID", receipt.file_id))
         if type(error) is UploadError and self._signals.number:

@@ -105,8 +105,8 @@ class ForeignTransport(httpx.AsyncBaseTransport):
             raise httpx.WriteError("given up") from None
         except (httpx.TransportError, OSError):
             raise
-        except Exception as problem:
-            raise ForeignFaultError(f"the transport failed ({type(problem).__name__})") from problem
+        except (Exception, asyncio.CancelledError) as problem:
+            raise _failed(problem) from problem
         if not isinstance(response, httpx.Response):
             raise ForeignFaultError(f"the transport gave {type(response).__name__} instead of an httpx.Response")
         if not isinstance(response.stream, httpx.AsyncByteStream):
@@ -134,9 +134,17 @@ class ForeignTransport(httpx.AsyncBaseTransport):
                         break
         except (httpx.TransportError, OSError):
             raise
-        except Exception as problem:
-            raise ForeignFaultError(f"the transport failed ({type(problem).__name__})") from problem
+        except (Exception, asyncio.CancelledError) as problem:
+            raise _failed(problem) from problem
         return bytes(content)
+
+
+def _failed(problem: BaseException) -> BaseException:
+    """What the exchange ends with. Nothing of ours cancels it: a cancellation comes from within the transport, unless
+    the event loop ends."""
+    if isinstance(problem, asyncio.CancelledError) and (task := asyncio.current_task()) and task.cancelling():
+        return problem
+    return ForeignFaultError(f"the transport failed ({type(problem).__name__})")
 
 
 def takes_targets(transport: httpx.AsyncBaseTransport) -> bool:

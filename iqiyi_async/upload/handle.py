@@ -12,6 +12,7 @@ from .._concurrency import run_to_completion
 from ..errors import UploadError, VideoCloudError
 from ..models import UploadEvent, UploadProgress, UploadReceipt, UploadState
 from .progress import OnProgress, Progress
+from .transfer import cancelled_within
 from .upload import Upload
 
 logger: logging.Logger = logging.getLogger(__name__)
@@ -178,6 +179,10 @@ class UploadHandle:
         except VideoCloudError as error:
             self._end_with(error)
             raise
+        except asyncio.CancelledError as problem:
+            ending = cancelled_within(problem)
+            self.counts.ended(UploadState.FAILED, error=ending if isinstance(ending, UploadError) else None)
+            raise ending  # noqa: B904 - it has its cause, or is the same
         except BaseException:
             self.counts.ended(UploadState.FAILED)
             raise

@@ -19,6 +19,7 @@ import anyio
 import anyio.lowlevel
 import attrs
 
+from .._concurrency import is_cancelled
 from .._fair_queue import Turn
 from .._session import Session
 from ..errors import ServiceError, UploadError, VideoCloudError
@@ -28,7 +29,7 @@ from ..protocol.wire import Call
 from .journal.session import JournalSession
 from .progress import Progress
 from .range_attempt import RangeAttempt, check_stored
-from .ranges import Range, gaps
+from .ranges import Range, covered, gaps
 from .reading.base import Chunk, UploadSource
 from .reading.memory import allocate
 from .routes import Route
@@ -139,6 +140,7 @@ class Transfer:
             # Only now: an error in the block above would have cut off the ranges under way.
             if self._stopped:
                 raise UploadError("the upload was stopped because the client is shutting down", retryable=True)
+            self._check_complete()
         except BaseExceptionGroup as problems:
             error = _first(problems)
             if task.cancelling() > cancels:
@@ -151,8 +153,17 @@ class Transfer:
                 raise asyncio.CancelledError from error
             raise error from (problems if len(problems.exceptions) > 1 else error.__cause__)
 
+    def _check_complete(self) -> None:
+        """The service takes finish for an answer whether every byte has come or not."""
+        known = [Range(each.first, each.size) for each in self._journal.accepted]
+        if covered(self._source.size, known) != self._source.size:
+            raise UploadError("not every range was accepted, so finish was not said", retryable=True)
+
     async def _set_metadata(self) -> None:
-        await self._describe()
+        try:
+            await self._describe()
+        except asyncio.CancelledError as problem:
+            raise cancelled_within(problem)  # noqa: B904 - it has its cause, or is the same
         self._described = True
 
     # What is sent next
@@ -316,11 +327,12 @@ class Transfer:
         try:
             with self._session.telemetry.range(part.first, part.size):
                 md5 = await self._session.retries.run(once, progress=self._got_on, on_retry=on_retry)
+            await self._journal.record(ChunkReceipt(part.first, part.end - 1, md5, attempt.number))
         except _CutAgainError:
             self._left.insert(0, part)
             return
-        receipt = ChunkReceipt(part.first, part.end - 1, md5, attempt.number)
-        await self._journal.record(receipt)
+        except asyncio.CancelledError as problem:
+            raise cancelled_within(problem)  # noqa: B904 - it has its cause, or is the same
         self._progress.arrived(part)
         self._session.telemetry.accepted(part.size)
 
@@ -509,6 +521,18 @@ class Transfer:
             attempt.completed_by_hedge(data.md5)
         finally:
             self._progress.in_flight -= 1
+
+
+def cancelled_within(problem: asyncio.CancelledError) -> BaseException:
+    """What a task of the upload ends with that was cancelled: an error, if nobody has asked it to end."""
+    if is_cancelled():
+        return problem
+    error = UploadError(
+        "something that the upload waited for was cancelled: by its source, a transport, a journal or a token store",
+        retryable=True,
+    )
+    error.__cause__ = problem
+    return error
 
 
 class _CutAgainError(Exception):

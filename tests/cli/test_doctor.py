@@ -5,11 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from iqiyi_async.cli import trial
+from iqiyi_async.cli.options import Account
 from iqiyi_async.cli.reach import Reached, reach
 from iqiyi_async.emulator import EmulatorConfig, Fault, FaultPlan, ThreadedEmulatorServer
 
@@ -170,3 +174,41 @@ def test_an_application_that_may_not_upload(service: ThreadedEmulatorServer, sta
     done = run(service, "doctor", XDG_STATE_HOME=str(state))
     assert done.code == 1
     assert "FAILS    test upload, parameters in headers: " in done.out
+
+
+@pytest.fixture
+def silent() -> Iterator[str]:
+    """A server that takes connections and says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+
+
+def test_a_server_that_says_nothing_is_waited_for_once(silent: str, state: Path) -> None:
+    """It took 77 s: the account was asked for again and again after nothing had answered."""
+    began = time.monotonic()
+    done = run(
+        None,
+        "doctor",
+        IQIYI_APP_KEY=APP_KEY,
+        IQIYI_APP_SECRET=APP_SECRET,
+        IQIYI_ENDPOINT_URL=silent,
+        XDG_STATE_HOME=str(state),
+    )
+    assert time.monotonic() - began < 30
+    assert done.code == 1
+    assert f"FAILS    {silent}: answer: nothing within 10.0 s" in done.out
+    assert "warning  account: not tried: the addresses above do not answer" in done.out
+
+
+@pytest.mark.anyio
+async def test_an_account_and_an_upload_that_take_too_long(
+    service: ThreadedEmulatorServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trial, "ACCOUNT_SECONDS", 0.5)
+    monkeypatch.setattr(trial, "TRIAL_SECONDS", 0.5)
+    monkeypatch.setenv("IQIYI_APP_SECRET", APP_SECRET)
+    account = Account(app_key=APP_KEY, endpoint_url=service.endpoint_url)
+    service.faults = FaultPlan([Fault(operation="list_videos", delay=5), Fault(operation="upload_chunk", delay=5)])
+    assert (await trial.try_account(account)).text == "nothing within 0.5 s"
+    (finding,), advice = await trial.try_uploads(account)
+    assert (finding.level, finding.text, advice) == ("failure", "nothing within 0.5 s", None)

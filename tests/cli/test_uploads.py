@@ -52,6 +52,30 @@ def test_bad_paths_are_named_at_once_and_the_rest_goes_on(
     assert len(hints) == len(set(hints)) == 4
 
 
+def test_a_file_that_is_given_twice_is_uploaded_once(
+    service: ThreadedEmulatorServer, video: MakeVideo, tmp_path: Path
+) -> None:
+    """Patterns overlap (`upload *.mp4 film.mp4`): it was a reason to send none."""
+    path = video()
+    (tmp_path / "linked.mp4").symlink_to(path)
+    done = run(service, "upload", path, path.parent / "." / path.name, tmp_path / "linked.mp4")
+    assert done.code == 0, done.err
+    assert done.err.count("given twice; it is uploaded once") == 2
+    assert len(service.published()) == 1
+
+
+def test_a_journal_that_cannot_be_used_says_what_the_command_can_do(
+    service: ThreadedEmulatorServer, video: MakeVideo, tmp_path: Path
+) -> None:
+    (tmp_path / "state").write_text("no folder")
+    state = str(tmp_path / "state" / "more")
+    done = run(service, "upload", video(), XDG_STATE_HOME=state)
+    assert done.code == 1
+    assert "--no-journal" in done.err
+    assert "journal_required" not in done.err
+    assert not service.published()
+
+
 def test_only_bad_paths_are_wrong_use(service: ThreadedEmulatorServer, tmp_path: Path) -> None:
     done = run(service, "upload", *some_bad(tmp_path))
     assert (done.code, done.out) == (2, "")

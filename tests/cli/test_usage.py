@@ -53,7 +53,6 @@ def refused(capsys: pytest.CaptureFixture[str], *words: object) -> str:
         (["upload", "{video}", "--wait", "--timeout", "-3"], "--timeout"),
         (["upload", "{video}", "--name", ""], "name"),
         (["upload", "{video}", "--endpoint-url", "ftp://example.com"], "--endpoint-url"),
-        (["upload", "{video}", "{video}"], "twice"),
         (["upload", "{video}", "{other}", "--name", "One"], "--name"),
         (["upload", "{folder}"], "not a file"),
         (["upload", "{folder}/absent.mp4"], "No such file"),

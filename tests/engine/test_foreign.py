@@ -325,3 +325,26 @@ async def test_answer_that_has_begun_is_closed(service: Service) -> None:
             async with asyncio.timeout(0.05):
                 await client.authorize()
         assert closed.is_set()
+
+
+@pytest.mark.parametrize("path", ["upload", "info", "openupload", "uploadfinish"])
+async def test_a_transport_whose_own_task_is_cancelled_has_failed(service: Service, path: str) -> None:
+    """Its cancellation is not that of the upload: a range was left out for it, and metadata waited for forever."""
+    failed: list[str] = []
+
+    class Cancelling(httpx.AsyncHTTPTransport):
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            if request.url.path.endswith(f"/{path}") and not failed:
+                failed.append(path)
+                raise asyncio.CancelledError
+            return await super().handle_async_request(request)
+
+    async with Cancelling() as transport, cloud(service.url, transport=transport) as client:
+        try:
+            await in_time(client.upload(content(100_000), NAME, file_type="mp4"))
+        except VideoCloudError as error:
+            failed.append(str(error))
+    assert len(failed) + len(service.published) == 2
+    assert all("the transport failed (CancelledError)" in text for text in failed[1:])
+    for video in service.published:
+        assert bytes(service.files[video]) == content(100_000)

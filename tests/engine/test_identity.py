@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,26 @@ async def test_the_same_again_is_the_earlier_receipt(service: Service, path: Pat
         os.utime(path)
         path.chmod(0o600)
         assert (await client.upload(path, NAME)).file_id == first.file_id
+    assert service.published == [first.file_id]
+
+
+@pytest.mark.parametrize("year", [1000, 2400])
+async def test_times_that_no_database_holds(service: Service, tmp_path: Path, year: int) -> None:
+    """Such a file could not be uploaded at all: its time did not fit into the journal."""
+    memory = Path("/dev/shm")  # The file systems in memory know all times.
+    with tempfile.NamedTemporaryFile(dir=memory if memory.is_dir() else None, suffix=".mp4") as file:
+        file.write(content(SIZE))
+        file.flush()
+        seconds = (year - 1970) * 31_556_952
+        os.utime(file.name, (seconds, seconds))
+        if int(Path(file.name).stat().st_mtime) != seconds:
+            pytest.skip("the file system knows no such times")
+        await asyncio.sleep(0.06)
+        journal = SqliteJournal(tmp_path / "journal.db")
+        async with cloud(service.url, journal=journal) as client:
+            first = await client.upload(file.name, NAME)
+            assert (await client.upload(file.name, NAME)).file_id == first.file_id
+        await journal.aclose()
     assert service.published == [first.file_id]
 
 

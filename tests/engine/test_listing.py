@@ -27,6 +27,7 @@ class Listing:
         hidden: videos that count and take a place, and are not shown.
         count: what it says that there are, from all of them and from those on the page.
         chosen_late: ids are chosen after the list was cut into pages.
+        ignored: no ids are chosen: all videos are given.
     """
 
     ids: list[str]
@@ -35,6 +36,7 @@ class Listing:
     hidden: frozenset[str] = frozenset()
     count: Callable[[int, int], int] = lambda total, shown: total
     chosen_late: bool = False
+    ignored: bool = False
     chosen: tuple[str, ...] | None = None
     asked: int = 0
 
@@ -42,10 +44,10 @@ class Listing:
         self.asked += 1
         assert self.asked < 1000, "it never ends"
         unit = min(self.page_size, self.cap)
-        early = self.chosen is not None and not self.chosen_late
+        early = self.chosen is not None and not self.chosen_late and not self.ignored
         ids = [each for each in self.ids if not early or each in (self.chosen or ())]
         shown = [each for each in ids[(page - 1) * unit : page * unit] if each not in self.hidden]
-        if self.chosen is not None:
+        if self.chosen is not None and not self.ignored:
             shown = [each for each in shown if each in self.chosen]
         rows = tuple(video(each) for each in shown)
         return VideoPage(rows, self.count(len(self.ids), len(shown)), page, self.page_size)
@@ -175,6 +177,24 @@ async def test_a_service_that_chooses_no_ids() -> None:
     listing = Listing(names(250))
     found = [each.file_id async for each in pages_of_some(listing.look, ("f5", "f117", "f249"))]
     assert found == ["f5", "f117", "f249"]
+
+
+@pytest.mark.parametrize("count", [name for name in COUNTS if name != "far too few"])
+@pytest.mark.parametrize(("size", "cap"), [(100, 30), (10, 100), (20, 7)])
+async def test_a_service_that_chooses_no_ids_and_caps_its_pages_or_counts_wrongly(
+    count: str, size: int, cap: int
+) -> None:
+    chosen = (*names(250)[150:160], "f249", "absent")
+    listing = Listing(names(250), page_size=size, cap=cap, count=COUNTS[count], ignored=True, chosen=chosen)
+    assert [each.file_id async for each in pages_of_some(listing.look, chosen)] == list(chosen[:-1])
+
+
+async def test_a_service_that_repeats_one_page_is_left_whatever_ids_are_missing() -> None:
+    async def look(page: int) -> VideoPage:
+        assert page < 10
+        return VideoPage((video("a"), video("b")), 10**6, page, 2)
+
+    assert [each.file_id async for each in pages_of_some(look, ("b", "absent"))] == ["b"]
 
 
 async def test_an_unknown_id_ends() -> None:

@@ -15,7 +15,8 @@ from typing import Any, Self
 import attrs
 import pytest
 
-from iqiyi_async import ChunkReceipt, MemoryJournal, SourceChangedError, UploadError, UploadOptions
+from iqiyi_async import ChunkReceipt, MemoryJournal, SourceChangedError, UploadError, UploadItem, UploadOptions
+from iqiyi_async.models import Phase
 from iqiyi_async.upload.ranges import Range
 from iqiyi_async.upload.reading.file_source import WORTH_WAITING, _Visitor
 from iqiyi_async.upload.reading.resources import SourceResources, digest
@@ -272,6 +273,74 @@ async def test_a_range_source_that_fails(service: Service, failure: Exception, w
             await in_time(client.upload(source, NAME))
     assert not caught.value.retryable
     assert not service.published
+
+
+async def test_a_range_source_whose_own_task_is_cancelled_fails_the_upload(service: Service) -> None:
+    """A group of tasks takes a cancelled one for ended: the range was left out, and finish was said without it."""
+
+    class Prefetching(Ranges):
+        async def read_range(self, first: int, size: int) -> bytes:
+            if first == 64 * 1024:
+                work = asyncio.ensure_future(asyncio.sleep(60))
+                asyncio.get_running_loop().call_soon(work.cancel)
+                await work
+            return await super().read_range(first, size)
+
+    async with cloud(service.url) as client:
+        with pytest.raises(UploadError, match=r"film\.mp4 failed \(CancelledError\)"):
+            await in_time(client.upload(Prefetching(content(SIZE)), NAME))
+    assert service.count("finish_upload") == 0
+
+
+async def test_an_identity_whose_own_task_is_cancelled_fails_the_upload(service: Service) -> None:
+    source = Ranges(content(SIZE))
+    source.identity = cancelled  # type: ignore[method-assign, assignment]
+    async with cloud(service.url) as client:
+        handle = client.start_upload(source, NAME)
+        with pytest.raises(UploadError, match=r"film\.mp4 failed \(CancelledError\)"):
+            await in_time(handle)
+
+
+async def cancelled(*_: object) -> bool:
+    raise asyncio.CancelledError
+
+
+async def test_a_journal_whose_own_task_is_cancelled_fails_the_upload(service: Service) -> None:
+    journal = MemoryJournal()
+    journal.record = cancelled  # type: ignore[method-assign]
+    async with cloud(service.url, journal=journal) as client:
+        with pytest.raises(UploadError, match="was cancelled"):
+            await in_time(client.upload(content(SIZE), NAME, file_type="mp4"))
+    assert service.count("finish_upload") == 0
+
+
+@pytest.mark.parametrize("method", ["advance", "release"])
+@pytest.mark.parametrize("ordered", [False, True])
+async def test_a_journal_whose_own_task_is_cancelled_after_finish_costs_no_receipt(
+    service: Service, method: str, ordered: bool
+) -> None:
+    journal = MemoryJournal()
+    journal.ordered = ordered
+    real = getattr(journal, method)
+
+    async def fails_at_the_end(*args: object) -> bool:
+        if method == "release" or args[2] is Phase.FINISHED:
+            raise asyncio.CancelledError
+        return bool(await real(*args))
+
+    setattr(journal, method, fails_at_the_end)
+    async with cloud(service.url, journal=journal) as client:
+        receipt = await in_time(client.upload(content(SIZE), NAME, file_type="mp4"))
+    assert service.published == [receipt.file_id]
+
+
+async def test_an_item_whose_journal_is_cancelled_has_an_outcome(service: Service) -> None:
+    journal = MemoryJournal()
+    journal.acquire = cancelled  # type: ignore[method-assign, assignment]
+    items = [UploadItem(content(SIZE), NAME, file_type="mp4")]
+    async with cloud(service.url, journal=journal) as client:
+        outcomes = [each async for each in client.upload_many(items)]
+    assert [type(each.error) for each in outcomes] == [UploadError]
 
 
 @pytest.mark.parametrize("changed", [False, True])

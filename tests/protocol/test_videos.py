@@ -180,6 +180,10 @@ LIST_ANSWERS = [
     ('{"code":"A00000","count":" 250 ","data":[{"fileId":7}]}', page(video(), total=250)),
     ('{"code":"A00000","count":null,"data":[{"fileId":"7"},{"fileId ":"8"}]}', page(video(), video("8"))),
     ('{"code":"A00000","count":3,"data":{}}', page(total=3)),
+    # A count that can't be read costs the count, not the page: it is as good as absent.
+    ('{"code":"A00000","count":"1,024","data":[{"fileId":"7"}]}', page(video(), total=1)),
+    ('{"code":"A00000","count":[7],"data":[{"fileId":"7"}]}', page(video(), total=1)),
+    ('{"code":"A00000","count":1e300,"data":[{"fileId":"7"}]}', page(video(), total=1)),
     # An object where a list should be: PHP writes a list with gaps so. No video may get lost silently.
     ('{"code":"A00000","count":1,"data":{"0":{"fileId":"7"}}}', Fails(ResponseError)),
     ('{"code":"A00000","count":1,"data":"7"}', Fails(ResponseError)),

@@ -16,7 +16,7 @@ from typing import TypeVar
 import attrs
 
 from ..._clocks import boottime
-from ..._concurrency import Background, run_to_completion
+from ..._concurrency import Background, is_cancelled, run_to_completion
 from ...errors import UploadError
 from ...models import ChunkReceipt, Fingerprint, JournalEntry
 from ...stores.base import UploadJournal
@@ -253,7 +253,9 @@ class JournalClaim:
         await self._write_last()
         try:
             await lease.release()
-        except Exception as problem:  # noqa: BLE001 - a journal may raise the errors of its own library
+        except (Exception, asyncio.CancelledError) as problem:  # a journal may raise the errors of its own library
+            if isinstance(problem, asyncio.CancelledError) and is_cancelled():
+                raise
             self._unreleased[self._key] = lease.owner
             self._warn(problem)
         await self._beside.wait()
@@ -301,7 +303,7 @@ class JournalClaim:
         else:
             await self._kept(kept, fence)
 
-    def _warn(self, problem: Exception) -> None:
+    def _warn(self, problem: BaseException) -> None:
         if not self._warned:
             self._warned = True
             logger.warning(
@@ -327,5 +329,5 @@ async def _ended(reading: asyncio.Task[T]) -> None:
         reading.exception()  # counts as seen
 
 
-def words_of(problem: Exception) -> str:
+def words_of(problem: BaseException) -> str:
     return f"{type(problem).__name__}: {problem}" if str(problem) else type(problem).__name__

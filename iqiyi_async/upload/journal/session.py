@@ -9,11 +9,12 @@ The rules of this file:
 
 from __future__ import annotations
 
+import asyncio
 import logging
 
 import attrs
 
-from ..._concurrency import run_to_completion
+from ..._concurrency import is_cancelled, run_to_completion
 from ...errors import UploadError
 from ...models import ChunkReceipt, Fingerprint, JournalEntry, Phase
 from ...stores.base import UploadJournal
@@ -163,7 +164,9 @@ class JournalSession(JournalClaim):
             try:
                 if not await journal.advance(self._key, fence, Phase.FINISHED):
                     await self._write_after_the_end(journal, fence)
-            except Exception as problem:  # noqa: BLE001 - a journal may raise the errors of its own library
+            except (Exception, asyncio.CancelledError) as problem:  # a journal may raise the errors of its own library
+                if isinstance(problem, asyncio.CancelledError) and is_cancelled():
+                    raise
                 self._warn(problem)
 
         if self._ordered:

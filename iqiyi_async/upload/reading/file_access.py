@@ -62,6 +62,12 @@ class Look:
         young = now_ns - latest_change < (YOUNG_COARSE_NS if coarse else YOUNG_NS)
         return cls(found.st_size, found.st_dev, found.st_ino, found.st_mtime_ns, ctime, young)
 
+    @property
+    def usual(self) -> bool:
+        """Whether its times fit into 64 bits, as databases keep them: from the year 1677 to 2262. File systems know
+        others, and files whose times are nonsense."""
+        return all(-(2**63) <= time < 2**63 for time in (self.mtime_ns, self.ctime_ns))
+
     def agrees(self, other: Look) -> bool:
         """Whether nothing was written between two looks. The number of a file is left out: some mounts give it another
         one at each look."""

@@ -156,7 +156,8 @@ class PathSource(UploadSource):
     async def fingerprint(self) -> Fingerprint:
         look = self._reference
         # A later run can't know how young it was: so it is written down as one that proves nothing.
-        mtime, ctime = (0, 0) if look.young else (look.mtime_ns, look.ctime_ns)
+        proves_nothing = look.young or not look.usual
+        mtime, ctime = (0, 0) if proves_nothing else (look.mtime_ns, look.ctime_ns)
         return Fingerprint(self.size, mtime, look.inode, self._samples, look.device, ctime)
 
     async def pin(self) -> None:

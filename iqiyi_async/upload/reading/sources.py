@@ -13,6 +13,7 @@ from pathlib import Path, PurePath
 from typing import Any, Protocol, TypeVar, cast, runtime_checkable
 
 from ... import _validation
+from ..._concurrency import is_cancelled
 from ..._fair_queue import Turn
 from ...config import KIB, MIB
 from ...errors import ConfigurationError, SourceChangedError, UploadError, VideoCloudError
@@ -229,7 +230,9 @@ class RangeUploadSource(UploadSource):
                 return await self._awaited(what, ask())
         except VideoCloudError:
             raise
-        except Exception as problem:
+        except (Exception, asyncio.CancelledError) as problem:
+            if isinstance(problem, asyncio.CancelledError) and is_cancelled():
+                raise
             if limit.expired():
                 raise UploadError(
                     f"{self.name} has given no bytes for {patience + size / SLOWEST:g} s (source_timeout); nothing was"
