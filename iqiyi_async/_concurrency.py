@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import anyio
 
-__all__ = ["Background", "Threads", "run_to_completion"]
+__all__ = ["Background", "Threads", "cancelled_since", "run_to_completion"]
 
 T = TypeVar("T")
 
@@ -52,6 +52,17 @@ async def run_to_completion(work: Awaitable[T], patience: float | None = None) -
         if not task.cancelled():
             task.exception()  # counts as seen
         raise
+
+
+def cancelled_since(count: int = 0) -> bool:
+    """Whether somebody has cancelled the running task. If nobody has, a CancelledError comes from code that was called,
+    such as a source whose own connection was cancelled: it is a failure, which a task group would take for success.
+
+    Args:
+        count: `cancelling()` of the task before.
+    """
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > count
 
 
 class Background:

@@ -19,6 +19,7 @@ import anyio
 import anyio.lowlevel
 import attrs
 
+from .._concurrency import cancelled_since
 from .._fair_queue import Turn
 from .._session import Session
 from ..errors import ServiceError, UploadError, VideoCloudError
@@ -152,8 +153,21 @@ class Transfer:
             raise error from (problems if len(problems.exceptions) > 1 else error.__cause__)
 
     async def _set_metadata(self) -> None:
-        await self._describe()
+        try:
+            await self._describe()
+        except asyncio.CancelledError as problem:
+            if cancelled_since():
+                raise
+            raise self._cancelled_within() from problem
         self._described = True
+
+    def _cancelled_within(self) -> UploadError:
+        """For a CancelledError in a task that nobody has cancelled: the task group would take it for success."""
+        return UploadError(
+            "a transport or a listener raised CancelledError, though nobody cancelled the upload; nothing was published",
+            file_id=self._ticket.file_id,
+            retryable=True,
+        )
 
     # What is sent next
 
@@ -318,6 +332,10 @@ class Transfer:
         except _CutAgainError:
             self._left.insert(0, part)
             return
+        except asyncio.CancelledError as problem:
+            if cancelled_since():
+                raise
+            raise self._cancelled_within() from problem
         receipt = ChunkReceipt(part.first, part.end - 1, md5, attempt.number)
         await self._journal.record(receipt)
         self._progress.arrived(part)

@@ -13,6 +13,7 @@ from pathlib import Path, PurePath
 from typing import Any, Protocol, TypeVar, cast, runtime_checkable
 
 from ... import _validation
+from ..._concurrency import cancelled_since
 from ..._fair_queue import Turn
 from ...config import KIB, MIB
 from ...errors import ConfigurationError, SourceChangedError, UploadError, VideoCloudError
@@ -224,12 +225,16 @@ class RangeUploadSource(UploadSource):
     async def _asked(self, what: str, ask: Callable[[], object], size: int) -> object:
         patience = self._resources.options.source_timeout
         limit = asyncio.timeout(patience + size / SLOWEST)
+        task = asyncio.current_task()
+        cancels = 0 if task is None else task.cancelling()
         try:
             async with limit:
                 return await self._awaited(what, ask())
         except VideoCloudError:
             raise
-        except Exception as problem:
+        except (Exception, asyncio.CancelledError) as problem:
+            if isinstance(problem, asyncio.CancelledError) and cancelled_since(cancels):
+                raise
             if limit.expired():
                 raise UploadError(
                     f"{self.name} has given no bytes for {patience + size / SLOWEST:g} s (source_timeout); nothing was"
