@@ -164,7 +164,7 @@ class Transfer:
     def _cancelled_within(self) -> UploadError:
         """For a CancelledError in a task that nobody has cancelled: the task group would take it for success."""
         return UploadError(
-            "a transport or a listener raised CancelledError, though nobody cancelled the upload; nothing was published",
+            "a transport or a listener raised CancelledError, but nobody cancelled the upload; nothing was published",
             file_id=self._ticket.file_id,
             retryable=True,
         )
