@@ -55,15 +55,18 @@ async def run_to_completion(work: Awaitable[T], patience: float | None = None) -
         raise
 
 
-def is_cancelled() -> bool:
+def is_cancelled(since: int = 0) -> bool:
     """Whether somebody has asked the current task to end.
 
     Else a `CancelledError` in it is not meant for it: code that it has called (a caller's source, transport or journal)
     has waited for something that was cancelled. A group of tasks would take such a task for one that it need not wait
     for.
+
+    Args:
+        since: what the task's `cancelling()` was before.
     """
     task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
+    return task is not None and task.cancelling() > since
 
 
 class Background:

@@ -22,20 +22,21 @@ FIRST_WAIT, LONGEST_WAIT = 0.05, 1.0
 
 
 async def ask(call: Callable[[], Awaitable[T]], patience: float) -> T:
-    """Ask a ledger, and again while it can't be reached, for so many seconds.
+    """Ask a ledger, and again while it can't be reached, for so many seconds. The log says so once.
 
     Raises:
         LedgerError: it could not be reached.
     """
     clock = asyncio.get_running_loop().time
-    began, wait = clock(), FIRST_WAIT
+    began, wait, level = clock(), FIRST_WAIT, logging.WARNING
     while True:
         try:
             return await call()
         except LedgerError as problem:
-            if clock() - began >= patience:
+            if problem.lasting or clock() - began >= patience:
                 raise
-            logger.warning("%s; trying again", problem)
+            logger.log(level, "%s; trying again", problem)
+        level = logging.DEBUG
         await asyncio.sleep(wait)
         wait = min(2 * wait, LONGEST_WAIT)
 

@@ -30,6 +30,8 @@ COLUMNS = (
     "hint",
     "key",
 )
+#: A cell that begins with one of these is computed by spreadsheets.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 @attrs.frozen
@@ -104,13 +106,14 @@ class BatchReport:
         return iter(self.items)
 
     def to_csv(self) -> str:
-        """The report as CSV, without the mark that spreadsheets want."""
+        """The report as CSV, without the mark that spreadsheets want. Texts that a spreadsheet would take for formulas
+        have an apostrophe before them; in JSON they are as they are."""
         text = io.StringIO(newline="")
         writer = csv.writer(text)
         writer.writerow(COLUMNS)
         for item in self.items:
             values = dict(zip(COLUMNS, _values(item), strict=True))
-            writer.writerow({**values, "urls": " ".join(item.urls)}.values())
+            writer.writerow(map(_no_formula, {**values, "urls": " ".join(item.urls)}.values()))
         return text.getvalue()
 
     def to_json(self) -> str:
@@ -141,6 +144,11 @@ class BatchReport:
         except OSError:
             fresh.unlink(missing_ok=True)
             raise
+
+
+def _no_formula(value: object) -> object:
+    """A cell that no spreadsheet computes: names of files and answers of the service may be anybody's words."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
 
 
 def _values(item: ReportItem) -> list[Any]:

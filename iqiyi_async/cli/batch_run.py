@@ -185,8 +185,8 @@ class BatchRun:
                 }
             )
         else:
-            # Some errors begin with what they are about.
-            self._screen.say(failure.message if failure.message.startswith(source) else about(source, failure.message))
+            # Some errors say what they are about.
+            self._screen.say(failure.message if source in failure.message else about(source, failure.message))
 
     def _stop(self) -> None:
         """The first signal."""

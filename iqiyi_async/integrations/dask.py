@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from concurrent.futures import CancelledError
 from typing import Any, cast
 
-from iqiyi_async import AsyncVideoCloud, ConfigurationError, UploadOptions
+from iqiyi_async import AsyncVideoCloud, ConfigurationError, UploadOptions, VideoCloudError
 from iqiyi_async.batch import Batch, BatchStatus
 
 try:
@@ -24,6 +25,8 @@ logger: logging.Logger = logging.getLogger(__name__)
 
 #: The wait before a runner that was killed too often is submitted again, and the longest, in seconds.
 FIRST_WAIT, LONGEST_WAIT = 1.0, 60.0
+#: Seconds between two looks whether there is a scheduler again.
+CONNECTING = 0.2
 
 
 def connect(address: str) -> Any:
@@ -60,7 +63,8 @@ def run_batch(
 
     Raises:
         ConfigurationError: `workers` is no whole number of at least 1, or the ledger can't be shared.
-        VideoCloudError: what a runner has stopped with (see `Batch.run`), once all have ended.
+        VideoCloudError: what a runner has stopped with (see `Batch.run`), once all have ended; or the scheduler went
+            away, and did not come back for as long as Dask's client looks for it.
     """
     if isinstance(workers, bool) or not isinstance(cast("object", workers), int) or workers < 1:
         raise ConfigurationError(f"workers must be a whole number of at least 1, not {workers!r}")
@@ -144,8 +148,26 @@ class _Runners:
                 return cast("int", await future)
             except KilledWorker:
                 logger.warning("a runner of batch %s was killed too often; it is submitted again", self._task.name)
+            except CancelledError:
+                # A scheduler that was restarted has forgotten its tasks, and Dask calls them cancelled.
+                logger.warning("a runner of batch %s was lost; it is submitted again", self._task.name)
             finally:
                 future.release()
             address = None
+            await self._connected()
             await asyncio.sleep(wait)
             wait = min(2 * wait, LONGEST_WAIT)
+
+    async def _connected(self) -> None:
+        """Wait while Dask's client looks for a scheduler that went away.
+
+        Raises:
+            VideoCloudError: it has given up.
+        """
+        while self._client.status == "connecting":  # noqa: ASYNC110 - Dask has no event for it
+            await asyncio.sleep(CONNECTING)
+        if self._client.status != "running":
+            raise VideoCloudError(
+                "the Dask scheduler went away and did not come back; run the batch again: it goes on with what is left",
+                retryable=True,
+            )

@@ -37,6 +37,32 @@ class _Version:
         return f"etag {self.etag}, {self.size} bytes" if self.etag else ""
 
 
+def parts_of_url(url: str) -> tuple[str, str, str]:
+    """The scheme, the bucket and the path of an object's URL.
+
+    Raises:
+        ConfigurationError: no such URL.
+    """
+    _validation.kind("url", url, str)
+    parts = urlsplit(url)
+    shown, path = _shown(url), unquote(parts.path.removeprefix("/"))
+    if parts.scheme not in SCHEMES:
+        raise ConfigurationError(f"{shown!r} is none of s3:// gs:// az:// oss://; for https:// use HttpSource")
+    if "@" in parts.netloc:
+        raise ConfigurationError(f"{shown!r} holds a user name: credentials come from the environment, or as settings")
+    if parts.query or parts.fragment:
+        raise ConfigurationError(f"{shown!r} has a ? or a # behind it: in an object's path they are %3F and %23")
+    if not parts.netloc or not path:
+        raise ConfigurationError(f"{shown!r} is not like {parts.scheme}://bucket/path")
+    return parts.scheme, parts.netloc, path
+
+
+def _shown(url: str) -> str:
+    """A URL without what may be secret."""
+    scheme, found, rest = re.split(r"[?#]", url, maxsplit=1)[0].rpartition("://")
+    return scheme + found + rest.rpartition("@")[2]
+
+
 class ObjectSource:
     """An object in a store.
 
@@ -79,21 +105,13 @@ class ObjectSource:
             ConfigurationError: no such URL, or the store can't be made of it.
             ImportError: obstore is not installed.
         """
-        _validation.kind("url", url, str)
-        parts = urlsplit(url)
-        kind = SCHEMES.get(parts.scheme)
-        shown = re.split(r"[?#]", url, maxsplit=1)[0].rpartition("@")[2]
-        if kind is None:
-            raise ConfigurationError(f"{shown!r} is none of s3:// gs:// az:// oss://; for https:// use HttpSource")
-        path = unquote(parts.path.removeprefix("/"))
-        if not parts.netloc or not path or "@" in parts.netloc or parts.query or parts.fragment:
-            raise ConfigurationError(f"{shown!r} is not like {parts.scheme}://bucket/path")
+        scheme, bucket, path = parts_of_url(url)
         library = _obstore()
         try:
-            store = getattr(library.store, kind)(parts.netloc, **_settings(parts.scheme, parts.netloc, config))
+            store = getattr(library.store, SCHEMES[scheme])(bucket, **_settings(scheme, bucket, config))
         except (library.exceptions.BaseError, TypeError, ValueError) as problem:
-            raise ConfigurationError(f"no store can be made for {shown!r}: {_first_line(problem)}") from None
-        return cls(store, path, name=f"{parts.scheme}://{parts.netloc}/{path}")
+            raise ConfigurationError(f"no store can be made for {_shown(url)!r}: {_first_line(problem)}") from None
+        return cls(store, path, name=f"{scheme}://{bucket}/{path}")
 
     def __repr__(self) -> str:
         return f"ObjectSource({self.name!r})"

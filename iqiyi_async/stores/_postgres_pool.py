@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from importlib import import_module
 from typing import Any, TypeVar
 
@@ -46,11 +47,13 @@ class DatabaseError(OSError):
 
     Attributes:
         away: whether it may answer again by itself; what was asked may then have been done or not.
+        refused: it was asked for the first time, and the user, the password or the database is wrong.
     """
 
-    def __init__(self, text: str, *, away: bool = False) -> None:
+    def __init__(self, text: str, *, away: bool = False, refused: bool = False) -> None:
         super().__init__(text)
         self.away = away
+        self.refused = refused
 
 
 class _Connections:
@@ -161,8 +164,9 @@ class PostgresPool:
                 if attempt == TRIES:
                     raise
             except _AWAY:
-                # Whatever state it is in, it is not used again.
-                connection.terminate()
+                # Whatever state it is in, it is not used again; one that was cut is out of the pool already.
+                with suppress(asyncpg.InterfaceError):
+                    connection.terminate()
                 raise
             finally:
                 await pool.release(connection, timeout=CONNECTING)
@@ -208,7 +212,8 @@ class PostgresPool:
             words = str(problem.args[0]) if problem.args else type(problem).__name__
             if isinstance(problem, _REFUSED):
                 return DatabaseError(
-                    f"{where} can't be used: {words}; check the user, password and database of its DSN"
+                    f"{where} can't be used: {words}; check the user, password and database of its DSN",
+                    refused=not self.answered,
                 )
             return DatabaseError(f"{where} can't be used: {words}", away=isinstance(problem, _AWAY))
         if isinstance(problem, asyncpg.ClientConfigurationError | ValueError) and not self.answered:

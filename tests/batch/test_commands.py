@@ -56,6 +56,16 @@ def test_a_folder(service: ThreadedEmulatorServer, films: Films) -> None:
     assert "0 added, 5 known already" in again.err
 
 
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_a_failure_names_its_file_once(service: ThreadedEmulatorServer, films: Films, language: str) -> None:
+    folder = films(1)
+    (folder.parent / "videos.csv").write_text("source\nmissing.mp4\n")
+    done = run(service, "--lang", language, *command(folder, "run", folder.parent / "videos.csv"))
+    assert done.code == 1
+    (line,) = [each for each in done.err.splitlines() if "missing.mp4" in each and "ConfigurationError" not in each]
+    assert line.count("missing.mp4") == 1
+
+
 def test_for_machines(service: ThreadedEmulatorServer, films: Films) -> None:
     folder = films(3)
     done = run(service, *command(folder, "run", folder, folder / "missing.csv", "--json"))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -14,6 +16,7 @@ from typing import Any
 import pytest
 
 import iqiyi_async
+from iqiyi_async.batch import Batch, Manifest
 from iqiyi_async.emulator import DEFAULT_APP_KEY, DEFAULT_APP_SECRET, ThreadedEmulatorServer
 
 pytest.importorskip("distributed")
@@ -169,3 +172,92 @@ def test_the_command_line_with_scheduler_and_workers_as_processes(
     assert (summary["uploaded"], summary["waiting"]) == (20, 0)
     assert len(emulator.published()) == 20
     assert len(list((tmp_path / "done" / "films").iterdir())) == 20
+
+
+#: A client that waits for its runners while the scheduler is killed and another one takes its address.
+RESTARTED = """
+import asyncio, json, sys
+
+from distributed import Client
+from iqiyi_async import VideoCloudError
+from iqiyi_async.integrations.dask import run_batch
+
+
+async def main(address, ledger, root, timeout):
+    async with Client(address, asynchronous=True, timeout=timeout) as client:
+        try:
+            status = await run_batch(
+                client, ledger=ledger, name="spring", root=root, workers=2, concurrency=2, lease_seconds=2.0,
+                max_bandwidth="1MB",
+            )
+        except VideoCloudError as error:
+            print(json.dumps({"error": str(error)}))
+        else:
+            print(json.dumps({"uploaded": status.uploaded, "held": status.held, "waiting": status.waiting}))
+
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize("again", [True, False])
+def test_a_scheduler_that_is_restarted_gets_the_runners_again(
+    emulator: ThreadedEmulatorServer, films: Films, tmp_path: Path, again: bool
+) -> None:
+    root, url = films(30, size=200_000), f"sqlite:///{tmp_path}/spring.ledger"
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    environment = {
+        **os.environ,
+        "IQIYI_APP_KEY": DEFAULT_APP_KEY,
+        "IQIYI_APP_SECRET": DEFAULT_APP_SECRET,
+        "IQIYI_ENDPOINT_URL": emulator.endpoint_url,
+        "PYTHONPATH": str(Path(iqiyi_async.__file__).parents[1]),
+    }
+
+    def start(*words: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, *words],
+            env=environment,
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+
+    def scheduler() -> subprocess.Popen[str]:
+        host, port = address.split(":")
+        return start("-m", "distributed.cli.dask_scheduler", "--host", host, "--port", port, "--no-dashboard")
+
+    def worker() -> subprocess.Popen[str]:
+        return start("-m", "distributed.cli.dask_worker", f"tcp://{address}", "--no-dashboard", "--no-nanny")
+
+    async def add() -> None:
+        async with Batch(None, url, name="spring", root=root) as batch:
+            await batch.add(Manifest.read(root))
+
+    asyncio.run(add())
+    processes = [scheduler(), worker()]
+    try:
+        client = start("-c", RESTARTED, f"tcp://{address}", url, str(root), "60s" if again else "20s")
+        processes.append(client)
+        deadline = time.monotonic() + 60
+        while len(emulator.published()) < 3:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        processes[0].kill()
+        processes[0].wait(30)
+        if again:
+            processes += [scheduler(), worker()]
+        out, _ = client.communicate(timeout=90)
+    finally:
+        for process in processes:
+            process.kill()
+            process.communicate(timeout=30)
+    found = json.loads(out)
+    if again:
+        assert found == {"uploaded": 30, "held": 0, "waiting": 0}
+        assert len(emulator.published()) == 30
+    else:
+        assert "the Dask scheduler went away and did not come back" in found["error"]

@@ -94,7 +94,7 @@ def test_a_bad_line_names_file_line_and_column(tmp_path: Path) -> None:
     ("lines", "good", "bad"),
     [
         (['a.mp4,"open', "b.mp4,", 'c.mp4,"x, y"', "d.mp4,"], ["d"], 2),
-        (["a.mp4,", 'b.mp4,"open', "c.mp4,"], ["a"], 3),
+        (["a.mp4,", 'b.mp4,"open', "c.mp4,", "d.mp4,"], ["a", "c", "d"], 3),
         (['a.mp4,the "final"', 'b.mp4,"the ""final"""'], ["a", "b"], None),
     ],
     ids=["until another", "until the end", "others"],
@@ -114,8 +114,8 @@ def test_a_value_without_an_end_stops_no_others(tmp_path: Path, closed: bool) ->
     names = [item.metadata.name for item in manifest]
     assert [error.line for error in manifest.errors] == [3]
     assert "field larger than field limit" in str(manifest.errors[0])
-    # Where the value has no end, what is behind its first part is taken for lines.
-    assert names == ["a", "c"] if closed else names[-1] == "c"
+    # Where the value has no end, what is behind its first line is taken for lines.
+    assert names == ["a", "c"] if closed else (len(names), names[-1]) == (50_001, "c")
 
 
 def test_values_that_no_path_can_hold(tmp_path: Path) -> None:
@@ -188,6 +188,29 @@ def test_folders_and_patterns(tmp_path: Path) -> None:
         list(Manifest.read(tmp_path / "missing.csv"))
 
 
+def test_a_pattern_does_not_go_in_circles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two links that lead back would have been followed in every order, forty deep."""
+    for name in ("b.mp4", "sub/c.mp4", "sub/deep/d.mp4", ".hidden/e.mp4"):
+        (tmp_path / "films" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "films" / name).write_bytes(b"x")
+    for name in ("one", "two"):
+        (tmp_path / "films" / "sub" / name).symlink_to(tmp_path / "films")
+    (tmp_path / "link").symlink_to("films")
+
+    def matching(pattern: str) -> list[str]:
+        return [str(Path(each.source).relative_to(tmp_path)) for each in Manifest.read(pattern)]
+
+    everything = ["b.mp4", "sub/c.mp4", "sub/deep/d.mp4"]
+    monkeypatch.chdir(tmp_path)
+    for pattern in ("films/**/*.mp4", f"{tmp_path}/fil*/**/*.mp4", "films/**", "**/films/**/**/*.mp4"):
+        assert matching(pattern) == [f"films/{each}" for each in everything]
+    # One that is named is followed.
+    assert matching("link/**/*.mp4") == [f"link/{each}" for each in everything]
+    assert matching("films/**/two/*.mp4") == ["films/sub/two/b.mp4"]
+    monkeypatch.chdir(tmp_path / "films")
+    assert matching("**/*.mp4") == matching("./**/*.mp4") == [f"films/{each}" for each in everything]
+
+
 def test_iterables_are_read_lazily() -> None:
     read = []
 
@@ -211,6 +234,13 @@ def test_files_that_can_not_be_manifests(tmp_path: Path) -> None:
     ]:
         with pytest.raises(ConfigurationError, match=words):
             list(Manifest.read(written(tmp_path, content)))
+    for name in ("videos.xlsx", "videos.XLS", "videos.ods", "videos.csv"):
+        # Only the first has the bytes that its name promises.
+        with pytest.raises(ConfigurationError, match=f"{name}: a spreadsheet .* save it as CSV"):
+            list(Manifest.read(written(tmp_path, b"PK\x03\x04" + bytes(100), name)))
+    cut = "source\na.mp4\n".encode("utf-16")[:-1]
+    with pytest.raises(ConfigurationError, match="damaged or cut off"):
+        list(Manifest.read(written(tmp_path, cut)))
     with pytest.raises(ConfigurationError):
         Manifest.read()
     with pytest.raises(ConfigurationError):

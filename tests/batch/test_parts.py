@@ -216,8 +216,8 @@ def test_no_ledger(url: object) -> None:
 async def test_a_file_that_is_no_ledger_is_left(tmp_path: Path) -> None:
     other = tmp_path / "notes.txt"
     other.write_text("not a database")
-    with pytest.raises(LedgerError):
-        async with Batch(None, other, ledger_patience=0):
+    with pytest.raises(ConfigurationError, match=r"notes\.txt is no ledger, and was left as it is"):
+        async with asyncio.timeout(5), Batch(None, other):
             pass
     assert other.read_text() == "not a database"
 

@@ -7,6 +7,8 @@ import struct
 
 import pytest
 
+from iqiyi_async import ConfigurationError
+from iqiyi_async.batch import Batch
 from iqiyi_async.batch.ledger.base import LedgerError, open_ledger
 
 from .postgres import Postgres
@@ -54,6 +56,41 @@ async def test_a_server_that_ends_while_it_greets_is_asked_again() -> None:
         await ledger.aclose()
         server.close()
         await server.wait_closed()
+
+
+@pytest.mark.anyio
+async def test_what_waiting_does_not_mend_is_told_at_once(
+    postgres: Postgres, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    for url in (postgres.url_of("missing"), postgres.url_of("postgres", "nobody")):
+        with pytest.raises(LedgerError, match="does not exist; check the user, password and database") as caught:
+            async with asyncio.timeout(5), Batch(None, url, name=name):
+                pass
+        assert caught.value.lasting
+    assert not caplog.records
+
+
+@pytest.mark.anyio
+async def test_a_server_that_is_away_is_waited_for_and_told_of_once(
+    postgres: Postgres, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(LedgerError, match="can't be reached"):
+        async with Batch(None, "postgresql://u@127.0.0.1:1/d", name=name, ledger_patience=0.5):
+            pass
+    assert [each.levelname for each in caplog.records] == ["WARNING"]
+
+
+@pytest.mark.anyio
+async def test_tables_of_another_release_are_told_at_once(postgres: Postgres, name: str) -> None:
+    async with Batch(None, postgres.url, name=name) as batch:
+        await batch.status()
+    await asyncio.to_thread(postgres.sql, "ALTER TABLE iqiyi_batch_item RENAME hint TO advice")
+    try:
+        with pytest.raises(ConfigurationError, match=r'another release of iqiyi-async \(column "hint"'):
+            async with asyncio.timeout(5), Batch(None, postgres.url, name=name):
+                pass
+    finally:
+        await asyncio.to_thread(postgres.sql, "ALTER TABLE iqiyi_batch_item RENAME advice TO hint")
 
 
 @pytest.mark.anyio

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import csv
+import io
 import json
 import os
 import subprocess
@@ -15,7 +17,7 @@ from typing import Any
 import pytest
 
 from iqiyi_async import ConfigurationError, Metadata, UploadItem
-from iqiyi_async.batch import Batch, BatchReport, BatchStatus, Manifest
+from iqiyi_async.batch import Batch, BatchReport, BatchStatus, Manifest, ReportItem
 from iqiyi_async.batch.ledger.base import LedgerError
 from iqiyi_async.batch.ledger.rows import entry_from_json, entry_to_json, metadata_from_json, metadata_to_json
 from iqiyi_async.batch.manifest.columns import ColumnError, make_item
@@ -158,6 +160,17 @@ def test_reports_that_can_not_be_written(tmp_path: Path) -> None:
         report.write(tmp_path / "report.csv")
     assert sorted(each.name for each in tmp_path.iterdir() if "report" in each.name) == ["report.csv"]
     assert json.loads(report.to_json())["status"]["waiting"] == BatchStatus().waiting
+
+
+def test_a_report_holds_no_formulas() -> None:
+    """Names of files and answers of a service are anybody's words; a spreadsheet would compute them."""
+    words = ("=cmd|' /C calc'!A0", "+1", "-1+1.mp4", "@SUM(A1)", "\t=1", "a=1", "")
+    items = tuple(ReportItem(each, each, "", "failed", error=each) for each in words)
+    report = BatchReport("spring", BatchStatus(), items)
+    rows = list(csv.DictReader(io.StringIO(report.to_csv(), newline="")))
+    told = [*(f"'{each}" for each in words[:5]), *words[5:]]
+    assert all([row[column] for row in rows] == told for column in ("source", "title", "error"))
+    assert [each["title"] for each in json.loads(report.to_json())["items"]] == list(words)
 
 
 @pytest.mark.anyio

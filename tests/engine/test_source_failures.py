@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import attrs
+import httpx
 import pytest
 
 from iqiyi_async import ChunkReceipt, MemoryJournal, SourceChangedError, UploadError, UploadItem, UploadOptions
@@ -435,6 +436,69 @@ async def test_a_stream_that_cancels_itself_is_a_stream_that_fails(service: Serv
     async with cloud(service.url) as client:
         with pytest.raises(UploadError, match="CancelledError"):
             await in_time(client.upload(broken(), NAME, file_type="mp4", size=SIZE))
+
+
+class Cancelled:
+    """A range source whose own connection is cancelled, by itself, when it is asked for its `at`."""
+
+    size = SIZE
+
+    def __init__(self, at: str) -> None:
+        self._at = at
+
+    async def identity(self) -> str:
+        await self._asked("identity")
+        return "one"
+
+    async def read_range(self, first: int, size: int) -> bytes:
+        await self._asked("read_range")
+        return bytes(size)
+
+    async def _asked(self, what: str) -> None:
+        if what == self._at:
+            connection = asyncio.create_task(asyncio.sleep(60))
+            asyncio.get_running_loop().call_soon(connection.cancel)
+            await connection
+
+
+@pytest.mark.parametrize("at", ["identity", "read_range"])
+async def test_a_range_source_that_cancels_itself_is_one_that_fails(service: Service, at: str) -> None:
+    """A task group takes a task that was cancelled for one that has done its work: finish was said without a byte."""
+    async with cloud(service.url) as client:
+        with pytest.raises(UploadError, match=r"failed \(CancelledError"):
+            await in_time(client.upload(Cancelled(at), NAME, file_type="mp4"))
+        items = [UploadItem(Cancelled(at), NAME, "mp4"), UploadItem(content(SIZE), NAME, "mp4")]
+        outcomes = [each async for each in client.upload_many(items)]
+    assert sorted(each.ok for each in outcomes) == [False, True]
+    assert [service.files[each] for each, state in service.states.items() if state == "finished"] == [content(SIZE)]
+
+
+class CancellingTransport(httpx.AsyncBaseTransport):
+    """Raises CancelledError for some requests, and sends the others."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._inner = httpx.AsyncHTTPTransport()
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if request.url.path == self._path:
+            raise asyncio.CancelledError
+        return await self._inner.handle_async_request(request)
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
+
+@pytest.mark.parametrize("path", ["/upload", "/api/file/info"])
+async def test_a_transport_that_cancels_itself_is_one_that_fails(service: Service, path: str) -> None:
+    """For a range, and for the metadata: in tasks of the group."""
+    transport = CancellingTransport(path)
+    async with cloud(service.url, transport=transport) as client:
+        with pytest.raises(UploadError, match="nobody cancelled the upload") as caught:
+            await in_time(client.upload(content(SIZE), NAME, file_type="mp4"))
+    await transport.aclose()
+    assert caught.value.retryable
+    assert "finished" not in service.states.values()
 
 
 async def test_a_stream_in_large_pieces_is_compared_in_threads(service: Service) -> None:

@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
-from iqiyi_async import ConfigurationError, ObjectSource, RetryPolicy, SourceChangedError, UploadError
+from iqiyi_async import ConfigurationError, ObjectSource, RetryPolicy, SourceChangedError, UploadError, UploadItem
+from iqiyi_async.batch import Manifest
 from iqiyi_async.sources._attempts import Attempts
 
-from ..engine.tools import content
+from ..engine.tools import NAME, content
 from .servers import Asked, answer, serving
 
 obstore = pytest.importorskip("obstore")
@@ -111,6 +112,24 @@ def test_what_is_no_url(url: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigurationError) as caught:
         ObjectSource.from_url(url)
     assert "hush" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("s3://bucket/film.mp4?versionId=hush", "'s3://bucket/film.mp4' has a ? or a # behind it"),
+        ("s3://bucket/film.mp4#hush", "%3F and %23"),
+        ("s3://key:hush@bucket/film.mp4", "'s3://bucket/film.mp4' holds a user name"),
+        ("s3://bucket/", "is not like s3://bucket/path"),
+    ],
+)
+def test_what_is_wrong_with_a_url_is_told_before_a_batch_begins(url: str, said: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        ObjectSource.from_url(url)
+    (problem,) = Manifest.read([UploadItem(url, NAME, "mp4")]).check().problems
+    for text in (str(caught.value), problem):
+        assert said in text
+        assert "hush" not in text
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,15 @@ Held = tuple[int, int]
 
 
 class LedgerError(OSError):
-    """The ledger can't be reached or written at this moment."""
+    """The ledger can't be reached or written at this moment.
+
+    Attributes:
+        lasting: waiting does not mend it: the database is not there, or refuses the credentials.
+    """
+
+    def __init__(self, text: str, *, lasting: bool = False) -> None:
+        super().__init__(text)
+        self.lasting = lasting
 
 
 class Ledger(ABC):

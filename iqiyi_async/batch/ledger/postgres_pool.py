@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
+from ...errors import ConfigurationError
 from .base import LedgerError
 
 try:
@@ -45,6 +46,21 @@ CREATE TABLE IF NOT EXISTS iqiyi_batch_slot (
 """
 
 
+_ITEM = (
+    "n, batch, identity, source, metadata, file_type, key, manifest, state, fence, owner, expires, attempts,"
+    " not_before, file_id, phase, entry, digest, size, changed, seconds, page, error, hint"
+)
+#: Reads nothing, and fails where a column is missing.
+PROBE = f"""
+SELECT 1 WHERE EXISTS (SELECT id, name, stopping, problem FROM iqiyi_batch LIMIT 0)
+    OR EXISTS (SELECT {_ITEM} FROM iqiyi_batch_item LIMIT 0)
+    OR EXISTS (SELECT n, file_id, first, last, md5, attempts FROM iqiyi_batch_chunk LIMIT 0)
+    OR EXISTS (SELECT batch, k, fence, expires, taken, renewed FROM iqiyi_batch_slot LIMIT 0)
+"""  # noqa: S608
+#: What a server says of a column or a table that is missing.
+_MISSING = ("42703", "42P01")
+
+
 class LedgerPool:
     """A few connections to the database of a ledger.
 
@@ -67,7 +83,7 @@ class LedgerPool:
         try:
             return await self._pool.run(work)
         except DatabaseError as problem:
-            raise LedgerError(str(problem)) from None
+            raise LedgerError(str(problem), lasting=problem.refused) from None
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -79,9 +95,21 @@ class LedgerPool:
             async with connection.transaction():
                 await connection.execute("SELECT pg_advisory_xact_lock($1)", SETTING_UP)
                 await connection.execute(SCHEMA)
+        await self._check_tables(connection)
         find = "SELECT id FROM iqiyi_batch WHERE name = $1"
         batch = await connection.fetchval(find, self._name)
         if batch is None:
             await connection.execute("INSERT INTO iqiyi_batch (name) VALUES ($1) ON CONFLICT DO NOTHING", self._name)
             batch = await connection.fetchval(find, self._name)
         self.batch = int(batch)
+
+    async def _check_tables(self, connection: Any) -> None:
+        try:
+            await connection.execute(PROBE)
+        except Exception as problem:
+            if getattr(problem, "sqlstate", None) not in _MISSING:
+                raise
+            raise ConfigurationError(
+                f"the tables of the ledger in PostgreSQL are of another release of iqiyi-async ({problem}): give the"
+                " ledger another database"
+            ) from None

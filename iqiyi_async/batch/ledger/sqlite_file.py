@@ -123,8 +123,11 @@ class LedgerFile:
             with connection:
                 connection.execute("BEGIN IMMEDIATE")
                 self._set_up(connection)
-        except BaseException:
+        except BaseException as problem:
             connection.close()
+            if getattr(problem, "sqlite_errorcode", None) == sqlite3.SQLITE_NOTADB:
+                words = f"{self.path} is no ledger, and was left as it is: give another path"
+                raise ConfigurationError(words) from None
             raise
         self._file.opened()
         self._connection, self._durable = connection, False

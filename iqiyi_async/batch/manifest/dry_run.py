@@ -15,7 +15,7 @@ from ...errors import ConfigurationError
 from ...models import UploadItem
 from ...protocol.uploads import check_file_type, doubt_about
 from ...sources.http_source import checked_url
-from ...sources.object_source import SCHEMES
+from ...sources.object_source import SCHEMES, parts_of_url
 from ..sources import new_item
 from .columns import URL
 from .manifest import ManifestError
@@ -70,7 +70,9 @@ def _check_url(url: str) -> None:
     scheme = urlsplit(url).scheme.lower()
     if scheme in ("http", "https"):
         checked_url(url)
-    elif scheme not in SCHEMES:
+    elif scheme in SCHEMES:
+        parts_of_url(url)
+    else:
         raise ConfigurationError(
             f"{scheme}:// can't be read: give a path, or a URL with http, https, {', '.join(SCHEMES)}; or a Batch whose"
             " open_source knows it"

@@ -18,13 +18,16 @@ from ...errors import ConfigurationError
 from ...models import Metadata, UploadItem
 from ...protocol.uploads import FILE_TYPES
 from .columns import URL, ColumnError, is_text, make_item, native, readable, stem_of
-from .tables import csv_lines, json_lines
+from .patterns import files_matching
+from .tables import SPREADSHEET, csv_lines, json_lines
 
 if TYPE_CHECKING:
     from .dry_run import ManifestCheck
 
 #: So much of standard input is kept in memory; beyond, in a temporary file.
 IN_MEMORY = 16 * 1024 * 1024
+#: Endings of spreadsheets as their programs keep them.
+_SPREADSHEETS = frozenset({"xlsx", "xlsm", "xlsb", "xls", "ods", "numbers", "et"})
 
 
 @attrs.frozen
@@ -155,6 +158,8 @@ class Manifest:
             with _opened(path) as file:
                 lines = suffix not in ("csv", "tsv", "txt")
                 yield from self._table(file, readable(str(path)), path.absolute().parent, make_path, lines=lines)
+        elif suffix in _SPREADSHEETS and path.exists():
+            raise ConfigurationError(f"{readable(str(path))}: {SPREADSHEET}")
         elif path.exists():
             yield from self._named(str(path), [str(path.absolute())])
         elif glob.has_magic(source):
@@ -188,14 +193,12 @@ class Manifest:
         return path
 
     def _matching(self, pattern: str) -> list[str]:
-        found = sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207 - absolute patterns too
+        found = files_matching(pattern)
         if not found and self.root is not None:
-            found = sorted(glob.glob(pattern, root_dir=self.root, recursive=True))  # noqa: PTH207
-            found = [str(self.root / each) for each in found]
-        files = [each for each in found if Path(each).is_file()]
-        if not files:
+            found = files_matching(pattern, str(self.root))
+        if not found:
             raise ConfigurationError(f"{pattern}: no file matches")
-        return files
+        return found
 
     def _table(
         self, file: IO[bytes], name: str, folder: Path, make_path: Callable[[str], object], *, lines: bool | None

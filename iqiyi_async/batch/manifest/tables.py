@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import csv
 import json
+from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from io import TextIOWrapper
@@ -18,6 +19,10 @@ PIECE = 1024 * 1024
 #: The end of a value that is too long is looked for within so many characters.
 LONGEST = 16 * 1024 * 1024
 _DELIMITERS = ",;\t"
+#: What files begin with that are no text: .xlsx, .ods and .numbers; .xls.
+_BINARY = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
+#: What to do about a spreadsheet that is not CSV.
+SPREADSHEET = "a spreadsheet in its program's own format can't be read: save it as CSV"
 
 
 class Line(NamedTuple):
@@ -32,13 +37,14 @@ def encoding_of(file: IO[bytes], name: str) -> str:
     """How a text is written: UTF-8 with or without its mark, UTF-16 with its mark, or GB18030 as Excel in China does.
 
     Raises:
-        ConfigurationError: none of these.
+        ConfigurationError: none of these, or no text.
     """
     start = file.read(4)
     file.seek(0)
-    if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return "utf-16"
-    for encoding in ("utf-8-sig", "gb18030"):
+    if start in _BINARY:
+        raise ConfigurationError(f"{name}: {SPREADSHEET}")
+    marked = start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    for encoding in ("utf-16",) if marked else ("utf-8-sig", "gb18030"):
         decoder = codecs.getincrementaldecoder(encoding)()
         try:
             while piece := file.read(PIECE):
@@ -50,6 +56,8 @@ def encoding_of(file: IO[bytes], name: str) -> str:
             return encoding
         finally:
             file.seek(0)
+    if marked:
+        raise ConfigurationError(f"{name} is damaged or cut off: it begins as UTF-16, and is not: save it once more")
     raise ConfigurationError(f"{name} is written neither in UTF-8 nor in GB18030: save it as CSV UTF-8")
 
 
@@ -95,31 +103,41 @@ class _Lines:
     def __init__(self, text: TextIOWrapper) -> None:
         self._text = text
         self.number: int = 0
-        self._quotes = 0
+        self._row: list[str] = []
+        self._again: deque[str] = deque()
 
     def __iter__(self) -> Iterator[str]:
         return self
 
     def __next__(self) -> str:
-        line = self._text.readline()
+        line = self._again.popleft() if self._again else self._text.readline()
         if not line:
             raise StopIteration
         self.number += 1
-        self._quotes += line.count('"')
+        self._row.append(line)
         return line
 
     def begin(self) -> None:
         """A row begins."""
-        self._quotes = 0
+        self._row = []
 
     def leave_value(self) -> None:
-        """Go on behind the quote that ends a value, or stay if there is none within reach."""
-        start, number, reach = self._text.tell(), self.number, LONGEST
-        while self._quotes % 2 and reach > 0:
-            reach -= len(next(self, "")) or reach
-        if self._quotes % 2:
-            self._text.seek(start)
-            self.number = number
+        """Go on behind the quote that ends a value; or behind the first line of the row if there is none within
+        reach."""
+        reach = LONGEST
+        odd = sum(line.count('"') for line in self._row) % 2
+        while odd and reach > 0:
+            line = next(self, "")
+            reach -= len(line) or reach
+            odd ^= line.count('"') % 2
+        if odd:
+            self.go_back()
+
+    def go_back(self) -> None:
+        """Go on behind the first line of the row: its value has no end, and took the lines behind it."""
+        self._again.extendleft(reversed(self._row[1:]))
+        self.number -= len(self._row) - 1
+        self._row = self._row[:1]
 
 
 def json_lines(file: IO[bytes], name: str, ignored: list[str]) -> Iterator[Line]:
@@ -215,6 +233,8 @@ def _rows(reader: Any, lines: _Lines) -> Iterator[tuple[int, list[str], str]]:
             if "field limit" in str(error):
                 # Otherwise the rest of a long description would be taken for lines.
                 lines.leave_value()
+            elif "end of data" in str(error):
+                lines.go_back()
             last = f"-{lines.number}" if lines.number > number else ""
             yield number, [], f"no CSV ({error}): look at the quotes of line {number}{last}"
 

@@ -225,13 +225,15 @@ class RangeUploadSource(UploadSource):
     async def _asked(self, what: str, ask: Callable[[], object], size: int) -> object:
         patience = self._resources.options.source_timeout
         limit = asyncio.timeout(patience + size / SLOWEST)
+        task = asyncio.current_task()
+        cancels = 0 if task is None else task.cancelling()
         try:
             async with limit:
                 return await self._awaited(what, ask())
         except VideoCloudError:
             raise
         except (Exception, asyncio.CancelledError) as problem:
-            if isinstance(problem, asyncio.CancelledError) and is_cancelled():
+            if isinstance(problem, asyncio.CancelledError) and is_cancelled(cancels):
                 raise
             if limit.expired():
                 raise UploadError(
