@@ -58,6 +58,12 @@ _FILE_STATUS = {
     5: VideoState.UPLOADING,
     6: VideoState.CANCELLED,
 }
+
+#: States of an upload that was finished.
+FINISHED = frozenset({VideoState.PUBLISHING, VideoState.PUBLISHED, VideoState.REVIEW_FAILED, VideoState.PUBLISH_FAILED})
+#: States of an upload that can't go on.
+GONE = frozenset({VideoState.ABSENT, VideoState.CANCELLED})
+
 _QUALITIES: Mapping[str, Quality] = {quality.value: quality for quality in Quality}
 
 
@@ -269,9 +275,3 @@ def _moment(unix: float | None) -> datetime | None:
         return None
     # Added up: the system's own functions refuse years before 1970 here and there.
     return _EPOCH + timedelta(seconds=unix)
-
-
-#: States of an upload that was finished.
-FINISHED = frozenset({VideoState.PUBLISHING, VideoState.PUBLISHED, VideoState.REVIEW_FAILED, VideoState.PUBLISH_FAILED})
-#: States of an upload that can't go on.
-GONE = frozenset({VideoState.ABSENT, VideoState.CANCELLED})

@@ -45,7 +45,7 @@ class Secrets:
         self._held[secret] = value
 
     def keys(self) -> Iterable[SecretName]:
-        """Which secrets there are; with this, ``{**vault}`` works."""
+        """Which secrets there are; with this, ``{**secrets}`` works."""
         return self._held.keys()
 
     def values(self) -> Iterable[str]:

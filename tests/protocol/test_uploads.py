@@ -367,6 +367,10 @@ def test_what_was_finished_before_is_finished() -> None:
 def test_a_range_that_is_too_large_for_a_proxy() -> None:
     with pytest.raises(ServiceError, match=r"HTTP 413.*chunk_size"):
         CHUNK.decode(answer("<h1>413 Request Entity Too Large</h1>", 413))
+    with pytest.raises(ServiceError, match=r"HTTP 414$"):
+        CHUNK.decode(answer("", 414))
+    with pytest.raises(ServiceError, match=r"HTTP 413$"):
+        FINISH.decode(answer("", 413))
 
 
 @pytest.mark.parametrize("given", [0, -1, 2**53 + 1, 1.0, True, "1024", None])
