@@ -238,9 +238,12 @@ LIST_ANSWERS = [
     (listed('{"fileId":"7","fileName":["x"],"description":{}}'), page(video())),
     # What is counted must be there: never an empty page for what can't be read.
     ('{"code":"A00000","count":3}', Fails(ResponseError, retryable=False)),
+    ('{"code":"A00000","count":1}', Fails(ResponseError, retryable=False)),
     ('{"code":"A00000","count":"3","data":null}', Fails(ResponseError, retryable=False)),
     ('{"code":"A00000","count":3,"data":[]}', page(total=3)),
     ('{"code":"A00000","count":0}', page(total=0)),
+    # A few more than were asked for are taken.
+    (listed(*['{"fileId":"7"}'] * 200), page(*[video()] * 200, total=1)),
     (listed(*['{"fileId":"7"}'] * 201), Fails(ResponseError, retryable=False)),
     (listed('{"fileName":"who?"}'), Fails(ResponseError)),
     (listed("null"), Fails(ResponseError)),
