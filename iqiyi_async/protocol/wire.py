@@ -65,7 +65,7 @@ Headers = tuple[tuple[str, str], ...]
 Body = tuple[bytes | memoryview, ...]
 
 
-@attrs.frozen
+@attrs.frozen(eq=False)
 class Request:
     """One HTTP request, without its secrets.
 
@@ -84,13 +84,12 @@ class Request:
     url: str
     headers: Fields = ()
     query: Fields = ()
-    body: Body = attrs.field(default=(), repr=False, eq=False)
+    body: Body = attrs.field(default=(), repr=False)
     form: Fields = ()
-    boundary: str = attrs.field(default="", repr=False, eq=False)
+    boundary: str = attrs.field(default="", repr=False)
     secrets: frozenset[SecretName] = attrs.field(
         init=False,
         repr=False,
-        eq=False,
         default=attrs.Factory(lambda self: _secrets_in(*self.headers, *self.query, *self.form), takes_self=True),
     )
 

@@ -354,7 +354,7 @@ def test_excerpts(content: bytes, excerpt: str) -> None:
 
 @pytest.mark.parametrize("field", ["asked_at", "status"])
 def test_an_answer_can_be_printed(field: str) -> None:
-    shown = repr(Answer(200, b"canary", ASKED_AT))
+    shown = repr(Answer(200, b"canary", ASKED_AT, "canary", None, "canary"))
     assert "canary" not in shown
     assert field in shown
 

@@ -94,6 +94,15 @@ def test_a_call_shows_places_not_secrets(sample: Sample) -> None:
         assert CANARY not in shown(value)
 
 
+def test_a_request_prints_where_it_goes_not_its_bytes() -> None:
+    headers = (("access_token", SecretName.ACCESS_TOKEN),)
+    request = Request("POST", "http://u/upload", headers, body=(b"bytes",), boundary="b0undary")
+    place = "<SecretName.ACCESS_TOKEN: 'access token'>"
+    assert repr(request) == (
+        f"Request(method='POST', url='http://u/upload', headers=(('access_token', {place}),), query=(), form=())"
+    )
+
+
 @each_operation
 def test_no_error_tells_what_an_answer_repeated(sample: Sample) -> None:
     errors = []
