@@ -86,6 +86,7 @@ def sent_back(sample: Sample) -> list[Answer]:
 def test_a_call_shows_places_not_secrets(sample: Sample) -> None:
     request = sample.call.request
     assert request.secrets <= set(SecretName)
+    assert "function" not in repr(sample.call)
     outgoing = build_request(request, CANARIES, TRUSTED)
     assert CANARY not in str(outgoing.url), "instruments note URLs"
     if request.secrets:
