@@ -71,7 +71,7 @@ def _token(reply: Reply, answer: Answer) -> Token:
     token = structure(JsonObject({"expires_in": fields.get("expiresIn"), **present(fields)}), _TokenFields, answer)
     # A token travels in a header: what can't stand there would end up in an error text of the HTTP library.
     unfit = any(
-        not t.isascii() or not t.isprintable() or " " in t for t in (token.access_token, token.refresh_token or "x")
+        not t.isascii() or not t.isprintable() or " " in t for t in (token.access_token, token.refresh_token or "")
     )
     if unfit or not token.access_token or not 0 < token.expires_in <= 10**10:
         raise ResponseError("the service gave a token that can't be used", status=answer.status)

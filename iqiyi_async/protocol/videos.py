@@ -28,7 +28,7 @@ from .wire import Answer, Call, Fields, Request, SecretName
 #: The most entries of one page (section 5). The same bound keeps lists of ids within what servers take as a URL.
 MAX_PAGE = 100
 
-#: A service that brings a little more than was asked for is borne; decoding hundred thousands of entries is not.
+#: A few more entries than were asked for are taken; hundreds of thousands are not decoded.
 _FAR_TOO_MANY = 2 * MAX_PAGE
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -189,8 +189,6 @@ def delete_videos(endpoints: Endpoints, file_ids: tuple[str, ...]) -> Call[None]
     Raises:
         ConfigurationError: no file_id, or more than 100.
     """
-    if not file_ids:
-        raise ConfigurationError("file_ids must name at least one video")
     return _delete(endpoints, "delete_videos", ("delete_type", "1"), ("file_ids", _joined(file_ids)))
 
 

@@ -14,7 +14,6 @@ import attrs
 
 from ..errors import VideoCloudError
 
-T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
 
@@ -60,8 +59,9 @@ class Secrets:
         return f"<{', '.join(secret.value for secret in self._held)}>"
 
 
+#: Names and values, in order: of headers, of a query, of a form. A value may be the place of a secret.
 Fields = tuple[tuple[str, str | SecretName], ...]
-Headers = tuple[tuple[str, str], ...]
+#: Pieces that are sent one after the other.
 Body = tuple[bytes | memoryview, ...]
 
 
