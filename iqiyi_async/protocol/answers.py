@@ -36,7 +36,8 @@ TOKEN_REFUSED = frozenset({"A21327", "A21332"})
 #: The operations that get a token for others.
 TOKEN_OPERATIONS = frozenset({"authorize", "refresh_token"})
 
-_EXCERPT = 160
+#: An excerpt of an answer has so many characters, and so many bytes are looked at for it.
+_EXCERPT, _LOOKED_AT = 160, 8 * 160
 #: The service's words are cut to so many characters.
 MAX_WORDS = 500
 _LONGEST_CODE = 64
@@ -179,22 +180,26 @@ def seconds_of(retry_after: str | None, now: float) -> float | None:
     text = retry_after.strip()
     if text.isascii() and text.isdigit():
         return float(text[:9])
-    try:
-        date = parsedate_to_datetime(text)
-        # Dates of HTTP are in GMT even when they do not say so.
-        return max(0.0, (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() - now)
-    except (ValueError, TypeError, OverflowError):
-        return None
+    date = _unix_time(text)
+    return None if date is None else max(0.0, date - now)
 
 
 def _server_time(answer: Answer) -> float:
     """When the answer was given, by the server's own clock if it tells: a date of its own counts from there."""
-    now = answer.asked_at if answer.answered_at is None else answer.answered_at
+    date = None if answer.date is None else _unix_time(answer.date.strip())
+    if date is not None:
+        return date
+    return answer.asked_at if answer.answered_at is None else answer.answered_at
+
+
+def _unix_time(text: str) -> float | None:
+    """The date of a header in seconds since 1970, or None for what is no date."""
     try:
-        date = None if answer.date is None else parsedate_to_datetime(answer.date.strip())
+        date = parsedate_to_datetime(text)
+        # Dates of HTTP are in GMT even when they do not say so.
+        return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
     except (ValueError, TypeError, OverflowError):
-        return now
-    return now if date is None else (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
+        return None
 
 
 def outcome_unknown(error: VideoCloudError) -> bool:
@@ -230,8 +235,8 @@ def may_be_outage(error: VideoCloudError) -> bool:
 
 def excerpt_of(content: bytes) -> str:
     """The first characters of an answer without anything that looks like a secret."""
-    text = content[: 8 * _EXCERPT].decode("utf-8", "replace")
-    if len(content) > 8 * _EXCERPT:
+    text = content[:_LOOKED_AT].decode("utf-8", "replace")
+    if len(content) > _LOOKED_AT:
         # The cut may have left too little of a secret for it to look like one.
         text = text.rstrip(_OPAQUE_CHARACTERS)
     return one_line(_OPAQUE.sub("…", _SECRET_FIELD.sub(r"\1…", text)))[:_EXCERPT]

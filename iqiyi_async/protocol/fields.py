@@ -21,7 +21,7 @@ T = TypeVar("T")
 Json = Mapping[str, Any]
 
 
-class Fields(dict[str, Any]):
+class JsonObject(dict[str, Any]):
     """A JSON object. It may hold a token and stands in frames that a traceback shows, so it does not print its
     values."""
 
@@ -32,10 +32,8 @@ class Fields(dict[str, Any]):
 def object_in(content: bytes) -> Json | None:
     """The JSON object in a text: clients of the service cut from the first bracket to the last (contract, B8)."""
     text = content.decode("utf-8", "replace")
-    start, end = text.find("{"), text.rfind("}")
-    if not 0 <= start < end:
-        return None
-    text = text[start : end + 1]
+    # Nothing is left of a text without both, and that is no object either.
+    text = text[text.find("{") : text.rfind("}") + 1]
     try:
         return mapping(_decoder.decode(text))
     except RecursionError:
@@ -52,12 +50,12 @@ def object_in(content: bytes) -> Json | None:
 
 def mapping(value: object) -> Json:
     """A JSON object, or an empty one for whatever else came."""
-    return value if isinstance(value, Fields) else Fields()
+    return value if isinstance(value, JsonObject) else JsonObject()
 
 
-def present(fields: Json) -> Fields:
+def present(fields: Json) -> JsonObject:
     """The fields that say something: null and blank strings count as absent."""
-    return Fields(
+    return JsonObject(
         {
             key: value
             for key, value in fields.items()
@@ -106,8 +104,8 @@ def tolerant(value: object, kind: type[T], absent: T) -> T | None:
         return None
 
 
-def _stripped(fields: Json) -> Fields:
-    return Fields({key.strip(): value for key, value in fields.items()})
+def _stripped(fields: Json) -> JsonObject:
+    return JsonObject({key.strip(): value for key, value in fields.items()})
 
 
 def _writable(text: str) -> str:

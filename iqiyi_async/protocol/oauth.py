@@ -10,7 +10,7 @@ from ..config import Endpoints
 from ..errors import ResponseError, ServiceUnavailableError
 from ..models import Token
 from .answers import FAILED, Meaning, Reply, expect_success, read
-from .fields import Fields, present, structure
+from .fields import JsonObject, present, structure
 from .wire import Answer, Call, Request, SecretName
 
 _AUTHORIZE_CODES = {**FAILED, "A00007": Meaning(ServiceUnavailableError, "the service had a system error")}
@@ -68,10 +68,10 @@ def _token(reply: Reply, answer: Answer) -> Token:
     """The token of an answer: at its top level (section 3) or in its envelope (section 2 and contract, B11)."""
     fields = reply.data if "access_token" in reply.data else reply.fields
     # The other spelling is read by one client (contract, B8).
-    token = structure(Fields({"expires_in": fields.get("expiresIn"), **present(fields)}), _TokenFields, answer)
+    token = structure(JsonObject({"expires_in": fields.get("expiresIn"), **present(fields)}), _TokenFields, answer)
     # A token travels in a header: what can't stand there would end up in an error text of the HTTP library.
     unfit = any(
-        not t.isascii() or not t.isprintable() or " " in t for t in (token.access_token, token.refresh_token or "x")
+        not t.isascii() or not t.isprintable() or " " in t for t in (token.access_token, token.refresh_token or "")
     )
     if unfit or not token.access_token or not 0 < token.expires_in <= 10**10:
         raise ResponseError("the service gave a token that can't be used", status=answer.status)

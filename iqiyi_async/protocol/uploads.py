@@ -205,6 +205,7 @@ def upload_chunk(
         ConfigurationError: an empty range, one outside of the file, or a file_id that no header can hold.
     """
     view = _validation.octets("data", data)
+    # A view of items of several bytes is sent as the bytes that it is made of.
     flat = data if isinstance(data, bytes) else view
     last = check_range(ticket, first, len(view))
     naming: tuple[tuple[str, str], ...] = (

@@ -28,7 +28,7 @@ from .wire import Answer, Call, Fields, Request, SecretName
 #: The most entries of one page (section 5). The same bound keeps lists of ids within what servers take as a URL.
 MAX_PAGE = 100
 
-#: A service that brings a little more than was asked for is borne; decoding hundred thousands of entries is not.
+#: A few more entries than were asked for are taken; hundreds of thousands are not decoded.
 _FAR_TOO_MANY = 2 * MAX_PAGE
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -58,6 +58,12 @@ _FILE_STATUS = {
     5: VideoState.UPLOADING,
     6: VideoState.CANCELLED,
 }
+
+#: States of an upload that was finished.
+FINISHED = frozenset({VideoState.PUBLISHING, VideoState.PUBLISHED, VideoState.REVIEW_FAILED, VideoState.PUBLISH_FAILED})
+#: States of an upload that can't go on.
+GONE = frozenset({VideoState.ABSENT, VideoState.CANCELLED})
+
 _QUALITIES: Mapping[str, Quality] = {quality.value: quality for quality in Quality}
 
 
@@ -182,8 +188,6 @@ def delete_videos(endpoints: Endpoints, file_ids: tuple[str, ...]) -> Call[None]
     Raises:
         ConfigurationError: no file_id, or more than 100.
     """
-    if not file_ids:
-        raise ConfigurationError("file_ids must name at least one video")
     return _delete(endpoints, "delete_videos", ("delete_type", "1"), ("file_ids", _joined(file_ids)))
 
 
@@ -268,9 +272,3 @@ def _moment(unix: float | None) -> datetime | None:
         return None
     # Added up: the system's own functions refuse years before 1970 here and there.
     return _EPOCH + timedelta(seconds=unix)
-
-
-#: States of an upload that was finished.
-FINISHED = frozenset({VideoState.PUBLISHING, VideoState.PUBLISHED, VideoState.REVIEW_FAILED, VideoState.PUBLISH_FAILED})
-#: States of an upload that can't go on.
-GONE = frozenset({VideoState.ABSENT, VideoState.CANCELLED})

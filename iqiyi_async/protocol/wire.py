@@ -14,7 +14,6 @@ import attrs
 
 from ..errors import VideoCloudError
 
-T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
 
@@ -48,7 +47,7 @@ class Secrets:
         self._held[secret] = value
 
     def keys(self) -> Iterable[SecretName]:
-        """Which secrets there are; with this, ``{**vault}`` works."""
+        """Which secrets there are; with this, ``{**secrets}`` works."""
         return self._held.keys()
 
     def values(self) -> Iterable[str]:
@@ -63,12 +62,13 @@ class Secrets:
         return f"<{', '.join(secret.value for secret in self._held)}>"
 
 
+#: Names and values, in order: of headers, of a query, of a form. A value may be the place of a secret.
 Fields = tuple[tuple[str, str | SecretName], ...]
-Headers = tuple[tuple[str, str], ...]
+#: Pieces that are sent one after the other.
 Body = tuple[bytes | memoryview, ...]
 
 
-@attrs.frozen
+@attrs.frozen(eq=False)
 class Request:
     """One HTTP request, without its secrets.
 
@@ -87,13 +87,12 @@ class Request:
     url: str
     headers: Fields = ()
     query: Fields = ()
-    body: Body = attrs.field(default=(), repr=False, eq=False)
+    body: Body = attrs.field(default=(), repr=False)
     form: Fields = ()
-    boundary: str = attrs.field(default="", repr=False, eq=False)
+    boundary: str = attrs.field(default="", repr=False)
     secrets: frozenset[SecretName] = attrs.field(
         init=False,
         repr=False,
-        eq=False,
         default=attrs.Factory(lambda self: _secrets_in(*self.headers, *self.query, *self.form), takes_self=True),
     )
 

@@ -119,6 +119,7 @@ async def test_a_claim_that_has_expired_is_taken_over(ledger: Ledger, another: L
     (old,) = await ledger.claim(1, SHORT)
     assert await another.claim(1, LONG) == []
     await asyncio.sleep(2 * SHORT)
+    assert (await another.outlook()).due == 0
     (new,) = await another.claim(1, LONG)
     assert new.number == old.number
     assert new.fence > old.fence
@@ -133,6 +134,14 @@ async def test_a_claim_that_has_expired_is_taken_over(ledger: Ledger, another: L
     assert await ledger.load(old.number, "k") is None
     assert await another.renew([held(new)], LONG) == {new.number}
     assert await another.end(held(new), DONE)
+
+
+async def test_a_claim_that_is_renewed_is_held_for_longer(ledger: Ledger, another: Ledger) -> None:
+    await ledger.add([item(1)])
+    (claim,) = await ledger.claim(1, SHORT)
+    assert await ledger.renew([held(claim)], LONG) == {claim.number}
+    await asyncio.sleep(2 * SHORT)
+    assert await another.claim(1, LONG) == []
 
 
 async def test_fences_only_rise(ledger: Ledger) -> None:
@@ -167,6 +176,10 @@ async def test_the_journal_of_an_item(ledger: Ledger) -> None:
     again = await ledger.load(claim.number, "k")
     assert again is not None
     assert (again.file_id, len(again.accepted)) == ("f2", 2)
+    assert await ledger.begin(held(claim), attrs.evolve(entry("f2"), accepted=(ChunkReceipt(0, 4, "3" * 32),)))
+    again = await ledger.load(claim.number, "k")
+    assert again is not None
+    assert again.accepted == (ChunkReceipt(0, 4, "3" * 32),), "in place of what was there"
     assert await ledger.forget(held(claim))
     assert await ledger.load(claim.number, "k") is None
 
@@ -180,6 +193,7 @@ async def test_finished_uploads_of_other_items_are_found(ledger: Ledger) -> None
     await ledger.advance(held(first), Phase.FINISHED)
     (found,) = await ledger.find(second.number, 100, digest)
     assert (found.file_id, len(found.accepted), found.phase) == ("f1", 2, Phase.FINISHED)
+    assert found.key == f"item {first.number}"
     assert await ledger.find(first.number, 100, digest) == ()
     assert await ledger.find(second.number, 101, digest) == ()
 
@@ -245,6 +259,11 @@ async def test_stopping(ledger: Ledger, another: Ledger) -> None:
     assert (outlook.stopping, outlook.problem) == (True, "over quota")
     await ledger.clear_stop()
     assert len(await another.claim(1, LONG)) == 1
+    await ledger.add([item(2)])
+    await another.stop()
+    assert await ledger.claim(1, LONG) == []
+    outlook = await ledger.outlook()
+    assert (outlook.stopping, outlook.problem) == (True, "")
 
 
 async def test_invalid_lines(ledger: Ledger) -> None:

@@ -132,15 +132,18 @@ async def test_only_one_holds_it() -> None:
             async with session(journal).lease():
                 pass
     assert caught.value.resumable
+    assert caught.value.retryable
     async with session(journal).lease():
         pass
 
 
 @pytest.mark.parametrize("name", ["acquire", "load"])
 async def test_a_journal_that_can_not_be_asked_stops_an_upload_before_its_first_byte(name: str) -> None:
-    with pytest.raises(UploadError, match=rf"can't be used \(OSError: no {name}\); no byte was sent"):
+    with pytest.raises(UploadError, match=rf"can't be used \(OSError: no {name}\); no byte was sent") as caught:
         async with session(Broken(name)).lease():
             pass
+    assert caught.value.retryable
+    assert not caught.value.resumable, "nothing was begun"
 
 
 @pytest.mark.parametrize("name", ["acquire", "load", "find", "begin"])
@@ -150,6 +153,7 @@ async def test_unless_it_is_not_required(name: str, caplog: pytest.LogCaptureFix
         assert left is None
         assert await page.candidates(ENTRY.fingerprint) == ()
         await page.begin(ENTRY)
+        assert not await page.adopt(ENTRY)
         await page.record(CHUNK)
         await page.announce(Phase.FINISHING)
         await page.finished()
@@ -233,8 +237,10 @@ async def test_one_who_has_lost_the_lease_writes_nothing_more() -> None:
         await page.begin(ENTRY)
         await journal.release(KEY, page.fence)
         theirs = await journal.acquire(KEY, "thief", 60)
-        with pytest.raises(UploadError, match="another process has taken it over"):
+        with pytest.raises(UploadError, match="another process has taken it over") as caught:
             await page.record(CHUNK)
+        assert caught.value.resumable
+        assert caught.value.retryable
         assert page.lost
         assert [each.file_id for each in lost] == ["file"]
         for step in (page.announce(Phase.FINISHING), asyncio.sleep(0, page.check)):

@@ -61,6 +61,7 @@ AUTHORIZE_ANSWERS = [
     ('{"code":"A00000","data":{"access_token":"acc","expires_in":" 2592000 ","refresh_token":"ref"}}',
      token(seconds=2592000)),
     ('{"code":"A00000","data":{"access_token":"acc","expires_in":59.5,"refresh_token":"ref"}}', token(seconds=59.5)),
+    ('{"code":"A00000","data":{"access_token":"acc","expires_in":1,"refresh_token":"ref"}}', token(seconds=1)),
     ('{"code":"A00000","data":{"access_token":12345,"expires_in":60,"refresh_token":"ref"}}', token("12345")),
     ('{"code":"A00000","data":{"access_token":"acc","expires_in":60}}', token(refresh=None)),
     ('{"code":"A00000","data":{"access_token":"acc","expires_in":60,"refresh_token":null}}', token(refresh=None)),

@@ -86,12 +86,22 @@ def sent_back(sample: Sample) -> list[Answer]:
 def test_a_call_shows_places_not_secrets(sample: Sample) -> None:
     request = sample.call.request
     assert request.secrets <= set(SecretName)
+    assert "function" not in repr(sample.call)
     outgoing = build_request(request, CANARIES, TRUSTED)
     assert CANARY not in str(outgoing.url), "instruments note URLs"
     if request.secrets:
         assert CANARY in str(outgoing.extensions["target"]) + str(outgoing.headers.raw)
     for value in (sample.call, request, outgoing, copy.copy(outgoing)):
         assert CANARY not in shown(value)
+
+
+def test_a_request_prints_where_it_goes_not_its_bytes() -> None:
+    headers = (("access_token", SecretName.ACCESS_TOKEN),)
+    request = Request("POST", "http://u/upload", headers, body=(b"bytes",), boundary="b0undary")
+    place = "<SecretName.ACCESS_TOKEN: 'access token'>"
+    assert repr(request) == (
+        f"Request(method='POST', url='http://u/upload', headers=(('access_token', {place}),), query=(), form=())"
+    )
 
 
 @each_operation

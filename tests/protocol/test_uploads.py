@@ -317,6 +317,11 @@ def test_other_file_types_are_refused_before_any_request(given: Any) -> None:
         uploads.request_upload(ENDPOINTS, given, 1)
 
 
+def test_a_file_type_that_is_refused_is_quoted_in_short() -> None:
+    with pytest.raises(ConfigurationError, match=r"^file_type '12345678901234567890' is not the ending"):
+        uploads.check_file_type("123456789012345678901")
+
+
 @pytest.mark.parametrize("given", ["webm", ".HEIC", "exe", "7z"])
 def test_a_type_that_nobody_is_known_to_take_is_sent_with_a_warning(given: str) -> None:
     kind = uploads.check_file_type(given)
@@ -367,6 +372,10 @@ def test_what_was_finished_before_is_finished() -> None:
 def test_a_range_that_is_too_large_for_a_proxy() -> None:
     with pytest.raises(ServiceError, match=r"HTTP 413.*chunk_size"):
         CHUNK.decode(answer("<h1>413 Request Entity Too Large</h1>", 413))
+    with pytest.raises(ServiceError, match=r"HTTP 414$"):
+        CHUNK.decode(answer("", 414))
+    with pytest.raises(ServiceError, match=r"HTTP 413$"):
+        FINISH.decode(answer("", 413))
 
 
 @pytest.mark.parametrize("given", [0, -1, 2**53 + 1, 1.0, True, "1024", None])
@@ -470,6 +479,12 @@ def test_the_digest_of_metadata_is_the_same_in_every_process() -> None:
         for seed in (1, 2, 3)
     }
     assert len(seen) == 1
+
+
+def test_the_digest_of_metadata_is_the_same_in_every_release() -> None:
+    """Journals keep it."""
+    metadata = Metadata("名", "d", ("sea", "sun"), Category.TRAVEL)
+    assert uploads.metadata_digest(metadata) == "2a3d134b367f44991498185af2e1bf0b"
 
 
 @pytest.mark.parametrize(

@@ -230,16 +230,24 @@ LIST_ANSWERS = [
     (listed('{"fileId":"7","fileSize":[1]}'), page(video(size=None))),
     (listed('{"fileId":"7","fileSize":1e400}'), page(video(size=None))),
     (listed('{"fileId":"7","fileSize":1.5}'), page(video(size=None))),
+    # Beyond 2 to the power of 62 no number is a size.
+    (listed(f'{{"fileId":"7","fileSize":{2**62}}}'), page(video(size=2**62))),
+    (listed(f'{{"fileId":"7","fileSize":{2**62 + 1}}}'), page(video(size=None))),
     (listed('{"fileId":"7","playCount":true}'), page(video(play_count=None))),
     (listed('{"fileId":"7","playCount":"1,024"}'), page(video(play_count=None))),
     (listed('{"fileId":"7","duration":"00:10"}'), page(video(duration=None))),
+    (listed('{"fileId":"7","duration":NaN}'), page(video(duration=None))),
+    (listed('{"fileId":"7","duration":"nan"}'), page(video(duration=None))),
     (listed('{"fileId":"7","fileStatus":"published"}'), page(video())),
     (listed('{"fileId":"7","fileName":["x"],"description":{}}'), page(video())),
     # What is counted must be there: never an empty page for what can't be read.
     ('{"code":"A00000","count":3}', Fails(ResponseError, retryable=False)),
+    ('{"code":"A00000","count":1}', Fails(ResponseError, retryable=False)),
     ('{"code":"A00000","count":"3","data":null}', Fails(ResponseError, retryable=False)),
     ('{"code":"A00000","count":3,"data":[]}', page(total=3)),
     ('{"code":"A00000","count":0}', page(total=0)),
+    # A few more than were asked for are taken.
+    (listed(*['{"fileId":"7"}'] * 200), page(*[video()] * 200, total=1)),
     (listed(*['{"fileId":"7"}'] * 201), Fails(ResponseError, retryable=False)),
     (listed('{"fileName":"who?"}'), Fails(ResponseError)),
     (listed("null"), Fails(ResponseError)),
@@ -276,6 +284,11 @@ URLS_ANSWERS = [
     (
         '{"code":"A00000","data":{"mp4":{"' + "9" * 100 + '":"http://d/9"}}}',
         PlayUrls({"9" * 32: "http://d/9"}, {}, EXPIRES),
+    ),
+    # The longest URL that is one.
+    (
+        f'{{"code":"A00000","data":{{"mp4":{{"1":"http://d/{"x" * 8183}","2":"http://d/{"x" * 8184}"}}}}}}',
+        PlayUrls({Quality.SMOOTH: f"http://d/{'x' * 8183}"}, {}, EXPIRES),
     ),
     ('{"code":"A00000","data":[]}', NO_URLS),
     ('{"code":"A00000","data":null}', NO_URLS),
