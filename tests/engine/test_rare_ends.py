@@ -30,7 +30,7 @@ from .servers import Asked, Cut, Service, answer, ok
 from .test_journal_session import CHUNK as RECORDED
 from .test_journal_session import ENTRY, KEY, Broken, Clock, session
 from .tools import KEY as APP_KEY
-from .tools import NAME, QUICK, SECRET, cloud, content, idle_workers, in_time, pieces, until
+from .tools import NAME, ONCE, QUICK, SECRET, cloud, content, idle_workers, in_time, pieces, until
 
 pytestmark = pytest.mark.anyio
 
@@ -74,6 +74,26 @@ async def test_a_look_that_fails_while_a_finish_is_in_doubt(service: Service, st
     service.hooks |= {"finish_upload": finish, "get_status": look}
     async with cloud(service.url, doubt_patience=5.0) as client:
         assert (await in_time(client.upload(content(SIZE), NAME, file_type="mp4"))).file_id == "file0"
+    assert service.count("finish_upload") == 1
+
+
+async def test_a_finish_in_doubt_that_can_not_be_looked_at(service: Service, path: Path) -> None:
+    """No attempt is left, and the status is refused: the next run looks again, and does not send finish."""
+
+    async def finish(asked: Asked) -> bytes:
+        service.usual(asked)
+        raise Cut
+
+    async def refuse(asked: Asked) -> bytes:
+        return answer({"code": "A00010"})
+
+    service.hooks |= {"finish_upload": finish, "get_status": refuse}
+    async with cloud(service.url, journal=MemoryJournal(), retry=ONCE) as client:
+        with pytest.raises(UploadError) as caught:
+            await in_time(client.upload(path, NAME))
+        assert caught.value.resumable
+        del service.hooks["get_status"]
+        assert (await in_time(client.upload(path, NAME))).file_id == "file0"
     assert service.count("finish_upload") == 1
 
 
