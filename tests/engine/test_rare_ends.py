@@ -114,6 +114,36 @@ async def test_a_doubt_that_lasts_into_the_next_run(service: Service, path: Path
     assert service.count("request_upload") == 1
 
 
+async def test_a_lease_that_is_over_when_a_worker_is_free(service: Service, path: Path) -> None:
+    """Its journal has not answered for as long: another machine may be at it, so not a byte is sent."""
+
+    class Silent(MemoryJournal):
+        shared = True
+
+        async def renew(self, key: str, fence: int, ttl: float) -> bool:
+            return await asyncio.Event().wait()
+
+    go = asyncio.Event()
+
+    async def hold(asked: Asked) -> None:
+        await go.wait()
+
+    service.hooks["upload_chunk"] = hold
+    async with cloud(service.url, journal=Silent(), max_workers=1, lease_seconds=0.1) as client:
+        ticket = await client.request_upload("mp4", 10)
+        other = asyncio.ensure_future(client.upload_chunk(ticket, 0, content(10)))
+        await until(lambda: service.in_flight["upload_chunk"] == 1)
+        waiting = client.start_upload(path, NAME)
+        await until(lambda: service.count("set_metadata") == 1)
+        await asyncio.sleep(0.1)  # the lease
+        go.set()
+        with pytest.raises(UploadError, match="could not be renewed in time"):
+            await in_time(waiting)
+        await other
+        assert idle_workers(client)
+    assert service.count("upload_chunk") == 1
+
+
 # Earlier uploads
 
 
