@@ -129,13 +129,13 @@ async def test_a_lease_that_is_over_when_a_worker_is_free(service: Service, path
         await go.wait()
 
     service.hooks["upload_chunk"] = hold
-    async with cloud(service.url, journal=Silent(), max_workers=1, lease_seconds=0.1) as client:
+    async with cloud(service.url, journal=Silent(), max_workers=1, lease_seconds=1.0) as client:
         ticket = await client.request_upload("mp4", 10)
         other = asyncio.ensure_future(client.upload_chunk(ticket, 0, content(10)))
         await until(lambda: service.in_flight["upload_chunk"] == 1)
         waiting = client.start_upload(path, NAME)
         await until(lambda: service.count("set_metadata") == 1)
-        await asyncio.sleep(0.1)  # the lease
+        await asyncio.sleep(1.0)  # the lease
         go.set()
         with pytest.raises(UploadError, match="could not be renewed in time"):
             await in_time(waiting)
