@@ -29,6 +29,7 @@ from iqiyi_async import (
 from iqiyi_async.models import JournalEntry, Phase
 
 from .servers import Asked, Cut, Service, answer, ok
+from .test_journal_session import Broken
 from .tools import KEY, NAME, QUICK, SECRET, cloud, content, in_time, pieces
 
 pytestmark = pytest.mark.anyio
@@ -339,6 +340,14 @@ async def test_a_journal_that_can_not_be_asked_fails_the_upload(service: Service
     assert "journal_required=False" in str(caught.value)
     assert not service.asked
     assert place.read_text() == "not a journal"
+
+
+async def test_so_does_one_that_can_not_be_asked_for_the_same_bytes(service: Service, path: Path) -> None:
+    async with cloud(service.url, journal=Broken("find")) as client:
+        with pytest.raises(UploadError, match=r"OSError: no find.*no byte was sent") as caught:
+            await client.upload(path, NAME)
+    assert not caught.value.file_id
+    assert not service.asked
 
 
 def test_tags_given_as_a_set_are_the_same_in_every_process() -> None:

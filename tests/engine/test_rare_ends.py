@@ -85,7 +85,7 @@ async def test_a_finish_in_doubt_that_can_not_be_looked_at(service: Service, pat
         raise Cut
 
     async def refuse(asked: Asked) -> bytes:
-        return answer({"code": "A00010"})
+        return answer({}, status="404 Not Found")
 
     service.hooks |= {"finish_upload": finish, "get_status": refuse}
     async with cloud(service.url, journal=MemoryJournal(), retry=ONCE) as client:
