@@ -135,7 +135,9 @@ def _is_refusal(error: VideoCloudError) -> bool:
         # The application's own credentials are no fault of the upload.
         return False
     if isinstance(error, UploadError):
-        return not error.resumable
+        # Of a spooled upload: what the service has said is its cause.
+        cause = error.__cause__
+        return _is_refusal(cause) if isinstance(cause, VideoCloudError) else not error.resumable
     return isinstance(error, ServiceError | ConfigurationError | DuplicateVideoError)
 
 

@@ -186,6 +186,8 @@ async def test_a_file_is_left_when_the_ledger_can_not_say_what_was_sent(
         await settings.tidy(client, ledger, claim, ())
         assert film.exists()
         assert "has changed" in caplog.text
+        await settings.tidy(client, ledger, attrs.evolve(claim, number=claim.number + 1), ())
+        assert "not known what was uploaded" in caplog.text
         await Settings(tmp_path).tidy(client, ledger, claim, ())
     assert film.exists()
 

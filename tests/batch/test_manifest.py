@@ -269,12 +269,12 @@ def test_a_dry_run(tmp_path: Path) -> None:
     (tmp_path / "a.mp4").write_bytes(b"x" * 10)
     (tmp_path / "empty.mp4").write_bytes(b"")
     (tmp_path / "folder.mp4").mkdir()
-    lines = "source\na.mp4\n./a.mp4\nmissing.mp4\nempty.mp4\nfolder.mp4\na.exe\nhttps://h/b.mp4\n,\n,x\n"
+    lines = "source\na.mp4\n./a.mp4\nmissing.mp4\nempty.mp4\nfolder.mp4\na.exe\nhttps://h/b.mp4\ns3://h/c.mp4\n,\n,x\n"
     checked = Manifest.read(written(tmp_path, lines.encode())).check()
-    assert (checked.items, checked.bytes, checked.unknown) == (2, 10, 1)
+    assert (checked.items, checked.bytes, checked.unknown) == (3, 10, 2)
     assert len(checked.problems) == 6
     for problem, words in zip(
-        checked.problems, ["twice", "No such", "empty", "not a file", "exe", "line 10"], strict=True
+        checked.problems, ["twice", "No such", "empty", "not a file", "exe", "line 11"], strict=True
     ):
         assert words in problem
 

@@ -9,6 +9,7 @@ from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 
 from iqiyi_async import (
@@ -110,12 +111,13 @@ async def test_what_stops_all_items_stops_the_batch(
         assert len(await outcomes_of(batch)) == 20
 
 
+@pytest.mark.parametrize("patience", [600.0, 0.05], ids=["the client waits", "the client gives up"])
 async def test_an_outage_pauses_the_batch(
-    emulator: ThreadedEmulatorServer, films: Films, ledger_url: str, name: str
+    emulator: ThreadedEmulatorServer, films: Films, ledger_url: str, name: str, patience: float
 ) -> None:
     folder = films(10)
     emulator.faults = FaultPlan([Fault(operation="request_upload", status=503)])
-    async with cloud(emulator.endpoint_url, retry=QUICK) as client:
+    async with cloud(emulator.endpoint_url, retry=attrs.evolve(QUICK, outage_patience=patience)) as client:
         async with quick(client, ledger_url, name, folder, max_attempts=2) as batch:
             await batch.add(Manifest.read(folder))
             running = asyncio.create_task(outcomes_of(batch, concurrency=4))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any, Literal
@@ -121,6 +122,26 @@ async def test_cancelled_in_each_control_call(service: Service, way: Way, operat
     await until(lambda: not service.alive)
     assert not service.published
     never.set()
+
+
+async def test_cancelled_when_it_has_become_a_video(service: Service, tmp_path: Path) -> None:
+    """The finish has arrived, its answer has not: there is nothing left to cancel at the service."""
+    path = tmp_path / "film.mp4"
+    path.write_bytes(content(SIZE))
+    reached, never = asyncio.Event(), asyncio.Event()
+
+    async def hold(asked: Asked) -> None:
+        service.usual(asked)
+        reached.set()
+        await never.wait()
+
+    service.hooks["finish_upload"] = hold
+    async with cloud(service.url, on_failure="cancel", journal=MemoryJournal()) as client:
+        await cancelled("task", lambda: client.upload(path, NAME), reached.wait())
+        assert (await in_time(client.upload(path, NAME))).file_id == "file0"
+    never.set()
+    assert service.count("cancel_upload") == 0
+    assert service.count("request_upload") == service.count("finish_upload") == 1
 
 
 async def test_cancel_at_the_moment_of_an_error_is_a_cancel(service: Service) -> None:
@@ -510,6 +531,30 @@ async def test_late_range_that_arrives_after_all(service: Service) -> None:
     assert all(one.accepted <= one.sent <= one.total for one in seen)
     assert seen[-1].chunks_in_flight == 0
     never.set()
+
+
+async def test_late_range_whose_second_sending_is_refused(
+    service: Service, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The first sending goes on, and is all that counts."""
+    monkeypatch.setattr("iqiyi_async.upload.sharing.latency.LEAST_SECONDS", 0.05)
+    caplog.set_level(logging.INFO, "iqiyi_async")
+    last = f"-{SIZE - 1}"
+
+    async def hang(asked: Asked) -> bytes | None:
+        if not asked.headers["range"].endswith(last):
+            return None
+        if sum(one.headers["range"].endswith(last) for one in service.calls("upload_chunk")) == 2:
+            return answer({"code": "A00010"})
+        await until(lambda: "the first sending" in caplog.text)
+        return None
+
+    service.hooks["upload_chunk"] = hang
+    async with cloud(service.url) as client:
+        receipt = await in_time(client.upload(content(SIZE), NAME, file_type="mp4"))
+        assert idle_workers(client)
+    assert service.files[receipt.file_id] == content(SIZE)
+    assert receipt.retries == 1
 
 
 async def test_client_that_is_never_used() -> None:

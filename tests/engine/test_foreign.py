@@ -304,6 +304,14 @@ async def test_an_http_proxy_is_asked_for_the_whole_address(tls: bool, wrapped: 
     assert not tls or not any(b"secret" in line for line in lines)
 
 
+async def test_a_limit_holds_for_it_too(service: Service) -> None:
+    async with httpx.AsyncHTTPTransport() as transport:
+        async with cloud(service.url, transport=transport, max_bandwidth=1_000_000) as client:
+            receipt = await in_time(client.upload(content(500_000), NAME, file_type="mp4"))
+    assert service.files[receipt.file_id] == content(500_000)
+    assert receipt.elapsed > 0.3
+
+
 async def test_answer_that_has_begun_is_closed(service: Service) -> None:
     closed = asyncio.Event()
 

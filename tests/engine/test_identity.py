@@ -30,6 +30,7 @@ from iqiyi_async import (
 from iqiyi_async.models import JournalEntry, Phase
 
 from .servers import Asked, Cut, Service, answer, ok
+from .test_journal_session import Broken
 from .tools import KEY, NAME, QUICK, SECRET, cloud, content, in_time, pieces
 
 pytestmark = pytest.mark.anyio
@@ -130,15 +131,19 @@ async def test_a_duplicate_is_sought_within_one_group_only(service: Service, pat
     assert first.file_id != second.file_id
 
 
+@pytest.mark.parametrize("renamed", [False, True], ids=["other metadata", "another name"])
 @pytest.mark.parametrize("code", ["A00002", "A00003", "A00006", "A00007"])
-async def test_a_video_that_will_never_be_shown_is_no_duplicate(service: Service, path: Path, code: str) -> None:
+async def test_a_video_that_will_never_be_shown_is_no_duplicate(
+    service: Service, path: Path, code: str, renamed: bool
+) -> None:
     async def status(asked: Asked) -> bytes:
         return answer({"code": code})
 
     async with cloud(service.url, journal=MemoryJournal()) as client:
         first = await client.upload(path, NAME)
         service.hooks["get_status"] = status
-        second = await client.upload(path, OTHER)
+        again = path.rename(path.with_name("other.mp4")) if renamed else path
+        second = await client.upload(again, OTHER)
     assert first.file_id != second.file_id
 
 
@@ -245,6 +250,17 @@ async def test_what_was_announced_may_have_happened(service: Service, path: Path
     assert service.published == ["file0"]
 
 
+async def test_an_unfinished_upload_that_the_service_has_dropped_starts_over(service: Service, path: Path) -> None:
+    failing(service)
+    async with cloud(service.url, journal=MemoryJournal(), max_workers=1) as client:
+        with pytest.raises(UploadError):
+            await client.upload(path, NAME)
+        del service.states["file0"]
+        receipt = await in_time(client.upload(path, NAME))
+    assert receipt.file_id == "file1"
+    assert service.published == ["file1"]
+
+
 async def test_who_lost_the_lease_touches_nothing(service: Service, path: Path) -> None:
     """A process was stopped past its lease; another has taken the upload over. It wakes up and fails."""
     journal = MemoryJournal()
@@ -345,6 +361,14 @@ async def test_a_journal_that_can_not_be_asked_fails_the_upload(service: Service
     assert "journal_required=False" in str(caught.value)
     assert not service.asked
     assert place.read_text() == "not a journal"
+
+
+async def test_so_does_one_that_can_not_be_asked_for_the_same_bytes(service: Service, path: Path) -> None:
+    async with cloud(service.url, journal=Broken("find")) as client:
+        with pytest.raises(UploadError, match=r"OSError: no find.*no byte was sent") as caught:
+            await client.upload(path, NAME)
+    assert not caught.value.file_id
+    assert not service.asked
 
 
 def test_tags_given_as_a_set_are_the_same_in_every_process() -> None:

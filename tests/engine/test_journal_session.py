@@ -317,6 +317,28 @@ async def test_so_is_one_that_the_renewal_of_the_lease_has_found_removed() -> No
         assert found.phase is Phase.FINISHED
 
 
+async def test_so_is_one_whose_lease_is_renewed_at_that_very_moment() -> None:
+    class Replaced(MemoryJournal):
+        """It is removed when the end of the upload is written, and the renewal of the lease finds that first."""
+
+        async def advance(self, key: str, fence: int, phase: Phase) -> bool:
+            if phase is Phase.FINISHED and fence == was:
+                await self.forget(key, fence)
+                await self.release(key, fence)
+                await until(lambda: page.fence != was)
+            return await super().advance(key, fence, phase)
+
+    journal = Replaced()
+    page = session(journal, lease_seconds=0.06)
+    async with page.lease():
+        await page.begin(ENTRY)
+        was = page.fence
+        await page.finished()
+        found = await journal.load(KEY)
+        assert found is not None
+        assert found.phase is Phase.FINISHED
+
+
 async def test_a_video_whose_upload_another_run_has_taken_over_is_a_success(caplog: pytest.LogCaptureFixture) -> None:
     journal, lost = MemoryJournal(), list[UploadError]()
     page = session(journal, on_lost=lost.append)
@@ -446,6 +468,26 @@ async def test_a_renewal_under_way_is_ended_with_the_lease() -> None:
     page = session(Slow(), lease_seconds=0.06)
     async with page.lease():
         await in_time(asked.wait())
+
+
+async def test_a_renewal_of_a_journal_that_is_not_used_any_more_says_nothing() -> None:
+    class Slow(Broken):
+        asked = 0
+
+        async def renew(self, key: str, fence: int, ttl: float) -> bool:
+            self.asked += 1
+            await go.wait()
+            return False
+
+    go, journal = asyncio.Event(), Slow("begin")
+    page = session(journal, required=False, lease_seconds=0.06)
+    async with page.lease():
+        await until(lambda: journal.asked == 1)
+        await page.begin(ENTRY)
+        assert not page.active
+        go.set()
+        await until(lambda: journal.asked == 2)
+        assert not page.lost
 
 
 async def test_a_failure_without_words_is_named_by_its_kind() -> None:

@@ -30,7 +30,7 @@ from .servers import Asked, Cut, Service, answer, ok
 from .test_journal_session import CHUNK as RECORDED
 from .test_journal_session import ENTRY, KEY, Broken, Clock, session
 from .tools import KEY as APP_KEY
-from .tools import NAME, QUICK, SECRET, cloud, content, idle_workers, in_time, pieces, until
+from .tools import NAME, ONCE, QUICK, SECRET, cloud, content, idle_workers, in_time, pieces, until
 
 pytestmark = pytest.mark.anyio
 
@@ -77,6 +77,26 @@ async def test_a_look_that_fails_while_a_finish_is_in_doubt(service: Service, st
     assert service.count("finish_upload") == 1
 
 
+async def test_a_finish_in_doubt_that_can_not_be_looked_at(service: Service, path: Path) -> None:
+    """No attempt is left, and the status is refused: the next run looks again, and does not send finish."""
+
+    async def finish(asked: Asked) -> bytes:
+        service.usual(asked)
+        raise Cut
+
+    async def refuse(asked: Asked) -> bytes:
+        return answer({}, status="404 Not Found")
+
+    service.hooks |= {"finish_upload": finish, "get_status": refuse}
+    async with cloud(service.url, journal=MemoryJournal(), retry=ONCE) as client:
+        with pytest.raises(UploadError) as caught:
+            await in_time(client.upload(path, NAME))
+        assert caught.value.resumable
+        del service.hooks["get_status"]
+        assert (await in_time(client.upload(path, NAME))).file_id == "file0"
+    assert service.count("finish_upload") == 1
+
+
 async def test_a_doubt_that_lasts_into_the_next_run(service: Service, path: Path) -> None:
     async def finish(asked: Asked) -> bytes:
         raise Cut
@@ -92,6 +112,36 @@ async def test_a_doubt_that_lasts_into_the_next_run(service: Service, path: Path
             assert caught.value.resumable
             assert caught.value.file_id == "file0"
     assert service.count("request_upload") == 1
+
+
+async def test_a_lease_that_is_over_when_a_worker_is_free(service: Service, path: Path) -> None:
+    """Its journal has not answered for as long: another machine may be at it, so not a byte is sent."""
+
+    class Silent(MemoryJournal):
+        shared = True
+
+        async def renew(self, key: str, fence: int, ttl: float) -> bool:
+            return await asyncio.Event().wait()
+
+    go = asyncio.Event()
+
+    async def hold(asked: Asked) -> None:
+        await go.wait()
+
+    service.hooks["upload_chunk"] = hold
+    async with cloud(service.url, journal=Silent(), max_workers=1, lease_seconds=1.0) as client:
+        ticket = await client.request_upload("mp4", 10)
+        other = asyncio.ensure_future(client.upload_chunk(ticket, 0, content(10)))
+        await until(lambda: service.in_flight["upload_chunk"] == 1)
+        waiting = client.start_upload(path, NAME)
+        await until(lambda: service.count("set_metadata") == 1)
+        await asyncio.sleep(1.0)  # the lease
+        go.set()
+        with pytest.raises(UploadError, match="could not be renewed in time"):
+            await in_time(waiting)
+        await other
+        assert idle_workers(client)
+    assert service.count("upload_chunk") == 1
 
 
 # Earlier uploads

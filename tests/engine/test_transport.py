@@ -169,6 +169,35 @@ async def test_early_refusal_is_heard_while_the_server_takes_no_more(service: Se
     done.set()
 
 
+@pytest.mark.parametrize("rate", [2**40, 200_000], ids=["faster than the peer", "slower than the peer"])
+async def test_early_refusal_of_a_body_that_is_held_back(service: Service, rate: int) -> None:
+    """The rest of it is not sent: neither what the system has no room for, nor what the limit does not allow yet."""
+
+    async def refuse(asked: Asked, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readexactly(10_000)
+        writer.write(answer({"code": "A00010"}))
+        await writer.drain()
+
+    service.early["upload_chunk"] = refuse
+    async with cloud(service.url, chunk_size=16 * MIB, max_bandwidth=rate) as client:
+        with pytest.raises(VideoCloudError, match="A00010"):
+            await in_time(client.upload(bytes(16 * MIB), NAME, file_type="mp4"))
+
+
+async def test_a_body_that_may_go_faster_than_the_peer_takes_it_arrives_whole(service: Service) -> None:
+    film = content(1 * MIB) * 16
+
+    async def receive(asked: Asked, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.body = await reader.readexactly(asked.length)
+        writer.write(service.usual(asked))
+        await writer.drain()
+
+    service.early["upload_chunk"] = receive
+    async with cloud(service.url, chunk_size=16 * MIB, max_bandwidth=2**40) as client:
+        receipt = await in_time(client.upload(film, NAME, file_type="mp4"), 20)
+    assert service.files[receipt.file_id] == film
+
+
 async def test_early_refusal_and_reset_ends_in_one_typed_error(service: Service) -> None:
     """With a reset right behind it the answer may be lost on the way; either way the caller hears of it, typed."""
 

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from starlette.exceptions import HTTPException
 
-from iqiyi_async import ConfigurationError, Metadata
+from iqiyi_async import ConfigurationError, Metadata, SqliteJournal
 from iqiyi_async.emulator import Fault, FaultPlan
 from iqiyi_async.web import TusGateway, UploadGrant
 
-from ..engine.tools import cloud, content, until
+from ..engine.tools import ONCE, cloud, content, until
 from .conftest import Gateways, grant
 from .tus import BODY, VERSION, encoded
 
@@ -318,6 +318,22 @@ async def test_a_deleted_upload_that_was_finished_stays_a_video(gateways: Gatewa
     assert stored(gateways) == [FILM]
 
 
+async def test_a_deletion_that_the_service_can_not_be_told_is_503(gateways: Gateways) -> None:
+    tus = await gateways(call_retry=ONCE)
+    url = await tus.new(SIZE)
+    await tus.patch(url, 0, FILM[:100_000])
+    faults(gateways, Fault(operation="cancel_upload", status=503))
+    answer = await tus.request("DELETE", url)
+    assert answer.status_code == 503
+    assert "could not be cancelled" in answer.text
+    assert len(gateways.emulator.open_uploads()) == 1
+    faults(gateways)
+    # It was announced: whoever comes next ends it.
+    assert (await tus.request("DELETE", url)).status_code in (204, 410)
+    assert gateways.emulator.open_uploads() == ()
+    assert (await tus.head(url)).status_code == 410
+
+
 async def test_an_upload_expires(gateways: Gateways) -> None:
     tus = await gateways(expires=0.5)
     url = await tus.new(SIZE)
@@ -460,6 +476,17 @@ async def test_what_the_service_refuses_for_good_is_refused(gateways: Gateways) 
     assert gateways.emulator.open_uploads() == ()
 
 
+async def test_what_is_refused_for_good_and_can_not_be_cancelled_is_refused_too(
+    gateways: Gateways, caplog: pytest.LogCaptureFixture
+) -> None:
+    tus = await gateways(call_retry=ONCE)
+    faults(gateways, Fault(operation="set_metadata", code="Q00001"), Fault(operation="cancel_upload", status=503))
+    url = await tus.new(SIZE)
+    assert (await tus.patch(url, 0, FILM)).status_code == 422
+    assert "could not be cancelled" in caplog.text
+    assert (await tus.head(url)).status_code == 422
+
+
 async def test_a_quota_that_is_used_up_is_a_refusal(gateways: Gateways) -> None:
     tus = await gateways()
     faults(gateways, Fault(operation="request_upload", code="A00018"))
@@ -577,6 +604,37 @@ async def test_events_tell_both_halves_and_the_end(gateways: Gateways) -> None:
     assert (seen[-1]["state"], seen[-1]["file_id"], seen[-1]["accepted"]) == ("published", video.file_id, SIZE)
     answer = await tus.http.get(f"{url}/events", headers={"Last-Event-ID": "end"})
     assert answer.status_code == 204
+
+
+async def test_events_outlive_a_store_that_fails_and_end_with_the_upload(
+    gateways: Gateways, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Failing(SqliteJournal):
+        fails = 0
+
+        async def load_upload(self, key: str) -> Any:
+            if self.fails:
+                self.fails -= 1
+                raise OSError(28, "the disk is full")
+            return await super().load_upload(key)
+
+    journal = Failing(gateways.folder / "uploads.db")
+    tus = await gateways(journal=journal)
+    url = await tus.new(SIZE)
+    seen: list[str] = []
+
+    async def listen() -> None:
+        async for data in tus.events(url):
+            told = json.loads(data)["state"]
+            seen.append(told)
+
+    listening = asyncio.create_task(listen())
+    await until(lambda: bool(seen))
+    journal.fails = 1
+    await until(lambda: "the disk is full" in caplog.text)
+    assert (await tus.request("DELETE", url)).status_code == 204
+    await asyncio.wait_for(listening, 10)
+    assert seen == ["receiving", "cancelled"]
 
 
 @pytest.mark.parametrize("closes", ["gateway", "client"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import stat
 from pathlib import Path
 
@@ -119,6 +121,70 @@ async def test_the_last_byte_sent_again_ends_the_upload(gateways: Gateways) -> N
     assert (await tus.patch(url, SIZE - 1, bytes([FILM[-1] ^ 1]))).status_code == 409
     assert (await tus.patch(url, SIZE - 1, FILM[-1:])).status_code == 204
     assert stored(gateways) == [FILM]
+
+
+async def test_a_body_of_unknown_length_is_held_against_its_checksum(gateways: Gateways) -> None:
+    tus = await gateways(spool=spool(gateways))
+    url = await tus.new(None)
+    digest = base64.b64encode(hashlib.sha1(FILM).digest()).decode()
+    assert (await tus.patch(url, 0, FILM[:-1] + b"?", Upload_Checksum=f"sha1 {digest}")).status_code == 460
+    assert await tus.offset(url) == 0
+    answer = await tus.patch(url, 0, FILM, Upload_Checksum=f"sha1 {digest}", Upload_Length=str(SIZE))
+    assert answer.status_code == 204
+    assert stored(gateways) == [FILM]
+
+
+async def test_what_the_service_refuses_is_not_kept(gateways: Gateways) -> None:
+    tus = await gateways(spool=spool(gateways))
+    url = await tus.new(None)
+    gateways.emulator.use_faults(FaultPlan((Fault(operation="set_metadata", code="Q00001"),)))
+    assert (await tus.patch(url, 0, FILM, Upload_Length=str(SIZE))).status_code == 422
+    assert files(gateways) == []
+
+
+@pytest.mark.parametrize("gone", [True, False], ids=["gone", "a folder"])
+async def test_a_file_that_can_not_be_removed_is_no_obstacle(
+    gateways: Gateways, gone: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    tus = await gateways(spool=spool(gateways))
+    url = await tus.new(None)
+    await tus.patch(url, 0, FILM[:1000])
+    (file,) = (gateways.folder / "spool").iterdir()
+    file.unlink()
+    if not gone:
+        file.mkdir()
+    assert (await tus.request("DELETE", url)).status_code == 204
+    assert ("could not be removed" in caplog.text) is not gone
+
+
+async def test_a_server_without_its_spool_says_so(gateways: Gateways) -> None:
+    journal = SqliteJournal(gateways.folder / "uploads.db")
+    tus = await gateways(spool=spool(gateways), journal=journal)
+    url = await tus.new(None)
+    await tus.patch(url, 0, FILM[:1000])
+    tus = await gateways(journal=journal)
+    answer = await tus.patch(tus.endpoint + url[-32:], 1000, FILM[1000:], Upload_Length=str(SIZE))
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "60")
+    assert "no spool" in answer.text
+
+
+async def test_strange_files_in_the_folder_are_left_alone(gateways: Gateways) -> None:
+    folder = gateways.folder / "spool"
+    folder.mkdir(mode=0o700)
+    journal = SqliteJournal(gateways.folder / "uploads.db")
+    tus = await gateways(spool=spool(gateways), journal=journal)
+    url = await tus.new(None)
+    await tus.patch(url, 0, FILM[:1000])
+    (file,) = folder.iterdir()
+    (folder / "notes.txt").write_text("not ours")
+    file.with_name("0" * 32 + file.suffix).write_bytes(b"of an upload that nobody knows")
+    await gateways.gateway.aclose()
+    tus = await gateways(spool=spool(gateways), journal=journal)
+    there = tus.endpoint + url[-32:]
+    assert await tus.offset(there) == 1000
+    assert (await tus.patch(there, 1000, FILM[1000:], Upload_Length=str(SIZE))).status_code == 204
+    assert stored(gateways) == [FILM]
+    assert len(files(gateways)) == 2
 
 
 def test_a_spool_without_a_bound_is_refused() -> None:

@@ -202,6 +202,14 @@ def test_tags(given: Any, tags: tuple[str, ...]) -> None:
     assert Metadata("x", tags=given).tags == tags
 
 
+@pytest.mark.parametrize(("character", "bytes_each"), [("%", 3), ("影", 9), ("\U0001f3ac", 12)])
+def test_metadata_fits_into_a_url(character: str, bytes_each: int) -> None:
+    description = character * ((models.MOST_ENCODED - 2) // bytes_each)
+    assert Metadata("x", description, tags=("b",)).description == description
+    with pytest.raises(ConfigurationError, match=rf"take \d+ bytes of a URL; the most is {models.MOST_ENCODED} "):
+        Metadata("x", description + character, tags=("b",))
+
+
 @each_value
 def test_values_have_a_hash(value: Any, names: str) -> None:
     assert hash(value) == hash(copy.copy(value))

@@ -236,6 +236,7 @@ class JournalClaim:
         return work if self._completes else run_to_completion(work)
 
     def _lose(self, why: str) -> None:
+        assert self._lease is not None
         if self._lost is None:
             self._lost = UploadError(
                 f"this run has stopped its upload: {why}; the other run goes on, or the same upload can be called"
@@ -244,8 +245,7 @@ class JournalClaim:
                 resumable=True,
                 retryable=True,
             )
-            if self._lease is not None:
-                self._lease.give_up()
+            self._lease.give_up()
             self._on_lost(self._lost)
 
     async def _close(self, lease: Lease) -> None:

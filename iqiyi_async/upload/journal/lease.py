@@ -64,9 +64,9 @@ class Lease:
         return fence is not None
 
     async def release(self) -> None:
-        """Give it back, if it was acquired."""
-        if self.fence is not None:
-            await self._journal.release(self._key, self.fence)
+        """Give it back. It was acquired."""
+        assert self.fence is not None
+        await self._journal.release(self._key, self.fence)
 
     def keep(self) -> None:
         """Begin to renew it."""
@@ -97,10 +97,9 @@ class Lease:
         self._renew_later(self.seconds * (RENEW_AFTER if renewed else MARGIN / 2))
 
     async def renew(self) -> bool:
-        """Renew it now, if it was acquired: False if the journal failed, and the old expiry stands."""
+        """Renew it now. It was acquired. False if the journal failed, and the old expiry stands."""
         fence = self.fence
-        if fence is None:
-            return True
+        assert fence is not None
         began = self._clock()
         try:
             kept = await self._journal.renew(self._key, fence, self.seconds)

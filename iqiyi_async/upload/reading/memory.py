@@ -95,8 +95,7 @@ class StreamMemory:
         place = self._places.get(who)
         if place is not None and not place.granted.cancelled():
             self._leave(place)
-            if not place.granted.done():
-                place.granted.set_result(0)
+            place.granted.set_result(0)
             self._serve()
 
     def hand_over(self, who: Gatherer, size: int) -> None:
