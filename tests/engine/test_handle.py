@@ -56,17 +56,20 @@ async def test_events_begin_with_the_latest_and_may_be_asked_for_afterwards(serv
     assert event.receipt == receipt
 
 
+@pytest.mark.parametrize("kept", [False, True])
 @pytest.mark.parametrize("kind", ["path", "bytes", "stream"])
-async def test_it_leaves_nothing_to_the_garbage_collector(service: Service, tmp_path: Path, kind: str) -> None:
+async def test_it_leaves_nothing_to_the_garbage_collector(
+    service: Service, tmp_path: Path, kind: str, kept: bool
+) -> None:
     """Many small uploads would otherwise be held, with their files and buffers, until it happens to run."""
     data = content(SIZE)
     film = tmp_path / "film.mp4"
     film.write_bytes(data)
     given = {"path": film, "bytes": data, "stream": pieces(data)}[kind]
-    async with cloud(service.url) as client:
+    async with cloud(service.url, journal=MemoryJournal() if kept else None) as client:
         gc.disable()
         try:
-            handle = client.start_upload(given, NAME, file_type="mp4", size=SIZE)
+            handle = client.start_upload(given, NAME, file_type="mp4", size=SIZE, key="film")
             await handle
             elapsed = handle.progress.elapsed
             await asyncio.sleep(0.01)

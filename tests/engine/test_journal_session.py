@@ -180,6 +180,7 @@ async def test_an_entry_of_another_name_is_adopted() -> None:
     found = await journal.load(KEY)
     assert found is not None
     assert found.file_id == "file"
+    page = session(journal)
     async with page.lease():
         assert not await page.adopt(other), "nothing is left of it"
 

@@ -123,8 +123,11 @@ class JournalClaim:
         finally:
             if self._looked is not None:
                 await _ended(self._looked[1])
-            if self._lease is not None and self._lease.fence is not None:
-                await run_to_completion(self._close(self._lease))
+            try:
+                if self._lease is not None and self._lease.fence is not None:
+                    await run_to_completion(self._close(self._lease))
+            finally:
+                self._lease = None  # Which refers to this page too: no cycle is left to the garbage collector.
 
     def check(self) -> None:
         """Look whether the lease is still held.
