@@ -5,9 +5,8 @@
     pool        which connection a request goes over
     lane        a connection of our own, as an `httpx.AsyncBaseTransport`
     foreign     the caller's own transport
-    http11      one HTTP/1.1 connection on asyncio
-    exchange    one request and its answer, as far as they have come
-    dial        names, addresses and TLS
+    connection  one HTTP/1.1 connection on asyncio: how it is made (dial, tls), what moves over it (http11, exchange),
+                and answers that the parser is too strict for (lenient)
 
 No httpx client is used, only its transports: a client would log URLs, follow the proxies of the environment, and keep
 cookies. Secrets are put into a request here and nowhere else.
