@@ -11,7 +11,7 @@ from typing import Self
 from .._concurrency import run_to_completion
 from ..errors import UploadError, VideoCloudError
 from ..models import UploadEvent, UploadProgress, UploadReceipt, UploadState
-from .progress import OnProgress, Progress
+from .progress import ListenerCancelledError, OnProgress, Progress
 from .transfer import cancelled_within
 from .upload import Upload
 
@@ -179,6 +179,9 @@ class UploadHandle:
         except VideoCloudError as error:
             self._end_with(error)
             raise
+        except ListenerCancelledError as listener:
+            self.counts.ended(UploadState.FAILED)
+            raise listener.problem from None
         except asyncio.CancelledError as problem:
             ending = cancelled_within(problem)
             self.counts.ended(UploadState.FAILED, error=ending if isinstance(ending, UploadError) else None)

@@ -40,6 +40,19 @@ def _check_returned(outcome: object) -> None:
         raise ConfigurationError(_NOT_PLAIN)
 
 
+class ListenerCancelledError(BaseException):
+    """The listener has raised a `CancelledError`, which leaves like all that is no `Exception`. By its own name it would
+    be taken for the end of the task that it is raised in.
+
+    Attributes:
+        problem: what it raised.
+    """
+
+    def __init__(self, problem: asyncio.CancelledError) -> None:
+        super().__init__()
+        self.problem = problem
+
+
 def _none() -> Sequence[Bottleneck]:
     return ()
 
@@ -254,6 +267,8 @@ class Progress:
             return
         try:
             _check_returned(self._on_progress(snapshot))
+        except asyncio.CancelledError as problem:
+            raise ListenerCancelledError(problem) from None
         except Exception as problem:
             if not self._committed:
                 raise

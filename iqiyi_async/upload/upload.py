@@ -121,8 +121,7 @@ class Upload:
         self._running = running
         self._on_failure: Literal["keep", "cancel"] = service.options.on_failure
         self._transfer: Transfer | None = None
-        self._finish_said = False
-        self._stopping = False
+        self._finish_said = self._stopping = False
 
     async def run(self) -> UploadReceipt:
         """Bring the source to the service and have it published.
@@ -143,8 +142,7 @@ class Upload:
 
     def stop(self, within: float) -> None:
         """Take no new ranges, unless the upload will be done within `within` seconds; finish those under way."""
-        left = self._source.size - self._progress.accepted
-        rate = self._progress.rate
+        left, rate = self._source.size - self._progress.accepted, self._progress.rate
         tuner = self._service.pool.tuner
         soon = left <= rate * within if rate else left <= tuner.workers * tuner.chunk_size
         if not soon or not self._running.is_set():

@@ -501,6 +501,30 @@ async def test_a_listener_s_base_exception_leaves_even_after_finish(service: Ser
     assert service.published == ["file0"]
 
 
+@pytest.mark.parametrize("kind", [Stop, asyncio.CancelledError])
+@pytest.mark.parametrize("call", [1, 2])
+async def test_a_listener_s_base_exception_leaves_and_nothing_is_published(
+    service: Service, kind: type[BaseException], call: int
+) -> None:
+    """A CancelledError too: in the task of a range it would be taken for the range's end."""
+    called = 0
+
+    def listen(progress: object) -> None:
+        nonlocal called
+        called += 1
+        if called == call:
+            raise kind
+
+    async def slow(asked: Asked) -> None:
+        await asyncio.sleep(0.15)
+
+    service.hooks["upload_chunk"] = slow
+    async with cloud(service.url) as client:
+        with pytest.raises(kind):
+            await in_time(client.upload(content(SIZE), NAME, file_type="mp4", on_progress=listen))
+    assert not service.published
+
+
 async def test_a_late_range_whose_second_sending_arrives_while_the_first_backs_off(service: Service) -> None:
     """The first is not sent a third time."""
     count = 24
