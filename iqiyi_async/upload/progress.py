@@ -41,8 +41,8 @@ def _check_returned(outcome: object) -> None:
 
 
 class ListenerCancelledError(BaseException):
-    """The listener has raised a `CancelledError`, which leaves like all that is no `Exception`. By its own name it would
-    be taken for the end of the task that it is raised in.
+    """The listener has raised a `CancelledError`, which leaves like all that is no `Exception`. By its own name it
+    would be taken for the end of the task that it is raised in.
 
     Attributes:
         problem: what it raised.
