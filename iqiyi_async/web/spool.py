@@ -32,6 +32,9 @@ logger: logging.Logger = logging.getLogger(__name__)
 
 _ENDING = ".part"
 
+#: Bytes of a body that may wait in memory to be written.
+BUFFER = 8192
+
 
 def _path(value: str | os.PathLike[str]) -> Path:
     return Path(value)
@@ -228,7 +231,8 @@ class _SpoolFile:
         self._file: AsyncBufferedIOBase | None = None
 
     async def __aenter__(self) -> Self:
-        self._file = await aiofiles.open(self._path, "ab", opener=_private)
+        # Python 3.15 would keep up to 128 KiB of a body in memory until the next write, and a crash would lose them.
+        self._file = await aiofiles.open(self._path, "ab", buffering=BUFFER, opener=_private)
         return self
 
     async def __aexit__(

@@ -105,8 +105,8 @@ class Application:
     def _answers(self) -> bool:
         try:
             urllib.request.urlopen(self.url, timeout=20).close()
-        except urllib.error.HTTPError:
-            return True
+        except urllib.error.HTTPError as answer:
+            answer.close()
         except OSError:
             return False
         return True

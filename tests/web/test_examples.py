@@ -174,6 +174,7 @@ def test_without_the_gateway(emulator: ThreadedEmulatorServer, tmp_path: Path, n
         request = urllib.request.Request(f"{running.url}/videos?title=Film&key=one", FILM)
         with urllib.request.urlopen(request, timeout=20) as answer:
             assert answer.status == 201
-        with pytest.raises(urllib.error.HTTPError, match="400"):
+        with pytest.raises(urllib.error.HTTPError, match="400") as refused:
             urllib.request.urlopen(f"{running.url}/videos?title=", b"x", timeout=20)
+        refused.value.close()
     assert finished(emulator) == [FILM]
