@@ -12,7 +12,7 @@ from ..config import MIB
 from .connection.dial import Connector, reason
 from .connection.exchange import BrokenError, StalledError, Timeouts
 from .connection.http11 import Http11
-from .request import RequestBody, SealedRequest
+from .request import RawHeaders, RequestBody, SealedRequest
 
 #: Idle connections are closed before usual servers do it (nginx: 75 s), so that a request seldom meets one just
 #: closed.
@@ -46,31 +46,12 @@ class WholeBody(httpx.AsyncByteStream):
         yield self.content
 
 
-class SealedResponse(httpx.Response):
-    """An answer that was read whole.
-
-    It does not print itself: it may hold a token, and futures print their results. Its headers become httpx's when
-    somebody asks for them: for most answers nobody does.
-
-    Attributes:
-        raw_headers: as they came.
-    """
+class SealedResponse(RawHeaders, httpx.Response):
+    """An answer that was read whole. It does not print itself: it may hold a token, and futures print their results."""
 
     def __init__(self, status: int, raw_headers: list[tuple[bytes, bytes]], content: bytes) -> None:
         super().__init__(status, stream=WholeBody(content))
-        self.raw_headers = raw_headers
-        self._made: httpx.Headers | None = None
-
-    @property
-    def headers(self) -> httpx.Headers:
-        """The headers."""
-        if self._made is None:
-            self._made = httpx.Headers(self.raw_headers)
-        return self._made
-
-    @headers.setter
-    def headers(self, given: httpx.Headers) -> None:
-        self._made = given
+        self._hold(raw_headers)
 
     def __repr__(self) -> str:
         return f"<an answer with HTTP {self.status_code}>"

@@ -86,23 +86,11 @@ class RequestBody(httpx.AsyncByteStream):
                 start += most
 
 
-class SealedRequest(httpx.Request):
-    """A request that prints neither its URL nor its headers: it stands in frames that a traceback may show.
+class RawHeaders:
+    """Headers that become httpx's when somebody asks for them: for most requests and answers of ours nobody does."""
 
-    Its headers become httpx's when somebody asks for them: our own connections don't.
-    """
-
-    def __init__(
-        self,
-        method: str,
-        url: httpx.URL,
-        raw_headers: list[tuple[bytes, bytes]],
-        stream: httpx.AsyncByteStream,
-        extensions: dict[str, Any],
-    ) -> None:
-        super().__init__(method, url, stream=stream, extensions=extensions)
-        self._raw_headers = raw_headers
-        self._made: httpx.Headers | None = None
+    _raw_headers: list[tuple[bytes, bytes]]
+    _made: httpx.Headers | None = None
 
     @property
     def headers(self) -> httpx.Headers:
@@ -117,8 +105,27 @@ class SealedRequest(httpx.Request):
 
     @property
     def raw_headers(self) -> list[tuple[bytes, bytes]]:
-        """The headers as they go out."""
+        """The headers as they came, or as they go out."""
         return self._raw_headers if self._made is None else self._made.raw
+
+    def _hold(self, raw_headers: list[tuple[bytes, bytes]]) -> None:
+        """In place of what httpx's own constructor has made."""
+        self._raw_headers, self._made = raw_headers, None
+
+
+class SealedRequest(RawHeaders, httpx.Request):
+    """A request that prints neither its URL nor its headers: it stands in frames that a traceback may show."""
+
+    def __init__(
+        self,
+        method: str,
+        url: httpx.URL,
+        raw_headers: list[tuple[bytes, bytes]],
+        stream: httpx.AsyncByteStream,
+        extensions: dict[str, Any],
+    ) -> None:
+        super().__init__(method, url, stream=stream, extensions=extensions)
+        self._hold(raw_headers)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}({self.method!r})>"
