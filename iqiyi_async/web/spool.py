@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, cast
 
 import aiofiles
 import aiofiles.os
@@ -232,7 +232,8 @@ class _SpoolFile:
 
     async def __aenter__(self) -> Self:
         # Python 3.15 would keep up to 128 KiB of a body in memory until the next write, and a crash would lose them.
-        self._file = await aiofiles.open(self._path, "ab", buffering=BUFFER, opener=_private)
+        file = await aiofiles.open(self._path, "ab", buffering=BUFFER, opener=_private)
+        self._file = cast("AsyncBufferedIOBase", file)
         return self
 
     async def __aexit__(
