@@ -232,8 +232,8 @@ class _SpoolFile:
 
     async def __aenter__(self) -> Self:
         # Python 3.15 would keep up to 128 KiB of a body in memory until the next write, and a crash would lose them.
-        opened = await aiofiles.open(self._path, "ab", buffering=BUFFER, opener=_private)
-        self._file = cast("AsyncBufferedIOBase", opened)
+        file = await aiofiles.open(self._path, "ab", buffering=BUFFER, opener=_private)
+        self._file = cast("AsyncBufferedIOBase", file)
         return self
 
     async def __aexit__(
