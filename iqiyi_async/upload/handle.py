@@ -12,7 +12,7 @@ from .._concurrency import run_to_completion
 from ..errors import UploadError, VideoCloudError
 from ..models import UploadEvent, UploadProgress, UploadReceipt, UploadState
 from .progress import ListenerCancelledError, OnProgress, Progress
-from .transfer import cancelled_within
+from .range_attempt import cancelled_within
 from .upload import Upload
 
 logger: logging.Logger = logging.getLogger(__name__)

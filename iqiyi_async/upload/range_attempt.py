@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 import attrs
 
 from .. import _validation
+from .._concurrency import is_cancelled
 from .._fair_queue import Turn
 from .._retry import Retries
 from .._session import Session
-from ..errors import IntegrityError, VideoCloudError
+from ..errors import IntegrityError, UploadError, VideoCloudError
 from ..models import Bottleneck, ChunkReceipt, UploadTicket
 from ..protocol import uploads
 from ..protocol.uploads import check_range
 from .ranges import Range
 from .routes import Route
 from .sharing.workers import Worker, WorkerPool
+
+T = TypeVar("T")
 
 _NOBODY = Turn(None, 0)
 
@@ -133,3 +137,27 @@ def check_stored(stored: uploads.RangeAnswer, file_id: str, part: Range, md5: st
     raise IntegrityError(
         f"range {part.first}-{part.end - 1}: {problem}", file_id=file_id, operation="upload_chunk", retryable=True
     )
+
+
+def cancelled_within(problem: asyncio.CancelledError) -> BaseException:
+    """What a task of the upload ends with that was cancelled: an error, if nobody has asked it to end."""
+    if is_cancelled():
+        return problem
+    error = UploadError(
+        "something that the upload waited for was cancelled: by its source, a transport, a journal or a token store",
+        retryable=True,
+    )
+    error.__cause__ = problem
+    return error
+
+
+async def unless_cancelled_within(work: Awaitable[T]) -> T:
+    """The result of `work`, in a task of its own.
+
+    Raises:
+        UploadError: it was cancelled, and nobody has asked this task to end.
+    """
+    try:
+        return await work
+    except asyncio.CancelledError as problem:
+        raise cancelled_within(problem)  # noqa: B904 - it has its cause, or is the same

@@ -25,7 +25,7 @@ from ..protocol import uploads
 from .finish import FinishInDoubtError
 from .journal.session import JournalSession
 from .prefix import Prefix
-from .range_attempt import send_range
+from .range_attempt import send_range, unless_cancelled_within
 from .reading.base import AlreadyHeldError
 from .reading.gathering import Gathering
 from .reading.resources import SourceResources
@@ -343,7 +343,9 @@ class RangeWriter:
     def _describing(self) -> asyncio.Task[None]:
         """The metadata is being set, or was."""
         if self._described is None:
-            self._described = asyncio.create_task(self._describe(), name="iqiyi-async metadata")
+            self._described = asyncio.create_task(
+                unless_cancelled_within(self._describe()), name="iqiyi-async metadata"
+            )
         return self._described
 
     async def _describe(self) -> None:
@@ -368,7 +370,7 @@ class RangeWriter:
             raise problem
 
     def _begin_range(self, view: memoryview) -> None:
-        task = asyncio.create_task(self._send(self._at, view), name="iqiyi-async range")
+        task = asyncio.create_task(unless_cancelled_within(self._send(self._at, view)), name="iqiyi-async range")
         self._tasks.add(task)
         # Not in the task itself: one that is cancelled before its first step never reaches its own `finally`.
         task.add_done_callback(partial(self._ended, len(view)))

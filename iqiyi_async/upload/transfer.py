@@ -19,7 +19,6 @@ import anyio
 import anyio.lowlevel
 import attrs
 
-from .._concurrency import is_cancelled
 from .._fair_queue import Turn
 from .._session import Session
 from ..errors import ServiceError, UploadError, VideoCloudError
@@ -28,7 +27,7 @@ from ..protocol import uploads
 from ..protocol.wire import Call
 from .journal.session import JournalSession
 from .progress import Progress
-from .range_attempt import RangeAttempt, check_stored
+from .range_attempt import RangeAttempt, cancelled_within, check_stored
 from .ranges import Range, covered, gaps
 from .reading.base import Chunk, UploadSource
 from .reading.memory import allocate
@@ -521,18 +520,6 @@ class Transfer:
             attempt.completed_by_hedge(data.md5)
         finally:
             self._progress.in_flight -= 1
-
-
-def cancelled_within(problem: asyncio.CancelledError) -> BaseException:
-    """What a task of the upload ends with that was cancelled: an error, if nobody has asked it to end."""
-    if is_cancelled():
-        return problem
-    error = UploadError(
-        "something that the upload waited for was cancelled: by its source, a transport, a journal or a token store",
-        retryable=True,
-    )
-    error.__cause__ = problem
-    return error
 
 
 class _CutAgainError(Exception):

@@ -245,3 +245,35 @@ async def test_a_journal_that_can_not_be_asked(service: Service) -> None:
             async with writer.lease():
                 raise AssertionError
     await until(lambda: not service.asked)
+
+
+class CancelledInside(MemoryJournal):
+    """A journal whose own connection is cancelled once, at a call."""
+
+    def __init__(self, call: str) -> None:
+        super().__init__()
+        self._call: str | None = call
+
+    def _cancelled(self, call: str) -> None:
+        if call == self._call:
+            self._call = None
+            raise asyncio.CancelledError
+
+    async def record(self, *given: Any, **named: Any) -> bool:
+        self._cancelled("record")
+        return await super().record(*given, **named)
+
+
+async def test_a_range_whose_journal_is_cancelled_from_within_is_none(service: Service) -> None:
+    journal, data = CancelledInside("record"), content(SIZE)
+    async with cloud(service.url) as client:
+        async with writer_of(client, journal).lease() as writer:
+            await writer.begin()
+            with pytest.raises(UploadError, match="was cancelled"):
+                await hand_in(writer, data)
+            assert writer.offset < SIZE
+        async with writer_of(client, journal).lease() as writer:
+            await writer.begin()
+            await hand_in(writer, data[writer.offset :])
+            await writer.finish()
+    assert service.files["file0"] == data
