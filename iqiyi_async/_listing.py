@@ -92,7 +92,7 @@ async def pages_of_some(look: Callable[[int], Awaitable[VideoPage]], file_ids: t
         longest = max(longest, len(found.videos))
         # Where others are given too, the pages show how long they are; else the service may have left others out.
         unit = found.page_size if seen <= wanted else longest
-        nothing_yet = missing == wanted
+        nothing_yet = len(missing) == len(wanted)
         more = page * unit < found.total
         if stale >= STALE_PAGES or (not found.videos and not (more and nothing_yet)):
             return
