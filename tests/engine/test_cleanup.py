@@ -533,11 +533,8 @@ async def test_late_range_that_arrives_after_all(service: Service) -> None:
     never.set()
 
 
-async def test_late_range_whose_second_sending_is_refused(
-    service: Service, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_late_range_whose_second_sending_is_refused(service: Service, caplog: pytest.LogCaptureFixture) -> None:
     """The first sending goes on, and is all that counts."""
-    monkeypatch.setattr("iqiyi_async.upload.sharing.latency.LEAST_SECONDS", 0.05)
     caplog.set_level(logging.INFO, "iqiyi_async")
     last = f"-{SIZE - 1}"
 
@@ -550,7 +547,7 @@ async def test_late_range_whose_second_sending_is_refused(
         return None
 
     service.hooks["upload_chunk"] = hang
-    async with cloud(service.url) as client:
+    async with cloud(service.url, timing={"late_seconds": 0.05}) as client:
         receipt = await in_time(client.upload(content(SIZE), NAME, file_type="mp4"))
         assert idle_workers(client)
     assert service.files[receipt.file_id] == content(SIZE)
