@@ -25,9 +25,6 @@ class SecretName(Enum):
     APP_KEY = "app key"
     APP_SECRET = "app secret"  # noqa: S105
 
-    # There is one object of each; Enum's own hash is that of the name, and a function of Python.
-    __hash__ = object.__hash__
-
 
 class Secrets:
     """Secrets on their way to their places. It prints which they are, not what they are.
