@@ -92,6 +92,12 @@ def test_a_fast_link_gets_large_chunks() -> None:
     assert tuner.chunk_size == MOST_CHUNK
 
 
+def test_a_rate_that_is_not_known_yet_is_not_told() -> None:
+    tuner = Tuner("auto", "auto")
+    tuner.arrived(MIB, 0.5, 0.5, 0.5)
+    assert tuner.explanation == "8 workers; chunks of 1 MiB, at 2.0 MiB/s for each worker"
+
+
 def test_trouble_makes_both_smaller() -> None:
     tuner = Tuner("auto", "auto")
     play(tuner, lambda workers: 2 * MIB * workers, 120)

@@ -78,7 +78,8 @@ class Tuner:
         """What was decided, and why; empty where nothing was left to decide."""
         words: list[str] = []
         if self._free_workers:
-            words.append(f"{self.workers} workers, at {self._best_rate / MIB:.1f} MiB/s in all")
+            rate = f", at {self._best_rate / MIB:.1f} MiB/s in all" if self._best_rate else ""
+            words.append(f"{self.workers} workers{rate}")
         if self._free_chunk:
             span = (
                 f"{self._smallest / MIB:g}"
