@@ -20,6 +20,7 @@ from typing import TypeGuard
 import anyio
 import attrs
 
+from ._concurrency import is_cancellation
 from ._redaction import redact
 from .config import Endpoints
 from .errors import AuthorizationError, ResponseError, ServiceError, TransportError, VideoCloudError
@@ -202,9 +203,8 @@ class TokenManager:
         except VideoCloudError as error:
             # Every waiter gets an error of its own: a shared one would gather everybody's frames.
             raise copy.copy(error) from error.__cause__
-        except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if flight.cancelled() and task is not None and not task.cancelling():
+        except asyncio.CancelledError as problem:
+            if flight.cancelled() and not is_cancellation(problem):
                 raise VideoCloudError("the client was closed while its token was renewed") from None
             raise
         finally:

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import anyio
 
-__all__ = ["Background", "Threads", "is_cancelled", "run_to_completion"]
+__all__ = ["Background", "Threads", "is_cancellation", "run_to_completion"]
 
 T = TypeVar("T")
 
@@ -55,18 +55,18 @@ async def run_to_completion(work: Awaitable[T], patience: float | None = None) -
         raise
 
 
-def is_cancelled(since: int = 0) -> bool:
-    """Whether somebody has asked the current task to end.
+def is_cancellation(problem: BaseException, since: int = 0) -> bool:
+    """Whether an exception is a `CancelledError` by which somebody has asked the current task to end.
 
-    Else a `CancelledError` in it is not meant for it: code that it has called (a caller's source, transport or journal)
-    has waited for something that was cancelled. A group of tasks would take such a task for one that it need not wait
-    for.
+    Else it is not meant for the task: code that it has called (a caller's source, transport or journal) has waited for
+    something that was cancelled. A group of tasks would take such a task for one that it need not wait for.
 
     Args:
+        problem: the exception.
         since: what the task's `cancelling()` was before.
     """
     task = asyncio.current_task()
-    return task is not None and task.cancelling() > since
+    return isinstance(problem, asyncio.CancelledError) and task is not None and task.cancelling() > since
 
 
 class Background:

@@ -9,7 +9,7 @@ from typing import TypeVar
 import attrs
 
 from .. import _validation
-from .._concurrency import is_cancelled
+from .._concurrency import is_cancellation
 from .._fair_queue import Turn
 from .._retry import Retries
 from .._session import Session
@@ -141,7 +141,7 @@ def check_stored(stored: uploads.RangeAnswer, file_id: str, part: Range, md5: st
 
 def cancelled_within(problem: asyncio.CancelledError) -> BaseException:
     """What a task of the upload ends with that was cancelled: an error, if nobody has asked it to end."""
-    if is_cancelled():
+    if is_cancellation(problem):
         return problem
     error = UploadError(
         "something that the upload waited for was cancelled: by its source, a transport, a journal or a token store",

@@ -167,12 +167,16 @@ async def test_a_range_that_leaves_bytes_to_send_is_waited_for(missing: int) -> 
     page = session(journal)
     async with page.lease():
         await page.begin(ENTRY)
-        with journal.slow("record"):
-            recorded = asyncio.ensure_future(page.record(ChunkReceipt(0, 99 - missing, "md5")))
-            await until(lambda: "record" in journal.calls)
-            await asyncio.sleep(0)
-            assert not recorded.done()
-        await in_time(recorded)
+        await record_is_waited_for(journal, page, ChunkReceipt(0, 99 - missing, "md5"))
+
+
+async def record_is_waited_for(journal: Watched, page: JournalSession, chunk: ChunkReceipt) -> None:
+    with journal.slow("record"):
+        recorded = asyncio.ensure_future(page.record(chunk))
+        await until(lambda: "record" in journal.calls)
+        await asyncio.sleep(0)
+        assert not recorded.done()
+    await in_time(recorded)
 
 
 async def test_a_journal_that_does_not_keep_the_order_is_waited_for_each_time() -> None:
@@ -180,12 +184,7 @@ async def test_a_journal_that_does_not_keep_the_order_is_waited_for_each_time() 
     page = session(journal)
     async with page.lease():
         await page.begin(attrs.evolve(ENTRY, accepted=(FIRST,)))
-        with journal.slow("record"):
-            recorded = asyncio.ensure_future(page.record(LAST))
-            await until(lambda: "record" in journal.calls)
-            await asyncio.sleep(0)
-            assert not recorded.done()
-        await in_time(recorded)
+        await record_is_waited_for(journal, page, LAST)
 
 
 async def test_the_journal_is_asked_for_the_lease_only_when_it_may_be_over() -> None:

@@ -17,7 +17,7 @@ from iqiyi_async.web import TusGateway, UploadGrant
 
 from ..engine.tools import ONCE, cloud, content, until
 from .conftest import Gateways, grant
-from .tus import BODY, VERSION, encoded
+from .tus import BODY, VERSION, Tus, encoded
 
 pytestmark = pytest.mark.anyio
 
@@ -581,17 +581,22 @@ async def test_behind_a_proxy_the_url_is_what_the_browser_sees(gateways: Gateway
     assert answer.headers["Location"].startswith("http://127.0.0.1:")
 
 
-async def test_events_tell_both_halves_and_the_end(gateways: Gateways) -> None:
-    tus = await gateways()
-    url = await tus.new(SIZE)
+def listen(tus: Tus, url: str) -> tuple[asyncio.Task[None], list[dict[str, Any]]]:
+    """Listen to an upload's events beside the test; what they told so far."""
     seen: list[dict[str, Any]] = []
 
-    async def listen() -> None:
+    async def listening() -> None:
         async for data in tus.events(url):
             told = json.loads(data)
             seen.append(told)
 
-    listening = asyncio.create_task(listen())
+    return asyncio.create_task(listening()), seen
+
+
+async def test_events_tell_both_halves_and_the_end(gateways: Gateways) -> None:
+    tus = await gateways()
+    url = await tus.new(SIZE)
+    listening, seen = listen(tus, url)
     await until(lambda: bool(seen))
     assert seen[0] == {
         "state": "receiving", "size": SIZE, "received": 0, "accepted": 0, "file_id": "", "problem": "",
@@ -621,20 +626,13 @@ async def test_events_outlive_a_store_that_fails_and_end_with_the_upload(
     journal = Failing(gateways.folder / "uploads.db")
     tus = await gateways(journal=journal)
     url = await tus.new(SIZE)
-    seen: list[str] = []
-
-    async def listen() -> None:
-        async for data in tus.events(url):
-            told = json.loads(data)["state"]
-            seen.append(told)
-
-    listening = asyncio.create_task(listen())
+    listening, seen = listen(tus, url)
     await until(lambda: bool(seen))
     journal.fails = 1
     await until(lambda: "the disk is full" in caplog.text)
     assert (await tus.request("DELETE", url)).status_code == 204
     await asyncio.wait_for(listening, 10)
-    assert seen == ["receiving", "cancelled"]
+    assert [each["state"] for each in seen] == ["receiving", "cancelled"]
 
 
 @pytest.mark.parametrize("closes", ["gateway", "client"])
@@ -644,20 +642,13 @@ async def test_events_end_without_a_verdict_when_the_server_ends(gateways: Gatew
     tus = await gateways()
     faults(gateways, Fault(operation="finish_upload", lag=60.0))
     url = await tus.new(SIZE)
-    seen: list[str] = []
-
-    async def listen() -> None:
-        async for data in tus.events(url):
-            told = json.loads(data)["state"]
-            seen.append(told)
-
-    listening = asyncio.create_task(listen())
+    listening, seen = listen(tus, url)
     if state == "publishing":
         await tus.patch(url, 0, FILM)
-    await until(lambda: state in seen)
+    await until(lambda: state in [each["state"] for each in seen])
     await (gateways.gateway if closes == "gateway" else gateways.client).aclose()
     await asyncio.wait_for(listening, 5)
-    assert set(seen) <= {"receiving", "publishing"}
+    assert {each["state"] for each in seen} <= {"receiving", "publishing"}
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from typing import TypeVar
 import attrs
 
 from ..._clocks import boottime
-from ..._concurrency import Background, is_cancelled, run_to_completion
+from ..._concurrency import Background, is_cancellation, run_to_completion
 from ...errors import UploadError
 from ...models import ChunkReceipt, Fingerprint, JournalEntry
 from ...stores.base import UploadJournal
@@ -257,7 +257,7 @@ class JournalClaim:
         try:
             await lease.release()
         except (Exception, asyncio.CancelledError) as problem:  # a journal may raise the errors of its own library
-            if isinstance(problem, asyncio.CancelledError) and is_cancelled():
+            if is_cancellation(problem):
                 raise
             self._unreleased[self._key] = lease.owner
             self._warn(problem)

@@ -14,7 +14,7 @@ import logging
 
 import attrs
 
-from ..._concurrency import is_cancelled, run_to_completion
+from ..._concurrency import is_cancellation, run_to_completion
 from ...errors import UploadError
 from ...models import ChunkReceipt, Fingerprint, JournalEntry, Phase
 from ...stores.base import UploadJournal
@@ -165,7 +165,7 @@ class JournalSession(JournalClaim):
                 if not await journal.advance(self._key, fence, Phase.FINISHED):
                     await self._write_after_the_end(journal, fence)
             except (Exception, asyncio.CancelledError) as problem:  # a journal may raise the errors of its own library
-                if isinstance(problem, asyncio.CancelledError) and is_cancelled():
+                if is_cancellation(problem):
                     raise
                 self._warn(problem)
 

@@ -13,7 +13,7 @@ from pathlib import Path, PurePath
 from typing import Any, Protocol, TypeVar, cast, runtime_checkable
 
 from ... import _validation
-from ..._concurrency import is_cancelled
+from ..._concurrency import is_cancellation
 from ..._fair_queue import Turn
 from ...config import KIB, MIB
 from ...errors import ConfigurationError, SourceChangedError, UploadError, VideoCloudError
@@ -233,7 +233,7 @@ class RangeUploadSource(UploadSource):
         except VideoCloudError:
             raise
         except (Exception, asyncio.CancelledError) as problem:
-            if isinstance(problem, asyncio.CancelledError) and is_cancelled(cancels):
+            if is_cancellation(problem, cancels):
                 raise
             if limit.expired():
                 raise UploadError(
